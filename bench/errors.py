@@ -1,0 +1,9 @@
+"""The one exception type that a user sees: a mistake that they can correct."""
+
+
+class UserError(Exception):
+    """A mistake of the user's: one line that says what, where and what to do; exit code 2."""
+
+
+class DataError(UserError):
+    """A data file, run file or archive that cannot be used as it is."""

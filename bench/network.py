@@ -1,0 +1,133 @@
+"""A network as plain data: layers in order, each reading earlier ones by name.
+
+A single operator is a network of one layer, so everything that measures or checks knows networks only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.errors import UserError
+from bench.operators import (
+    Add,
+    Concatenate,
+    Convolution,
+    InverseConvolution,
+    Linear,
+    MaxPooling,
+    Operator,
+)
+from bench.window import Axes
+
+INPUT = "input"
+"""The name by which a layer refers to the network's input."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator and the names of the layers that it reads.
+
+    Without `reads` it reads the layer before it. An inverse convolution reads two: what it transforms,
+    and the earlier layer onto whose sites it goes back.
+    """
+
+    name: str
+    operator: Operator
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in the order of their computation; the last one is the output.
+
+    Raises:
+        UserError: if names repeat, or a layer reads one that does not come before it.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise UserError("a network needs at least one layer")
+        known = {INPUT}
+        for layer in self.layers:
+            if layer.name in known:
+                raise UserError(f"two layers of the network are called {layer.name!r}")
+            for name in layer.reads:
+                if name not in known:
+                    raise UserError(
+                        f"layer {layer.name!r} reads {name!r}, which does not come before it"
+                    )
+            if isinstance(layer.operator, InverseConvolution) and len(layer.reads) != 2:
+                raise UserError(
+                    f"layer {layer.name!r} must read two layers: its source, and the one onto "
+                    f"whose sites it goes back"
+                )
+            known.add(layer.name)
+
+    def reads(self, position: int) -> tuple[str, ...]:
+        """Names of the layers that a layer reads, the default filled in."""
+        layer = self.layers[position]
+        if layer.reads:
+            return layer.reads
+        return (self.layers[position - 1].name if position else INPUT,)
+
+    @property
+    def single_operator(self) -> Operator | None:
+        """The operator of a network of one layer, else None."""
+        return self.layers[0].operator if len(self.layers) == 1 else None
+
+    @property
+    def input_channels(self) -> int | None:
+        """Channels that the first weighted layer expects; None where any number will do."""
+        for layer in self.layers:
+            if isinstance(layer.operator, Convolution | InverseConvolution | Linear):
+                return layer.operator.in_channels
+        return None
+
+    def shapes(self, channels: int, grid_size: Axes) -> Mapping[str, tuple[int, Axes]]:
+        """Channels and grid size after every layer, by name, the input's included.
+
+        Raises:
+            UserError: if a layer gets another number of channels than it expects, or a grid that its
+                kernel does not fit; the message names the layer.
+        """
+        known: dict[str, tuple[int, Axes]] = {INPUT: (channels, grid_size)}
+        for position, layer in enumerate(self.layers):
+            sources = [known[name] for name in self.reads(position)]
+            try:
+                known[layer.name] = _shape_after(layer.operator, sources)
+            except UserError as error:
+                raise UserError(f"layer {layer.name!r}: {error}") from None
+        return known
+
+
+def _shape_after(operator: Operator, sources: list[tuple[int, Axes]]) -> tuple[int, Axes]:
+    channels, grid_size = sources[0]
+    if isinstance(operator, Convolution | InverseConvolution | Linear):
+        if channels != operator.in_channels:
+            raise UserError(
+                f"its input has {channels} channels, and it expects {operator.in_channels}"
+            )
+        channels = operator.out_channels
+    match operator:
+        case Convolution() | MaxPooling():
+            return channels, operator.window.output_grid(grid_size)
+        case InverseConvolution():
+            target = sources[1][1]
+            if operator.window.output_grid(target) != grid_size:
+                raise UserError(
+                    f"its window takes grid size {target} to {operator.window.output_grid(target)}, "
+                    f"not to the {grid_size} that it is to come back from"
+                )
+            return channels, target
+        case Concatenate():
+            return sum(count for count, _ in sources), grid_size
+        case Add() if any(source != sources[0] for source in sources):
+            raise UserError(f"it adds tensors of different shapes: {sources}")
+        case _:
+            return channels, grid_size
+
+
+def single(operator: Operator) -> Network:
+    """Make the network of one operator."""
+    return Network((Layer("layer", operator),))

@@ -1,0 +1,75 @@
+"""Which output sites are active, and how many active pairs a convolution has: the reference.
+
+Plain integer arithmetic on coordinates, independent of any implementation's kernel map and of the
+size of the grid.
+"""
+
+import torch
+from torch import Tensor
+
+from bench.batch import SparseBatch, coordinates_of, linear_keys
+from bench.operators import Convolution, MaxPooling, Rule
+from bench.window import Axes, Window
+
+
+def output_sites(operator: Convolution | MaxPooling, batch: SparseBatch) -> Tensor:
+    """Active output sites in canonical order: int32 `[M, 1 + D]`."""
+    if isinstance(operator, Convolution) and operator.rule is Rule.SUBMANIFOLD:
+        return batch.sorted().coordinates
+    output_grid = operator.window.output_grid(batch.grid_size)
+    keys = [
+        _touched(operator.window, offset, batch.coordinates, output_grid)
+        for offset in operator.window.offsets()
+    ]
+    return coordinates_of(torch.cat(keys).unique(), output_grid)
+
+
+def _touched(geometry: Window, offset: Axes, coordinates: Tensor, output_grid: Axes) -> Tensor:
+    """Keys of the output sites that see an active site through one kernel offset."""
+    device = coordinates.device
+    step = torch.tensor(geometry.stride, device=device)
+    reach = torch.tensor(offset, device=device) * torch.tensor(geometry.dilation, device=device)
+    shifted = coordinates[:, 1:] + torch.tensor(geometry.padding, device=device) - reach
+    output = shifted.div(step, rounding_mode="floor")
+    inside = (shifted == output * step) & (output >= 0)
+    inside &= output < torch.tensor(output_grid, device=device)
+    kept = inside.all(1)
+    return linear_keys(torch.cat([coordinates[kept, :1], output[kept]], 1), output_grid)
+
+
+def neighbours(geometry: Window, outputs: Tensor, batch: SparseBatch) -> tuple[Tensor, Tensor]:
+    """Which input row each output site sees through each kernel offset.
+
+    Args:
+        geometry: the window.
+        outputs: output sites, int32 `[M, 1 + D]`.
+        batch: the input, in canonical order.
+
+    Returns:
+        rows: int64 `[M, K]`, -1 where the site is inactive or outside of the grid.
+        inside: bool `[M, K]`, whether the site lies on the grid.
+    """
+    device = outputs.device
+    keys = batch.keys()
+    grid = torch.tensor(batch.grid_size, device=device)
+    corner = outputs[:, 1:] * torch.tensor(geometry.stride, device=device)
+    corner = corner - torch.tensor(geometry.padding, device=device)
+    rows, inside = [], []
+    for offset in geometry.offsets():
+        reach = torch.tensor(offset, device=device) * torch.tensor(geometry.dilation, device=device)
+        sites = corner + reach
+        on_grid = ((sites >= 0) & (sites < grid)).all(1)
+        wanted = linear_keys(torch.cat([outputs[:, :1], sites], 1), batch.grid_size)
+        wanted = torch.where(on_grid, wanted, -1)
+        if len(keys):
+            place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+            rows.append(torch.where(keys[place] == wanted, place, -1))
+        else:
+            rows.append(torch.full_like(wanted, -1))
+        inside.append(on_grid)
+    return torch.stack(rows, 1), torch.stack(inside, 1)
+
+
+def active_pairs(geometry: Window, outputs: Tensor, batch: SparseBatch) -> int:
+    """Number of (input site, output site, kernel offset) triples of one window."""
+    return int((neighbours(geometry, outputs, batch.sorted())[0] >= 0).sum())

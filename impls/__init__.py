@@ -1,0 +1,1 @@
+"""One module for each way of computing a convolution; none knows another."""
