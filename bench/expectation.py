@@ -134,10 +134,14 @@ def _expect_dense(
         )
         magnitude = absolute.output.features.detach()
         gradient_magnitudes = absolute.gradients(upstream.abs())
+    elif isinstance(network.single_operator, MaxPooling):
+        # Nothing is rounded on the way out; overlapping windows add their gradients up.
+        magnitude = plain.output.features.detach().abs()
+        gradient_magnitudes = plain.gradients(upstream.abs())
     else:
-        magnitude = _peak(plain.output.features.detach(), network)
+        magnitude = _peak(plain.output.features.detach())
         gradient_magnitudes = {
-            name: _peak(gradient, network) for name, gradient in gradients.items()
+            name: _peak(gradient) for name, gradient in gradients.items()
         }
     return Expectation(
         coordinates=plain.output.coordinates,
@@ -152,21 +156,22 @@ def _expect_dense(
     )
 
 
-def _peak(values: Tensor, network: Network) -> Tensor:
-    """Magnitude where none is derived: the values' own for pooling alone, else their largest."""
-    if isinstance(network.single_operator, MaxPooling) or not values.numel():
-        return values.abs()
-    return values.abs().max().expand_as(values)
+def _peak(values: Tensor) -> Tensor:
+    """Magnitude where none is derived: the largest value's."""
+    return values.abs().max().expand_as(values) if values.numel() else values
 
 
 def _terms(network: Network, batch: SparseBatch) -> int:
-    """The most products that one output value sums, over the layers."""
-    terms = 1
-    channels = batch.channels
-    for layer in network.layers:
-        if isinstance(layer.operator, Convolution | InverseConvolution):
-            terms = max(terms, layer.operator.window.volume * layer.operator.in_channels)
-    return max(terms, channels)
+    """The most products that one output value sums, times the square of the number of layers.
+
+    Rounding errors grow with the square root of terms, and add up over layers.
+    """
+    sums = [
+        layer.operator.window.volume * layer.operator.in_channels
+        for layer in network.layers
+        if isinstance(layer.operator, Convolution | InverseConvolution)
+    ]
+    return max([batch.channels, *sums]) * len(network.layers) ** 2
 
 
 class _OracleRun:
@@ -187,7 +192,11 @@ class _OracleRun:
             name: tensor for name, _, tensor in self.built.leaves()
         }
         found = torch.autograd.grad(
-            self.output.features, list(leaves.values()), upstream.double(), allow_unused=True
+            self.output.features,
+            list(leaves.values()),
+            upstream.double(),
+            allow_unused=True,
+            retain_graph=True,
         )
         return {
             name: torch.zeros_like(leaf) if gradient is None else gradient
@@ -223,16 +232,14 @@ def _expect_windows(
     windows = _Windows(operator, weights, batch, chosen, limits.chunk_bytes)
     chosen_upstream = (upstream if rows is None else upstream[rows]).double()
     output, gradients = windows.run(chosen_upstream, absolute=False)
-    if isinstance(operator, MaxPooling):
-        magnitude, gradient_magnitudes = output.abs(), {"input": gradients["input"].abs()}
-    else:
-        magnitude, gradient_magnitudes = windows.run(chosen_upstream.abs(), absolute=True)
+    rounds = isinstance(operator, Convolution)
+    magnitude, gradient_magnitudes = windows.run(chosen_upstream.abs(), absolute=rounds)
     terms = operator.window.volume * batch.channels
     return Expectation(
         coordinates=sites,
         grid_size=operator.window.output_grid(batch.grid_size),
         rows=rows,
-        output=Expected(output, magnitude, terms),
+        output=Expected(output, magnitude.abs(), terms),
         upstream=upstream,
         gradients={
             (name if name == "input" else f"{layer}.{name}"): Expected(

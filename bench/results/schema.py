@@ -1,0 +1,264 @@
+"""The types of a run file. Illegal states cannot be made: a time exists only where the check passed.
+
+Frozen dataclasses, encoded as JSON by msgspec. Raise `SCHEMA` when an old reader would misread.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bench.phases import Phase
+
+FORMAT = "sparsebench-run"
+SCHEMA = 1
+
+
+class Status(StrEnum):
+    """How the measurement of a cell ended."""
+
+    OK = "ok"
+    UNSUPPORTED = "unsupported"
+    UNAVAILABLE = "unavailable"
+    INCORRECT = "incorrect"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one process measured of one cell.
+
+    Attributes:
+        process: number of the process, from 0.
+        calls: calls in one sample.
+        rounds: one entry a round: the durations of that round's samples, each of `calls` calls, in
+            nanoseconds by the cell's timer.
+        wall_rounds: the same by the wall clock, where the timer is the device's; else empty.
+        disturbed: rounds in which the operating system took the processor away or the device was
+            throttled: flagged and counted, never dropped.
+        stop: why measuring stopped: `precise`, `stable` or `budget`.
+    """
+
+    process: int
+    calls: int
+    rounds: tuple[tuple[int, ...], ...]
+    wall_rounds: tuple[tuple[int, ...], ...] = ()
+    disturbed: tuple[int, ...] = ()
+    stop: str = "budget"
+
+    def __post_init__(self) -> None:
+        if self.calls < 1 or not self.rounds or not all(self.rounds):
+            raise ValueError("samples need at least one call, one round, and one sample a round")
+        if any(duration <= 0 for duration in self.rounds[0]):
+            raise ValueError("durations must be positive")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The samples of a cell, by process, and the clock that took them."""
+
+    timer: str
+    processes: tuple[Samples, ...]
+
+    def __post_init__(self) -> None:
+        if not self.processes:
+            raise ValueError("a timing needs samples of at least one process")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a phase must do at least.
+
+    Attributes:
+        multiply_adds: on active pairs; 0 for phases that multiply nothing.
+        dense_multiply_adds: of the same phase on the whole grid.
+        bytes: read or written at least once.
+    """
+
+    multiply_adds: int
+    dense_multiply_adds: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: implementation x workload x phase x dtype x device.
+
+    Attributes:
+        status: how it ended.
+        reason: why, in words, for every status but `ok`.
+        verified: how the oracle checked it: `dense`, `all windows`, or how many sampled windows.
+        peak_bytes: most memory that one call took beyond what stood before, where it is known.
+        timing: the samples; there if and only if the status is `ok`.
+    """
+
+    workload: str
+    workload_version: str
+    implementation: str
+    implementation_version: str
+    phase: Phase
+    dtype: str
+    device: str
+    status: Status
+    reason: str = ""
+    verified: str = ""
+    work: Work | None = None
+    peak_bytes: int | None = None
+    timing: Timing | None = None
+
+    def __post_init__(self) -> None:
+        if (self.timing is not None) != (self.status is Status.OK):
+            raise ValueError(f"a cell with status {self.status} and timing {self.timing is not None}")
+        if self.status is Status.OK and not self.verified:
+            raise ValueError("a cell with status ok must say how it was verified")
+        if self.status is not Status.OK and not self.reason:
+            raise ValueError(f"a cell with status {self.status} must give a reason")
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What identifies the cell within a run."""
+        return (self.workload, self.implementation, self.phase, self.dtype, self.device)
+
+
+@dataclass(frozen=True)
+class WorkloadRecord:
+    """A workload as it was measured.
+
+    Attributes:
+        sites: active input sites, over all samples.
+        output_sites: active output sites.
+        neighbours: mean number of active sites under the kernel, over all layers' outputs.
+        definition: what its version is the hash of.
+    """
+
+    name: str
+    version: str
+    suite: str
+    group: str
+    position: float
+    batch_size: int
+    grid_size: tuple[int, ...]
+    channels: int
+    output_channels: int
+    sites: int
+    density: float
+    output_sites: int
+    neighbours: float
+    definition: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ImplementationRecord:
+    """An implementation as it was found.
+
+    Attributes:
+        unavailable: why it could not run here, or empty.
+        ledger: by phase, what lies inside its timed region.
+    """
+
+    name: str
+    version: str
+    origin: str
+    starts_dense: bool
+    unavailable: str
+    ledger: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A physical limit of the machine, measured in the same run."""
+
+    device: str
+    dtype: str
+    multiply_adds_per_second: float
+    bytes_per_second: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run took place.
+
+    Attributes:
+        name: readable key of what must agree for two runs to be comparable.
+        facts: everything else that was recorded, by topic.
+        rates: matrix multiply and copy rates.
+        doubts: what casts doubt on the times, in words: other load, throttling, no pinning.
+    """
+
+    name: str
+    facts: dict[str, str]
+    rates: tuple[Rate, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run was measured.
+
+    Attributes:
+        seconds: budget of one phase of one workload in one process.
+        precision: half-width of the 99 % interval of every pairwise log-ratio to stop at.
+        processes: fresh processes a workload.
+        threads: threads of torch, OpenMP, OpenBLAS and MKL in each of them.
+        seed: of the order in which a round visits implementations.
+        timeout: seconds without a sign of life before a worker is killed.
+    """
+
+    seconds: float
+    precision: float
+    processes: int
+    threads: int
+    seed: int
+    timeout: float
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is measured in one go and written in one go: a workload with all implementations."""
+
+    workload: WorkloadRecord
+    cells: tuple[Cell, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A run, as known when it starts."""
+
+    id: str
+    started: str
+    command: tuple[str, ...]
+    commit: str
+    suites: tuple[str, ...]
+    machine: Machine
+    settings: Settings
+    implementations: tuple[ImplementationRecord, ...]
+    planned: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run file.
+
+    Attributes:
+        finished: when; empty if the run was interrupted.
+        seconds: wall time spent, by what it was spent on.
+    """
+
+    header: Header
+    units: tuple[Unit, ...]
+    finished: str = ""
+    format: str = FORMAT
+    schema: int = SCHEMA
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, in the order of their measurement."""
+        return tuple(cell for unit in self.units for cell in unit.cells)
+
+    @property
+    def workloads(self) -> tuple[WorkloadRecord, ...]:
+        """All workloads, in the order of their measurement, each once."""
+        return tuple({unit.workload.name: unit.workload for unit in self.units}.values())

@@ -1,0 +1,196 @@
+"""Writing and reading run files.
+
+While a run is going on, every finished unit is appended to a journal beside the target (`.partial`,
+one JSON document a line, synced to disk). When it ends, the run file is written whole under a
+temporary name and linked into place, so that it exists completely or not at all, and never replaces
+another. A run file holds data only: reading one runs no code.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.errors import DataError, UserError
+from bench.results.schema import FORMAT, SCHEMA, Header, Run, Unit
+
+LARGEST_FILE_BYTES = 2**30
+
+
+class _Envelope(msgspec.Struct):
+    """The two fields by which a file says what it is, in any version."""
+
+    format: str = ""
+    schema: int = 0
+
+
+class Journal:
+    """The journal of a run that is going on: nothing finished is lost when it is killed."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(target.name + ".partial")
+
+    def begin(self, header: Header) -> None:
+        """Start a new journal.
+
+        Raises:
+            UserError: if the target or a journal exists, or the folder cannot be written to.
+        """
+        if self.target.exists():
+            raise UserError(f"{self.target} exists; a run file is written once: name another")
+        if self.path.exists():
+            raise UserError(
+                f"{self.path} holds an unfinished run; go on with --resume {self.path}, or remove it"
+            )
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(exist_ok=False)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from error
+        self._append({"format": FORMAT, "schema": SCHEMA, "header": header})
+
+    def add(self, unit: Unit) -> None:
+        """Append a finished unit and sync it to disk."""
+        self._append(unit)
+
+    def read(self) -> Run:
+        """Read an unfinished run; a last line that was cut off is left out.
+
+        Raises:
+            DataError: if the journal is missing or not one of ours.
+        """
+        lines = _read(self.path).split(b"\n")
+        complete = [line for line in lines[:-1] if line]
+        if not complete:
+            raise DataError(f"{self.path} holds no complete line of a run")
+        _check_envelope(self.path, complete[0])
+        try:
+            header = msgspec.json.decode(complete[0], type=_FirstLine).header
+            units = tuple(msgspec.json.decode(line, type=Unit) for line in complete[1:])
+        except msgspec.DecodeError as error:
+            raise DataError(f"{self.path} is damaged: {error}") from error
+        return Run(header, units)
+
+    def finish(self, run: Run) -> Path:
+        """Write the run file and remove the journal."""
+        write(run, self.target)
+        self.path.unlink(missing_ok=True)
+        return self.target
+
+    def _append(self, document: Any) -> None:  # noqa: ANN401
+        with self.path.open("ab") as stream:
+            stream.write(msgspec.json.encode(document) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+class _FirstLine(msgspec.Struct):
+    header: Header
+
+
+def write(run: Run, target: Path) -> None:
+    """Write a run file, atomically and once.
+
+    Raises:
+        UserError: if the target exists or cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(msgspec.json.encode(run))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(temporary, target)
+    except FileExistsError as error:
+        raise UserError(f"{target} exists; a run file is written once: name another") from error
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def load(path: Path) -> Run:
+    """Read a run file, or the journal of an unfinished run.
+
+    Raises:
+        DataError: if it is missing, truncated, damaged, of a newer schema, or not ours.
+    """
+    if path.name.endswith(".partial"):
+        return Journal(path.with_name(path.name.removesuffix(".partial"))).read()
+    content = _read(path)
+    _check_envelope(path, content)
+    try:
+        return msgspec.json.decode(content, type=Run)
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def merge(runs: list[Run]) -> Run:
+    """Join the units of runs of one machine; where a workload repeats, the later run's unit stays.
+
+    Raises:
+        UserError: if the machines differ.
+    """
+    if not runs:
+        raise UserError("nothing to merge: no run was given")
+    first = runs[0]
+    machines = {run.header.machine.name for run in runs}
+    if len(machines) > 1:
+        raise UserError(f"runs of different machines are not merged: {'; '.join(sorted(machines))}")
+    units: dict[tuple[str, ...], Unit] = {}
+    for run in runs:
+        for unit in run.units:
+            kinds = sorted({(cell.dtype, cell.device) for cell in unit.cells})
+            units[unit.workload.suite, unit.workload.name, str(kinds)] = unit
+    implementations = {
+        record.name: record for run in runs for record in run.header.implementations
+    }
+    header = replace(
+        first.header,
+        suites=tuple(dict.fromkeys(suite for run in runs for suite in run.header.suites)),
+        implementations=tuple(implementations.values()),
+        planned=tuple(dict.fromkeys(name for run in runs for name in run.header.planned)),
+    )
+    return Run(header, tuple(units.values()), finished=max(run.finished for run in runs))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise DataError(f"{path} is larger than {LARGEST_FILE_BYTES:,} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_envelope(path: Path, content: bytes) -> None:
+    try:
+        envelope = msgspec.json.decode(content, type=_Envelope)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path} is not a sparsebench run file: {error}") from error
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path} is truncated, or no JSON at all: {error}") from error
+    if envelope.format != FORMAT:
+        raise DataError(f"{path} is not a sparsebench run file: it does not say {FORMAT!r}")
+    if envelope.schema > SCHEMA:
+        raise DataError(
+            f"{path} has schema {envelope.schema}, newer than the {SCHEMA} that this version reads: "
+            f"update sparsebench"
+        )
+    if envelope.schema < 1:
+        raise DataError(f"{path} has no schema version")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new directory entry survive a power loss, where the system lets a folder be synced."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

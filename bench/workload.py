@@ -1,0 +1,115 @@
+"""What is measured: a network on an input, as plain data with a version hash."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from bench.batch import SparseBatch
+from bench.errors import UserError
+from bench.network import Network
+
+DEFINITION = 1
+"""Raised when the harness itself changes what a workload means: weights, loss, features."""
+
+
+class Input(Protocol):
+    """Where a workload's sparse batch comes from: a frozen dataclass, so that it can be hashed.
+
+    A class attribute `version` is raised whenever the same fields come to mean other sites.
+    """
+
+    @property
+    def version(self) -> int:
+        """Version of the generator or loader."""
+        ...
+
+    def batch(self, channels: int, seed: int) -> SparseBatch:
+        """Make the batch, float32 on the CPU, with features of the given number of channels.
+
+        Raises:
+            UserError: if data that it needs is missing or damaged.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing to measure every implementation on.
+
+    Attributes:
+        name: unique within its suite; made of words a reader can take apart.
+        network: what is computed.
+        input: the sites.
+        channels: of the input.
+        seed: of features and weights.
+        group: workloads that differ in one thing only, for curves: the name of what they share.
+        position: that one thing, a number such as the density; orders the group.
+    """
+
+    name: str
+    network: Network
+    input: Input
+    channels: int
+    seed: int = 0
+    group: str = ""
+    position: float = 0.0
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that defines the workload, as plain data."""
+        return {
+            "definition": DEFINITION,
+            "network": _plain(self.network),
+            "input": _plain(self.input) | {"version": self.input.version},
+            "channels": self.channels,
+            "seed": self.seed,
+        }
+
+    def version(self) -> str:
+        """Hash of the definition: results of different versions are never compared."""
+        return hashlib.sha256(msgspec.json.encode(self.definition(), order="sorted")).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named collection of workloads, with the settings that suit it.
+
+    Attributes:
+        name: as in `sparsebench run NAME`.
+        description: one sentence.
+        workloads: makes the workloads; called when the suite is used.
+        dtypes: element types measured unless the user names others.
+        seconds: budget of one phase of one workload in one process, unless the user sets it.
+        processes: fresh processes a workload, unless the user sets it.
+    """
+
+    name: str
+    description: str
+    workloads: Callable[[], tuple[Workload, ...]]
+    dtypes: tuple[str, ...] = ("float32",)
+    seconds: float = 1.0
+    processes: int = 3
+
+    def find(self, name: str) -> Workload:
+        """Return the workload of a name.
+
+        Raises:
+            UserError: if the suite has none.
+        """
+        for workload in self.workloads():
+            if workload.name == name:
+                return workload
+        raise UserError(f"suite {self.name!r} has no workload {name!r}")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Dataclasses to dictionaries that name their class."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"kind": type(value).__name__} | fields
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return value
