@@ -47,6 +47,7 @@ class Implementation(ABC):
         origin: where it comes from, for the reader of a report.
         starts_dense: its users hold a dense tensor already, so that cold phases start from the
             native tensor instead of the sparse batch.
+        deterministic: the same input gives the same bits at every run.
         timed_region: words for the fairness ledger, where a phase holds something of its own.
     """
 
@@ -54,6 +55,7 @@ class Implementation(ABC):
     version: ClassVar[str] = "0"
     origin: ClassVar[str] = ""
     starts_dense: ClassVar[bool] = False
+    deterministic: ClassVar[bool] = True
     timed_region: ClassVar[Mapping[Phase, str]] = {}
 
     def unavailable(self, device: torch.device) -> str | None:  # noqa: ARG002

@@ -27,7 +27,14 @@ from bench.operators import (
 )
 from bench.phases import Phase
 from bench.window import Window
-from impls.torch_operators import convolve, pool, transpose, why_torch_lacks
+from impls.torch_operators import (
+    convolve,
+    count_active,
+    pool,
+    touched,
+    transpose,
+    why_torch_lacks,
+)
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -57,18 +64,16 @@ class Sites:
     def after(self, window: Window) -> "Sites":
         """Sites whose window touches an active site."""
         if window not in self._after:
-            self._after[window] = Sites(lambda: pool(self.factor(torch.float32), window) > 0)
+            self._after[window] = Sites(lambda: touched(self.factor(torch.float32), window) > 0)
         return self._after[window]
 
     def reciprocal_count(self, window: Window, dtype: torch.dtype) -> Tensor:
         """1 / (active sites under the kernel + epsilon) where there are any, else 0."""
         key = (window, dtype)
         if key not in self._counts:
-            mask = self.factor(torch.float32)
-            taps = torch.ones((1, 1, *window.kernel_size), device=mask.device)
-            count = convolve(mask, taps, None, window).to(dtype)
+            count = count_active(self.factor(torch.float32), window)
             inverse = 1 / (count + SPARSITY_INVARIANT_EPSILON)
-            self._counts[key] = torch.where(count > 0, inverse, 0)
+            self._counts[key] = torch.where(count > 0, inverse, 0).to(dtype)
         return self._counts[key]
 
     def forgetting(self) -> "Sites":

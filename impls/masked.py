@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch, from_dense
-from bench.implementation import Implementation
+from bench.implementation import Implementation, pointwise_module
 from bench.operators import (
     SPARSITY_INVARIANT_EPSILON,
     Convolution,
@@ -21,8 +21,14 @@ from bench.operators import (
     Pointwise,
     Rule,
 )
-from bench.implementation import pointwise_module
-from impls.torch_operators import convolve, pool, transpose, why_torch_lacks
+from impls.torch_operators import (
+    convolve,
+    count_active,
+    pool,
+    touched,
+    transpose,
+    why_torch_lacks,
+)
 
 
 class MaskedGrid(NamedTuple):
@@ -99,14 +105,13 @@ class MaskedConvolution(_Weighted):
         window = self.operator.window
         values = convolve(native.values * native.mask, self.weight, None, window)
         if self.operator.rule is Rule.SPARSITY_INVARIANT:
-            taps = native.mask.new_ones((1, 1, *window.kernel_size))
-            count = convolve(native.mask, taps, None, window)
+            count = count_active(native.mask, window)
             # A half type cannot hold the epsilon, and 0/0 must stay 0: the values there are 0.
             values = values / (count + SPARSITY_INVARIANT_EPSILON).clamp(min=_least(count))
         if self.operator.rule is Rule.SUBMANIFOLD:
             mask = native.mask
         else:
-            mask = pool(native.mask, window)
+            mask = touched(native.mask, window)
         if self.bias is not None:
             values = values + self.bias.view(1, -1, *(1,) * (values.ndim - 2))
         return MaskedGrid(values * mask, mask)

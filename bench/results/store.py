@@ -33,11 +33,11 @@ class Journal:
         self.target = target
         self.path = target.with_name(target.name + ".partial")
 
-    def begin(self, header: Header) -> None:
-        """Start a new journal.
+    def check(self) -> None:
+        """Find out that the run file cannot be written before anything is measured for it.
 
         Raises:
-            UserError: if the target or a journal exists, or the folder cannot be written to.
+            UserError: if the target or a journal exists.
         """
         if self.target.exists():
             raise UserError(f"{self.target} exists; a run file is written once: name another")
@@ -45,6 +45,14 @@ class Journal:
             raise UserError(
                 f"{self.path} holds an unfinished run; go on with --resume {self.path}, or remove it"
             )
+
+    def begin(self, header: Header) -> None:
+        """Start a new journal.
+
+        Raises:
+            UserError: if the target or a journal exists, or the folder cannot be written to.
+        """
+        self.check()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(exist_ok=False)

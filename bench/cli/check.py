@@ -1,0 +1,113 @@
+"""`sparsebench check NAME`: the conformance suite, against any implementation."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.conformance.checks import Outcome
+
+FAILED = 4
+SHOWN_FAILURES = 10
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "check", help="prove an implementation right", description=__doc__
+    )
+    parser.add_argument("implementation", help="names or plug-in files, comma separated")
+    parser.add_argument("--dtype", metavar="NAMES", help="element types (default: all)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument(
+        "--examples", type=int, default=100, help="hypothesis examples a type (default: 100)"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check every case and print the table; exit code 4 if any failed."""
+    import torch  # noqa: PLC0415
+
+    from bench.cli.output import print_json  # noqa: PLC0415
+    from bench.cli.selection import dtypes, split  # noqa: PLC0415
+    from bench.conformance.cases import all_cases  # noqa: PLC0415
+    from bench.conformance.checks import check  # noqa: PLC0415
+    from bench.conformance.properties import check_properties  # noqa: PLC0415
+    from bench.dtypes import DTYPES  # noqa: PLC0415
+    from bench.measure.engine import check_device  # noqa: PLC0415
+    from bench.registry import choose, load  # noqa: PLC0415
+
+    device = check_device(arguments.device)
+    names = dtypes(arguments.dtype, tuple(DTYPES))
+    chosen, _ = choose(split(arguments.implementation))
+    torch.set_num_threads(1)
+    records: list[dict[str, str]] = []
+
+    def note(implementation: str, operator: str, case: str, dtype: str, outcome: "Outcome") -> None:
+        records.append(
+            {
+                "implementation": implementation,
+                "operator": operator,
+                "case": case,
+                "dtype": dtype,
+                "result": str(outcome.result),
+                "reason": outcome.reason,
+            }
+        )
+
+    for reference in chosen:
+        implementation = load(reference)
+        for case in all_cases(names):
+            outcome = check(implementation, case, device)
+            kind = case.operator.split("-")[0]
+            note(reference.name, kind, str(case), case.dtype, outcome)
+        for dtype in names:
+            outcome = check_properties(
+                implementation, dtype, examples=arguments.examples, device=device
+            )
+            note(reference.name, "drawn by hypothesis", f"{arguments.examples} examples", dtype, outcome)
+    if arguments.json:
+        print_json(records)
+    else:
+        _print(records, names)
+    return FAILED if any(record["result"] == "failed" for record in records) else 0
+
+
+def _print(records: list[dict[str, str]], dtypes: tuple[str, ...]) -> None:
+    """A table of operators and types for each implementation, then what failed and why."""
+    from bench.cli.output import print_table  # noqa: PLC0415
+
+    for implementation in dict.fromkeys(record["implementation"] for record in records):
+        own = [record for record in records if record["implementation"] == implementation]
+        rows = []
+        for operator in dict.fromkeys(record["operator"] for record in own):
+            cells = [record for record in own if record["operator"] == operator]
+            rows.append(
+                {"operator": operator}
+                | {
+                    dtype: _count([cell for cell in cells if cell["dtype"] == dtype])
+                    for dtype in dtypes
+                }
+            )
+        print_table(f"Conformance of {implementation}", rows)
+        reasons = dict.fromkeys(
+            f"unsupported: {record['reason']}" for record in own if record["result"] == "unsupported"
+        )
+        for reason in reasons:
+            print(reason)  # noqa: T201
+        failures = [record for record in own if record["result"] == "failed"]
+        for record in failures[:SHOWN_FAILURES]:
+            print(f"FAILED {record['case']}: {record['reason']}")  # noqa: T201
+        if len(failures) > SHOWN_FAILURES:
+            print(f"... and {len(failures) - SHOWN_FAILURES} more failures")  # noqa: T201
+
+
+def _count(cells: list[dict[str, str]]) -> str:
+    results = [cell["result"] for cell in cells]
+    parts = [
+        f"{results.count(result)} {result}"
+        for result in ("passed", "failed", "unsupported")
+        if result in results
+    ]
+    return ", ".join(parts)

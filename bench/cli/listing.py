@@ -1,0 +1,87 @@
+"""`sparsebench list`: implementations and suites, and whether they can run here."""
+
+import argparse
+from typing import Any
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "list", help="show implementations, suites and workloads", description=__doc__
+    )
+    parser.add_argument("suite", nargs="?", help="show the workloads of this suite")
+    parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what there is."""
+    from bench.cli.output import print_json, print_table  # noqa: PLC0415
+
+    if arguments.suite:
+        rows = _workloads(arguments.suite)
+        title = f"Workloads of suite {arguments.suite}"
+        if arguments.json:
+            print_json(rows)
+        else:
+            print_table(title, rows)
+        return 0
+    implementations = _implementations(arguments)
+    suites = _suites()
+    if arguments.json:
+        print_json({"implementations": implementations, "suites": suites})
+        return 0
+    print_table("Implementations", implementations)
+    print_table("Suites", suites)
+    return 0
+
+
+def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
+    from bench.cli.selection import split  # noqa: PLC0415
+    from bench.measure.engine import check_device  # noqa: PLC0415
+    from bench.registry import choose, load  # noqa: PLC0415
+
+    device = check_device(arguments.device)
+    found, broken = choose(split(arguments.impl))
+    rows = []
+    for reference in found:
+        implementation = load(reference)
+        reason = implementation.unavailable(device)
+        rows.append(
+            {
+                "name": implementation.name,
+                "version": str(implementation.version),
+                "status": "ready" if reason is None else f"unavailable: {reason}",
+                "origin": implementation.origin or reference.source,
+            }
+        )
+    rows += [
+        {"name": each.name, "version": "", "status": f"broken: {each.error}", "origin": each.source}
+        for each in broken
+    ]
+    return rows
+
+
+def _suites() -> list[dict[str, str]]:
+    from bench.registry import load_suite, suites  # noqa: PLC0415
+
+    loaded = [load_suite(name) for name in sorted(suites())]
+    return [
+        {
+            "name": suite.name,
+            "workloads": str(len(suite.workloads())),
+            "description": suite.description,
+        }
+        for suite in loaded
+    ]
+
+
+def _workloads(name: str) -> list[dict[str, str]]:
+    from bench.registry import load_suite  # noqa: PLC0415
+
+    return [
+        {"name": workload.name, "version": workload.version(), "group": workload.group}
+        for workload in load_suite(name).workloads()
+    ]

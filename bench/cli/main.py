@@ -1,0 +1,53 @@
+"""Parses the command line and turns a user's mistake into one line and exit code 2."""
+
+import argparse
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+from bench.cli import check, data, listing, report, run
+from bench.errors import UserError
+
+DESCRIPTION = """\
+Compare sparse and dense convolution on this machine: every implementation is proved right before it
+is timed, all of them are measured in interleaved rounds, and every ratio carries its interval."""
+USAGE_ERROR = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"sparsebench: error: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command and return its exit code."""
+    parser = _Parser(prog="sparsebench", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for command in (listing, check, run, report, data):
+        command.add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except UserError as error:
+        print(f"sparsebench: error: {error}", file=sys.stderr)  # noqa: T201
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; nothing more may be written, at exit included.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _version() -> str:
+    try:
+        return f"sparsebench {version('sparsebench')}"
+    except PackageNotFoundError:
+        return "sparsebench, not installed"

@@ -1,0 +1,24 @@
+"""Printing for people and for programs."""
+
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401
+    """Print a value as indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())  # noqa: T201
+
+
+def print_table(title: str, rows: list[dict[str, str]]) -> None:
+    """Print rows as a table; markup in them is shown, not obeyed."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row.values()))
+    Console().print(table)

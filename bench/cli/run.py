@@ -1,0 +1,129 @@
+"""`sparsebench run SUITE`: verify, then measure; writes one run file."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.measure.engine import Plan
+    from bench.results.schema import Run
+    from bench.results.store import Journal
+
+PRECISION = 0.005
+TIMEOUT = 120.0
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("run", help="measure a suite", description=__doc__)
+    parser.add_argument("suite", help="quick, layers, real, or another installed suite")
+    parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
+    parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
+    parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: all)")
+    parser.add_argument("--dtype", metavar="NAMES", help="element types (default: the suite's)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--threads", type=_positive, default=1, help="default: %(default)s")
+    parser.add_argument("--processes", type=_positive, help="fresh processes a workload")
+    parser.add_argument(
+        "--seconds", type=_positive_float, help="budget of one phase of one workload in one process"
+    )
+    parser.add_argument(
+        "--precision",
+        type=_positive_float,
+        default=PRECISION,
+        help="half-width of the 99 %% interval of log-ratios to stop at (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_positive_float,
+        default=TIMEOUT,
+        help="seconds without a sign of life before a worker is ended (default: %(default)g)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
+    parser.add_argument("-o", "--output", type=Path, help="run file (default: runs/TIME-SUITE.json)")
+    parser.add_argument("--resume", type=Path, metavar="PARTIAL", help="go on with a killed run")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and write the run file."""
+    from bench.cli.progress import shown  # noqa: PLC0415
+    from bench.cli.summary import print_summary  # noqa: PLC0415
+    from bench.measure.engine import execute  # noqa: PLC0415
+
+    plan = make_plan(arguments)
+    journal = _journal(arguments)
+    with shown() as tell:
+        measured = execute(plan, journal, tell)
+    written = journal.finish(measured)
+    print_summary(measured, written, as_json=arguments.json)
+    return _exit_code(measured)
+
+
+def make_plan(arguments: argparse.Namespace) -> "Plan":
+    """Turn options into a plan; every mistake is found before anything is measured."""
+    from bench.cli import selection  # noqa: PLC0415
+    from bench.measure.engine import Plan  # noqa: PLC0415
+    from bench.registry import choose, load_suite  # noqa: PLC0415
+    from bench.results.schema import Settings  # noqa: PLC0415
+
+    suite = load_suite(arguments.suite)
+    chosen, broken = choose(selection.split(arguments.impl))
+    settings = Settings(
+        seconds=arguments.seconds or suite.seconds,
+        precision=arguments.precision,
+        processes=arguments.processes or suite.processes,
+        threads=arguments.threads,
+        seed=arguments.seed,
+        timeout=arguments.timeout,
+        phases=selection.phases(arguments.phase),
+    )
+    return Plan(
+        suite=suite,
+        workloads=selection.workloads(suite, arguments.workload),
+        implementations=tuple(chosen),
+        broken=tuple(broken),
+        dtypes=selection.dtypes(arguments.dtype, suite.dtypes),
+        device=arguments.device,
+        settings=settings,
+    )
+
+
+def _journal(arguments: argparse.Namespace) -> "Journal":
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.results.store import Journal  # noqa: PLC0415
+
+    if arguments.resume is not None:
+        if not arguments.resume.name.endswith(".partial") or not arguments.resume.exists():
+            raise UserError(f"--resume takes an existing .partial file, not {arguments.resume}")
+        return Journal(arguments.resume.with_suffix(""))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    target = arguments.output or Path("runs") / f"{stamp}-{arguments.suite}.json"
+    journal = Journal(target)
+    journal.check()
+    return journal
+
+
+def _exit_code(measured: "Run") -> int:
+    """4 if an implementation was wrong or failed, else 0."""
+    from bench.results.schema import Status  # noqa: PLC0415
+
+    failed = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}
+    return 4 if any(cell.status in failed for cell in measured.cells) else 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value

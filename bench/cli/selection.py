@@ -1,0 +1,63 @@
+"""What a user names on the command line, checked."""
+
+import fnmatch
+
+from bench.dtypes import torch_dtype
+from bench.errors import UserError
+from bench.phases import Phase
+from bench.workload import Suite, Workload
+
+
+def split(names: str | None) -> list[str] | None:
+    """Split a comma-separated option; None stays None."""
+    if names is None:
+        return None
+    items = [name.strip() for name in names.split(",") if name.strip()]
+    if not items:
+        raise UserError(f"{names!r} names nothing")
+    return items
+
+
+def phases(names: str | None) -> tuple[Phase, ...]:
+    """Return the phases of these names, in their own order; all of them without names."""
+    wanted = split(names)
+    if wanted is None:
+        return tuple(Phase)
+    for name in wanted:
+        if name not in set(Phase):
+            raise UserError(f"unknown phase {name!r}; the phases are {', '.join(Phase)}")
+    return tuple(phase for phase in Phase if phase in wanted)
+
+
+def dtypes(names: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the element types of these names.
+
+    Raises:
+        UserError: if one is unknown.
+    """
+    wanted = tuple(dict.fromkeys(split(names) or default))
+    for name in wanted:
+        torch_dtype(name)
+    return wanted
+
+
+def workloads(suite: Suite, patterns: str | None) -> tuple[Workload, ...]:
+    """Return the workloads of a suite whose names match any of the patterns.
+
+    Raises:
+        UserError: if a pattern matches none.
+    """
+    every = suite.workloads()
+    wanted = split(patterns)
+    if wanted is None:
+        return every
+    chosen = []
+    for pattern in wanted:
+        matching = [workload for workload in every if fnmatch.fnmatchcase(workload.name, pattern)]
+        if not matching:
+            raise UserError(
+                f"no workload of suite {suite.name!r} matches {pattern!r}; "
+                f"`sparsebench list {suite.name}` shows them"
+            )
+        chosen += matching
+    return tuple(dict.fromkeys(chosen))

@@ -1,0 +1,89 @@
+"""What `sparsebench run` prints when it is done."""
+
+from collections import Counter
+from pathlib import Path
+
+from bench.cli.output import print_json, print_table
+from bench.phases import Phase
+from bench.results.schema import Cell, Run, Status
+from bench.statistics import seconds_per_call
+
+SHOWN = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
+
+
+def print_summary(run: Run, path: Path, *, as_json: bool) -> None:
+    """Print the main phases' times and how every cell ended."""
+    statuses = Counter(str(cell.status) for cell in run.cells)
+    if as_json:
+        print_json(
+            {
+                "path": str(path),
+                "statuses": statuses,
+                "cells": [_record(cell) for cell in run.cells],
+                "seconds": _spent(run),
+            }
+        )
+        return
+    for dtype in dict.fromkeys(cell.dtype for cell in run.cells):
+        for phase in SHOWN:
+            rows = _rows(run, phase, dtype)
+            if rows:
+                print_table(f"{phase}, {dtype}, milliseconds (median)", rows)
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    print(f"{len(run.cells)} cells: {counts}")  # noqa: T201
+    for line in _failures(run):
+        print(line)  # noqa: T201
+    print(f"written: {path}; `sparsebench report {path}` makes a page of it")  # noqa: T201
+
+
+def _rows(run: Run, phase: Phase, dtype: str) -> list[dict[str, str]]:
+    cells = [cell for cell in run.cells if cell.phase is phase and cell.dtype == dtype]
+    names = list(dict.fromkeys(cell.implementation for cell in cells))
+    rows = []
+    for workload in dict.fromkeys(cell.workload for cell in cells):
+        found = {cell.implementation: cell for cell in cells if cell.workload == workload}
+        rows.append({"workload": workload} | {name: _text(found.get(name)) for name in names})
+    return rows
+
+
+def _text(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.timing is None:
+        return str(cell.status)
+    return f"{seconds_per_call(cell.timing).estimate * 1e3:.3g}"
+
+
+def _record(cell: Cell) -> dict[str, object]:
+    seconds = None if cell.timing is None else seconds_per_call(cell.timing)
+    return {
+        "workload": cell.workload,
+        "implementation": cell.implementation,
+        "phase": cell.phase,
+        "dtype": cell.dtype,
+        "device": cell.device,
+        "status": cell.status,
+        "reason": cell.reason,
+        "seconds": seconds,
+    }
+
+
+def _spent(run: Run) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for unit in run.units:
+        total.update(unit.seconds)
+    return dict(total)
+
+
+def _failures(run: Run) -> list[str]:
+    """One line for each reason, with how many cells it cost."""
+    shown = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT, Status.OUT_OF_MEMORY}
+    reasons = Counter(
+        (cell.implementation, str(cell.status), cell.reason)
+        for cell in run.cells
+        if cell.status in shown
+    )
+    return [
+        f"{implementation}: {status} in {count} cells: {reason}"
+        for (implementation, status, reason), count in reasons.most_common()
+    ]

@@ -1,0 +1,104 @@
+"""Checks one implementation on one case, and says in words how it went."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import torch
+
+from bench.batch import SparseBatch
+from bench.build import BuiltNetwork, Weights, initial_weights, why_unbuildable
+from bench.conformance.cases import Case
+from bench.expectation import OracleLimits, expect
+from bench.implementation import Implementation
+from bench.measure.candidate import Candidate, IncorrectError
+from bench.network import Network
+
+ALWAYS_DENSE = OracleLimits(dense_bytes=2**40, dense_multiply_adds=float("inf"))
+CPU = torch.device("cpu")
+
+
+class Result(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a check ended, and why."""
+
+    result: Result
+    reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong; what is declared unsupported is not wrong."""
+        return self.result is not Result.FAILED
+
+
+def check(implementation: Implementation, case: Case, device: torch.device = CPU) -> Outcome:
+    """Check outputs cold and warm, gradients and determinism on a case."""
+    return check_batch(implementation, case.network, case.batch(), device, seed=case.seed)
+
+
+def check_batch(
+    implementation: Implementation,
+    network: Network,
+    batch: SparseBatch,
+    device: torch.device = CPU,
+    *,
+    seed: int = 0,
+) -> Outcome:
+    """Check a network on any canonical batch, whose type is the type under test.
+
+    An exception is a failure like a wrong value: what cannot be done is to be declared.
+    """
+    dtype = batch.features.dtype
+    batch = batch.to(device)
+    weights = initial_weights(network, seed, dtype, device)
+    try:
+        reason = implementation.unavailable(device)
+        reason = reason or why_unbuildable(implementation, network, dtype, device)
+        if reason is not None:
+            return Outcome(Result.UNSUPPORTED, reason)
+        expectation = expect(network, weights, batch, seed=seed, limits=ALWAYS_DENSE)
+        candidate = Candidate(implementation, network, weights, batch, expectation)
+        candidate.verify_outputs()
+        candidate.verify_gradients()
+        _check_repeats(implementation, network, weights, batch)
+        _check_input_kept(candidate, batch)
+    except IncorrectError as error:
+        return Outcome(Result.FAILED, str(error))
+    except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is reported
+        text = str(error).strip().splitlines()
+        return Outcome(Result.FAILED, f"{type(error).__name__}: {text[0] if text else ''}")
+    return Outcome(Result.PASSED)
+
+
+def _check_repeats(
+    implementation: Implementation, network: Network, weights: Weights, batch: SparseBatch
+) -> None:
+    """The same bits come out of two modules that were built alike, unless declared otherwise."""
+    if not implementation.deterministic:
+        return
+    outputs = []
+    for _ in range(2):
+        built = BuiltNetwork(
+            implementation, network, weights, batch.features.dtype, batch.features.device
+        ).eval()
+        with torch.no_grad():
+            fresh = replace(batch, coordinates=batch.coordinates.clone())
+            outputs.append(implementation.decode(built(implementation.encode(fresh))).features)
+    if not torch.equal(*outputs):
+        raise IncorrectError("two runs of the same input differ, and it is declared deterministic")
+
+
+def _check_input_kept(candidate: Candidate, batch: SparseBatch) -> None:
+    """The input may not be written to."""
+    kept = batch.features.clone()
+    with torch.no_grad():
+        candidate.built(candidate.implementation.encode(batch))
+    if not torch.equal(kept, batch.features):
+        raise IncorrectError("the input's features were overwritten")

@@ -1,0 +1,111 @@
+"""Hypothesis draws coordinates, geometries and element types, and shrinks whatever fails."""
+
+import math
+
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.batch import SparseBatch, coordinates_of
+from bench.conformance.checks import CPU, Outcome, Result, check_batch
+from bench.dtypes import DTYPES
+from bench.errors import UserError
+from bench.implementation import Implementation
+from bench.network import INPUT, Layer, Network, single
+from bench.operators import Convolution, InverseConvolution, Rule, convolution, max_pooling
+
+LARGEST_AXIS = {2: 7, 3: 4}
+MOST_SITES = 12
+
+
+@st.composite
+def batches(draw: st.DrawFn, dimensions: int, channels: int, dtype: torch.dtype) -> SparseBatch:
+    """A canonical batch: up to 12 sites anywhere on a small grid, samples that may be empty."""
+    axis = st.integers(1, LARGEST_AXIS[dimensions])
+    grid_size = tuple(draw(axis) for _ in range(dimensions))
+    batch_size = draw(st.integers(1, 3))
+    size = batch_size * math.prod(grid_size)
+    keys = draw(st.sets(st.integers(0, size - 1), max_size=MOST_SITES))
+    coordinates = coordinates_of(torch.tensor(sorted(keys), dtype=torch.int64), grid_size)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
+    features = torch.randn((len(keys), channels), generator=generator).to(dtype)
+    return SparseBatch(coordinates, features, batch_size, grid_size)
+
+
+@st.composite
+def networks(draw: st.DrawFn, dimensions: int, channels: int) -> Network:
+    """One operator of any kind and geometry, or a convolution and its inverse."""
+    small = st.integers(1, 3)
+
+    def axes(values: st.SearchStrategy[int]) -> tuple[int, ...]:
+        return tuple(draw(values) for _ in range(dimensions))
+
+    kernel_size = axes(small)
+    kind = draw(st.sampled_from([*Rule, "max_pooling", "inverse"]))
+    if kind == Rule.SUBMANIFOLD:
+        odd = tuple(size if size % 2 else size + 1 for size in kernel_size)
+        return single(convolution(dimensions, kind, channels, 2, odd, dilation=axes(small)))
+    if kind == "max_pooling":
+        padding = tuple(draw(st.integers(0, size // 2)) for size in kernel_size)
+        return single(max_pooling(dimensions, kernel_size, axes(small), padding, axes(small)))
+    rule = Rule.FULL if kind == "inverse" else kind
+    geometry: Convolution = convolution(
+        dimensions,
+        rule,
+        channels,
+        2,
+        kernel_size,
+        axes(small),
+        axes(st.integers(0, 2)),
+        axes(small),
+        bias=draw(st.booleans()),
+    )
+    if kind == "inverse":
+        up = InverseConvolution(2, channels, geometry.window)
+        return Network((Layer("down", geometry), Layer("up", up, ("down", INPUT))))
+    return single(geometry)
+
+
+def check_properties(
+    implementation: Implementation,
+    dtype: str = "float64",
+    *,
+    examples: int = 100,
+    device: torch.device = CPU,
+) -> Outcome:
+    """Check an implementation on drawn cases; the smallest failing one is named."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def every_drawn_case_passes(data: st.DataObject) -> None:
+        dimensions = data.draw(st.sampled_from([2, 3]), label="dimensions")
+        channels = data.draw(st.integers(1, 3), label="channels")
+        network = data.draw(networks(dimensions, channels), label="network")
+        batch = data.draw(batches(dimensions, channels, DTYPES[dtype]), label="batch")
+        try:
+            network.shapes(channels, batch.grid_size)
+        except UserError:
+            return
+        outcome = check_batch(implementation, network, batch, device)
+        if not outcome.passed:
+            last = network.layers[-1].operator
+            raise _FailedExampleError(
+                f"{outcome.reason}; operator {last}; grid {batch.grid_size}; coordinates "
+                f"{batch.coordinates.tolist()}"
+            )
+
+    try:
+        every_drawn_case_passes()
+    except _FailedExampleError as error:
+        return Outcome(Result.FAILED, str(error))
+    return Outcome(Result.PASSED)
+
+
+class _FailedExampleError(AssertionError):
+    """A drawn case failed; hypothesis shrinks it."""

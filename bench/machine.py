@@ -1,0 +1,115 @@
+"""What machine this is, and what casts doubt on its times."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+import torch
+from threadpoolctl import threadpool_info
+
+from bench.results.schema import Machine
+
+PACKAGES = ("torch", "numpy", "scipy", "sparsebench")
+BUSY = 0.3
+"""Other load, in processors' worth, from which a run's times are doubted."""
+
+
+def describe_machine(device: torch.device, threads: int) -> Machine:
+    """Record processor, memory, device, libraries and settings, and the doubts that they raise."""
+    model = _processor()
+    cores = psutil.cpu_count(logical=False) or 1
+    logical = psutil.cpu_count() or 1
+    facts = {
+        "processor": model,
+        "cores": f"{cores} ({logical} logical)",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "threads": f"{threads} for torch, OpenMP, OpenBLAS and MKL",
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "load before the run": f"{_load():.2f}",
+        "frequency governor": _governor(),
+        "libraries": "; ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "thread pools": "; ".join(
+            sorted({f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info()})
+        ),
+        "matrix precision": f"float32 as {torch.get_float32_matmul_precision()}",
+    }
+    name = f"{model}, {logical} processors, {threads} threads"
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        name = f"{properties.name}; {name}"
+        facts |= {
+            "gpu": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB",
+            "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
+            "cudnn settings": (
+                f"benchmark {torch.backends.cudnn.benchmark}, TF32 "
+                f"{torch.backends.cudnn.allow_tf32}"
+            ),
+        }
+    return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
+
+
+def commit() -> str:
+    """Commit of the checkout, with `+dirty` where it has changes; empty outside of git."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603
+                ["git", "-C", str(folder), *arguments],  # noqa: S607
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    head = git("rev-parse", "--short=12", "HEAD")
+    if head is None:
+        return ""
+    return head + ("+dirty" if git("status", "--porcelain") else "")
+
+
+def _doubts(threads: int, logical: int) -> list[str]:
+    found = []
+    if threads > logical:
+        found.append(f"{threads} threads on {logical} processors: they wait for each other")
+    other = sum(psutil.cpu_percent(interval=0.2, percpu=True)) / 100
+    if other > BUSY:
+        found.append(f"other programs used {other:.1f} processors when the run started")
+    governor = _governor()
+    if governor not in {"performance", "not shown by the system"}:
+        found.append(f"frequency governor {governor!r}: the clock may change while measuring")
+    return found
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _governor() -> str:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text().strip() if path.exists() else "not shown by the system"
+
+
+def _load() -> float:
+    return os.getloadavg()[0]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,1 @@
+"""Measuring: verified first, interleaved in rounds, in several fresh processes, with a stated stop."""

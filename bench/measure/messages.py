@@ -1,0 +1,109 @@
+"""What the engine and its worker processes say to each other: one JSON document a line."""
+
+import msgspec
+
+from bench.phases import Phase
+from bench.registry import Reference
+from bench.results.schema import Rate, Samples, Status, Work, WorkloadRecord
+
+
+class Task(msgspec.Struct, tag=True, frozen=True):
+    """Measure a workload with some implementations, in one process.
+
+    Attributes:
+        suite: entry point of the suite, loaded by the worker itself.
+        version: hash of the workload as the engine knows it.
+        process: number of the process, which also seeds the order of visits.
+        pulse: file that the worker writes its sign of life into.
+    """
+
+    suite: str
+    workload: str
+    version: str
+    implementations: tuple[Reference, ...]
+    dtype: str
+    device: str
+    phases: tuple[Phase, ...]
+    process: int
+    seconds: float
+    precision: float
+    threads: int
+    seed: int
+    pulse: str
+    log: str
+
+
+class RateTask(msgspec.Struct, tag=True, frozen=True):
+    """Measure the machine's own matrix and copy rates."""
+
+    dtypes: tuple[str, ...]
+    device: str
+    threads: int
+    log: str
+
+
+class Described(msgspec.Struct, tag=True, frozen=True):
+    """What the workload turned out to be, and the least work of each phase."""
+
+    record: WorkloadRecord
+    work: dict[Phase, Work]
+
+
+class Checked(msgspec.Struct, tag=True, frozen=True):
+    """An implementation passed the oracle."""
+
+    implementation: str
+    verified: str
+
+
+class Failed(msgspec.Struct, tag=True, frozen=True):
+    """An implementation has no time in some phases, and why."""
+
+    implementation: str
+    phases: tuple[Phase, ...]
+    status: Status
+    reason: str
+
+
+class Measured(msgspec.Struct, tag=True, frozen=True):
+    """The samples of one implementation in one phase."""
+
+    implementation: str
+    phase: Phase
+    timer: str
+    samples: Samples
+    peak_bytes: int | None
+
+
+class PhaseDone(msgspec.Struct, tag=True, frozen=True):
+    """Nothing more is to come of a phase in this process."""
+
+    phase: Phase
+
+
+class Rates(msgspec.Struct, tag=True, frozen=True):
+    """The machine's rates."""
+
+    rates: tuple[Rate, ...]
+
+
+class Refused(msgspec.Struct, tag=True, frozen=True):
+    """The task itself cannot be done: a mistake by the user, such as missing data."""
+
+    reason: str
+
+
+class Done(msgspec.Struct, tag=True, frozen=True):
+    """The task is finished.
+
+    Attributes:
+        seconds: wall time by what it was spent on: `timed`, `warm-up`, `oracle`, `other`.
+    """
+
+    seconds: dict[str, float]
+
+
+Event = Described | Checked | Failed | Measured | PhaseDone | Rates | Refused | Done
+Order = Task | RateTask
+EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+ORDERS: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)

@@ -1,0 +1,195 @@
+"""The engine's side of worker processes: start them, hear them, outlive them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from bench.errors import UserError
+from bench.measure.messages import EVENTS, Done, Event, Order, Refused
+from bench.measure.pulse import NOBODY, Pulse
+
+POLL_SECONDS = 0.2
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class WorkerLostError(Exception):
+    """A worker died or fell silent.
+
+    Attributes:
+        implementation: number of the implementation at work, or -1.
+        phase: number of the phase at work, or -1.
+        silent: whether it was killed for showing no sign of life.
+    """
+
+    def __init__(self, message: str, implementation: int, phase: int, *, silent: bool) -> None:
+        super().__init__(message)
+        self.implementation = implementation
+        self.phase = phase
+        self.silent = silent
+
+
+class Templates:
+    """Freshly executed processes that workers are forked from; close it to end them."""
+
+    def __init__(self, count: int, threads: int, modules: tuple[str, ...]) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="sparsebench-")
+        self.log = Path(self.folder.name) / "worker.log"
+        pulse = Path(self.folder.name) / "pulse"
+        self.pulse = Pulse.create(pulse)
+        self.pulse_path = str(pulse)
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        self._templates = [_Template(environment, modules, self.log) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        """Use as a context manager."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End every process."""
+        for template in self._templates:
+            template.close()
+        self.pulse.close()
+        self.folder.cleanup()
+
+    def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
+        """Have a fresh worker carry out an order, and yield what it says until it is done.
+
+        Raises:
+            WorkerLostError: if it dies or shows no sign of life for `timeout` seconds.
+            UserError: if it refuses the order.
+        """
+        self.log.write_bytes(b"")
+        self.pulse.beat(NOBODY, NOBODY)
+        template = self._templates[process % len(self._templates)]
+        ours, theirs = socket.socketpair()
+        with ours:
+            child = template.fork(theirs)
+            theirs.close()
+            finished = False
+            try:
+                ours.sendall(msgspec.json.encode(order) + b"\n")
+                for line in self._lines(ours, timeout):
+                    event = EVENTS.decode(line)
+                    if isinstance(event, Refused):
+                        raise UserError(event.reason)
+                    yield event
+                    finished = finished or isinstance(event, Done)
+            except _SilentError:
+                _kill(child)
+                _, implementation, phase = self.pulse.read()
+                message = f"no sign of life for {timeout:g} seconds"
+                raise WorkerLostError(message, implementation, phase, silent=True) from None
+            finally:
+                if not finished:
+                    _kill(child)
+                status = template.wait(child)
+        if not finished:
+            _, implementation, phase = self.pulse.read()
+            raise WorkerLostError(self._last_words(status), implementation, phase, silent=False)
+
+    def _lines(self, connection: socket.socket, timeout: float) -> Iterator[bytes]:
+        """Whole lines, until the other end closes."""
+        connection.settimeout(POLL_SECONDS)
+        pending = b""
+        count, since = self.pulse.read()[0], time.monotonic()
+        while True:
+            try:
+                received = connection.recv(1 << 20)
+            except TimeoutError:
+                beats = self.pulse.read()[0]
+                if beats != count:
+                    count, since = beats, time.monotonic()
+                elif time.monotonic() - since > timeout:
+                    raise _SilentError from None
+                continue
+            except ConnectionResetError:
+                return
+            if not received:
+                return
+            since = time.monotonic()
+            *lines, pending = (pending + received).split(b"\n")
+            yield from lines
+
+    def _last_words(self, status: int) -> str:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        log = self.log.read_text(errors="replace").strip().splitlines()
+        words = next((line for line in log if line.startswith("Fatal Python error")), None)
+        words = words or (log[-1] if log else "")
+        return f"the worker process ended: {how}" + (f"; {words[:200]}" if words else "")
+
+
+class _SilentError(Exception):
+    """No sign of life."""
+
+
+class _Template:
+    """One process that forks on request."""
+
+    def __init__(self, environment: dict[str, str], modules: tuple[str, ...], log: Path) -> None:
+        self.control, theirs = socket.socketpair()
+        with theirs, log.open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: S603  # our own module
+                [sys.executable, "-m", "bench.measure.template", str(theirs.fileno()), *modules],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.log = log
+        self.ready = False
+
+    def fork(self, connection: socket.socket) -> int:
+        if not self.ready:
+            self._receive()
+            self.ready = True
+        socket.send_fds(self.control, [b"fork"], [connection.fileno()])
+        return int(self._receive())
+
+    def wait(self, child: int) -> int:
+        self.control.sendall(f"wait {child}".encode())
+        return int(self._receive())
+
+    def _receive(self) -> bytes:
+        answer = self.control.recv(64)
+        if not answer:
+            words = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise UserError(f"worker processes cannot start: {''.join(words)}")
+        return answer
+
+    def close(self) -> None:
+        self.control.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _kill(process: int) -> None:
+    """End a worker that will not end by itself; it may have just done so."""
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return

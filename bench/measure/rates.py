@@ -1,0 +1,55 @@
+"""The machine's own limits, measured in the same run: matrix multiply rate and copy rate."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from bench.dtypes import torch_dtype
+from bench.results.schema import Rate
+
+MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
+COPY_BYTES = {"cpu": 2**28, "cuda": 2**32}
+SECONDS = 0.25
+FEWEST = 3
+
+
+def machine_rates(dtypes: tuple[str, ...], device: torch.device) -> tuple[Rate, ...]:
+    """Measure the best of several matrix products and copies, for each element type."""
+    copied = _copy_rate(device)
+    return tuple(Rate(device.type, name, _matrix_rate(name, device), copied) for name in dtypes)
+
+
+def _matrix_rate(dtype: str, device: torch.device) -> float:
+    """Multiply-adds per second of a square matrix product; 0 where torch has none."""
+    size = MATRIX_SIZES[device.type]
+    try:
+        left = torch.randn((size, size), device=device).to(torch_dtype(dtype))
+        right = torch.randn((size, size), device=device).to(torch_dtype(dtype))
+        return size**3 / _best_seconds(lambda: left @ right, device)
+    except RuntimeError:
+        return 0.0
+
+
+def _copy_rate(device: torch.device) -> float:
+    """Bytes read and written per second by a large copy."""
+    source = torch.ones(COPY_BYTES[device.type] // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * COPY_BYTES[device.type] / _best_seconds(lambda: target.copy_(source), device)
+
+
+def _best_seconds(call: Callable[[], object], device: torch.device) -> float:
+    """The shortest of repeated calls: a limit is what can be reached, not what is usual."""
+    best = float("inf")
+    count = 0
+    start = time.perf_counter()
+    while count < FEWEST or time.perf_counter() - start < SECONDS:
+        before = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        elapsed = time.perf_counter() - before
+        count += 1
+        if count > 1:
+            best = min(best, elapsed)
+    return best

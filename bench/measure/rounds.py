@@ -1,0 +1,167 @@
+"""Rounds: every implementation is visited in each, in a fresh random order."""
+
+import gc
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.measure.candidate import Step
+from bench.measure.stopping import StoppingRule
+from bench.measure.timers import Duration, Timer
+from bench.results.schema import Samples
+
+SHORTEST_SAMPLE_NS = 1_000_000
+"""Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so."""
+VISIT_NS = 5_000_000
+MOST_SAMPLES = 3
+"""A visit takes up to this many samples while it stays within this time; their median counts."""
+WARMED_CALLS = 4
+"""From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
+FEWEST_ROUNDS = 3
+LONGEST_OVERRUN = 3
+"""The fewest rounds are measured even past the budget, but not past this many times the budget."""
+LONGEST_PREPARED = 64
+
+
+@dataclass
+class Contestant:
+    """One implementation's step in a phase, and what was measured of it so far.
+
+    Attributes:
+        name: of the implementation.
+        number: of the implementation, for the sign of life.
+        first_ns: duration of one call, from which the number of calls in a sample follows.
+    """
+
+    name: str
+    number: int
+    step: Step
+    first_ns: int
+    rounds: list[tuple[int, ...]] = field(default_factory=list)
+    wall_rounds: list[tuple[int, ...]] = field(default_factory=list)
+    disturbed: list[int] = field(default_factory=list)
+    last: object = None
+
+    @property
+    def calls(self) -> int:
+        """Calls in one sample."""
+        return min(LONGEST_PREPARED, max(1, round(SHORTEST_SAMPLE_NS / self.first_ns)))
+
+    @property
+    def samples(self) -> int:
+        """Samples in one visit."""
+        return max(1, min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls)))
+
+    def result(self, process: int, stop: str) -> Samples:
+        """What the run file keeps."""
+        return Samples(
+            process=process,
+            calls=self.calls,
+            rounds=tuple(self.rounds),
+            wall_rounds=tuple(self.wall_rounds),
+            disturbed=tuple(self.disturbed),
+            stop=stop,
+        )
+
+
+@dataclass
+class Spent:
+    """Wall seconds by what they were spent on."""
+
+    timed: float = 0.0
+    warm_up: float = 0.0
+
+
+def run_rounds(
+    contestants: list[Contestant],
+    timer: Timer,
+    *,
+    seconds: float,
+    rule: StoppingRule,
+    order: random.Random,
+    beat: Callable[[int], None],
+    drop: Callable[[Contestant, Exception], None],
+    spent: Spent,
+) -> str:
+    """Measure until the rule is met or the budget ends; return why it ended.
+
+    Args:
+        contestants: who takes part; one whose call raises is handed to `drop` and left out.
+        timer: the clock.
+        seconds: the budget.
+        rule: when to stop.
+        order: source of each round's order.
+        beat: told the number of the implementation at work.
+        drop: told of a contestant that failed, and how.
+        spent: added to.
+    """
+    start = time.perf_counter()
+    done = 0
+    with _quiet_collector():
+        while contestants:
+            elapsed = time.perf_counter() - start
+            if elapsed > seconds and done >= FEWEST_ROUNDS:
+                return "budget"
+            if elapsed > LONGEST_OVERRUN * seconds and done:
+                return "budget"
+            for contestant in order.sample(contestants, len(contestants)):
+                beat(contestant.number)
+                try:
+                    _visit(contestant, timer, spent)
+                except Exception as error:  # noqa: BLE001  # its owner's, and recorded
+                    contestants.remove(contestant)
+                    drop(contestant, error)
+            done += 1
+            if contestants:
+                rule.add([_median(c.rounds[-1]) / c.calls for c in contestants])
+                reason = rule.finished()
+                if reason is not None:
+                    return reason
+    return "budget"
+
+
+def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> None:
+    """Take the samples of one round, after an untimed call where calls are short."""
+    step, calls = contestant.step, contestant.calls
+    if calls >= WARMED_CALLS:
+        before = time.perf_counter()
+        step.call(step.prepare())
+        spent.warm_up += time.perf_counter() - before
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    durations: list[Duration] = []
+    for _ in range(contestant.samples):
+        arguments = [step.prepare() for _ in range(calls)]
+        contestant.last = None
+        duration, contestant.last = timer.time(step.call, arguments)
+        durations.append(duration)
+    if resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw != switches:
+        contestant.disturbed.append(len(contestant.rounds))
+    contestant.rounds.append(tuple(duration.nanoseconds for duration in durations))
+    wall = tuple(d.wall_nanoseconds for d in durations if d.wall_nanoseconds is not None)
+    if wall:
+        contestant.wall_rounds.append(wall)
+    spent.timed += sum(wall or contestant.rounds[-1]) * 1e-9
+
+
+def _median(values: tuple[int, ...]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Keep the garbage collector out of timed regions.
+
+    Whatever is alive is set aside for good, so that collecting between phases stays cheap.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

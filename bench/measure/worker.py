@@ -1,0 +1,320 @@
+"""A worker process: verifies and measures one workload, and tells the engine as it goes.
+
+Nothing here knows what becomes of the events. A crash ends this process and nobody else's samples.
+"""
+
+import os
+import random
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import torch
+from threadpoolctl import threadpool_limits
+
+from bench.batch import SparseBatch
+from bench.build import Weights, initial_weights, why_unbuildable
+from bench.cost import Cost, network_cost, phase_bytes, phase_multiply_adds
+from bench.dtypes import torch_dtype
+from bench.errors import UserError
+from bench.expectation import Expectation, expect
+from bench.implementation import Implementation, why_unmeasured
+from bench.measure.candidate import Candidate, IncorrectError, Step
+from bench.measure.memory import peak_of
+from bench.measure.messages import (
+    ORDERS,
+    Checked,
+    Described,
+    Done,
+    Event,
+    Failed,
+    Measured,
+    PhaseDone,
+    Rates,
+    RateTask,
+    Refused,
+    Task,
+)
+from bench.measure.pulse import NOBODY, Pulse
+from bench.measure.rates import machine_rates
+from bench.measure.rounds import Contestant, Spent, run_rounds
+from bench.measure.stopping import StoppingRule
+from bench.measure.timers import timer_for
+from bench.phases import Phase
+from bench.registry import load, load_suite
+from bench.results.schema import Status, Work, WorkloadRecord
+from bench.workload import Workload
+
+PHASES = tuple(Phase)
+SHORT_CALL_NS = 5_000_000
+"""A shorter call is timed once more before measuring: its first time may hold a page fault."""
+
+
+def serve(stream: BinaryIO) -> None:
+    """Take one order from a stream, carry it out, write events to the same stream."""
+    order = ORDERS.decode(stream.readline())
+    _redirect_output(order.log)
+
+    def tell(event: Event) -> None:
+        stream.write(msgspec.json.encode(event) + b"\n")
+        stream.flush()
+
+    torch.set_num_threads(order.threads)
+    torch.manual_seed(0)
+    with threadpool_limits(order.threads):
+        if isinstance(order, RateTask):
+            tell(Rates(machine_rates(order.dtypes, torch.device(order.device))))
+            tell(Done({}))
+            return
+        try:
+            _Measurement(order, tell).run()
+        except UserError as error:
+            tell(Refused(str(error)))
+
+
+class _Measurement:
+    """One task's state: who is still in the race, and how far it has come."""
+
+    def __init__(self, task: Task, tell: Callable[[Event], None]) -> None:
+        self.task = task
+        self.tell = tell
+        self.started = time.perf_counter()
+        self.spent = Spent()
+        self.oracle_seconds = 0.0
+        self.pulse = Pulse(Path(task.pulse))
+        self.device = torch.device(task.device)
+        self.candidates: dict[str, Candidate] = {}
+        self.unfit: dict[str, set[Phase]] = {}
+
+    def run(self) -> None:
+        """Describe, verify, measure, report."""
+        task = self.task
+        suite = load_suite(task.suite)
+        workload = suite.find(task.workload)
+        if workload.version() != task.version:
+            raise UserError(f"workload {workload.name!r} changed since the run was planned")
+        batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
+        shapes = workload.network.shapes(batch.channels, batch.grid_size)
+        dtype = torch_dtype(task.dtype)
+        batch = batch.to(self.device, dtype)
+        weights = initial_weights(workload.network, workload.seed, dtype, self.device)
+        cost = network_cost(workload.network, batch)
+        output_channels = shapes[workload.network.layers[-1].name][0]
+        self.tell(_describe(task.suite, workload, batch, cost, output_channels))
+        started = time.perf_counter()
+        expectation = expect(workload.network, weights, batch, seed=workload.seed)
+        self.oracle_seconds += time.perf_counter() - started
+        for number, reference in enumerate(task.implementations):
+            self._admit(number, load(reference), workload, weights, batch, expectation)
+        with torch.no_grad():
+            for phase in task.phases:
+                self._measure(phase)
+                self.tell(PhaseDone(phase))
+        whole = time.perf_counter() - self.started
+        known = self.spent.timed + self.spent.warm_up + self.oracle_seconds
+        self.tell(
+            Done(
+                {
+                    "timed": self.spent.timed,
+                    "warm-up": self.spent.warm_up,
+                    "oracle": self.oracle_seconds,
+                    "other": max(0.0, whole - known),
+                }
+            )
+        )
+
+    def _admit(
+        self,
+        number: int,
+        implementation: Implementation,
+        workload: Workload,
+        weights: Weights,
+        batch: SparseBatch,
+        expectation: Expectation,
+    ) -> None:
+        """Let an implementation into the race for the phases that it is right in."""
+        name = implementation.name
+        self._beat(number, NOBODY)
+        started = time.perf_counter()
+        forward = tuple(phase for phase in self.task.phases if not phase.needs_gradients)
+        backward = tuple(phase for phase in self.task.phases if phase.needs_gradients)
+        try:
+            reason = implementation.unavailable(self.device)
+            if reason is not None:
+                self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)
+                return
+            reason = why_unbuildable(
+                implementation, workload.network, batch.features.dtype, self.device
+            )
+            if reason is not None:
+                self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
+                return
+            candidate = Candidate(implementation, workload.network, weights, batch, expectation)
+            if forward or backward:
+                candidate.verify_outputs()
+        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
+            self._fail(name, self.task.phases, *_status_of(error))
+            return
+        finally:
+            self.oracle_seconds += time.perf_counter() - started
+        self.candidates[name] = candidate
+        self._verify_gradients(name, candidate, backward)
+        self.tell(Checked(name, expectation.coverage))
+
+    def _verify_gradients(
+        self, name: str, candidate: Candidate, phases: tuple[Phase, ...]
+    ) -> None:
+        if not phases:
+            return
+        started = time.perf_counter()
+        try:
+            candidate.verify_gradients()
+        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
+            self._fail(name, phases, *_status_of(error))
+        finally:
+            self.oracle_seconds += time.perf_counter() - started
+
+    def _measure(self, phase: Phase) -> None:
+        """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
+        number_of = {ref.name: n for n, ref in enumerate(self.task.implementations)}
+        contestants: list[Contestant] = []
+        peaks: dict[str, int | None] = {}
+        for name, candidate in self.candidates.items():
+            if phase in self.unfit.get(name, ()):
+                continue
+            reason = why_unmeasured(candidate.implementation, phase)
+            if reason is not None:
+                self._fail(name, (phase,), Status.UNSUPPORTED, reason)
+                continue
+            self._beat(number_of[name], phase)
+            try:
+                contestant, peaks[name] = self._enter(number_of[name], candidate, phase)
+            except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
+                self._fail(name, (phase,), *_status_of(error))
+            else:
+                contestants.append(contestant)
+        timer = timer_for(self.device)
+        stop = run_rounds(
+            contestants,
+            timer,
+            seconds=self.task.seconds,
+            rule=StoppingRule(self.task.precision),
+            order=random.Random(f"{self.task.seed} {self.task.process} {phase}"),  # noqa: S311
+            beat=lambda number: self._beat(number, phase),
+            drop=lambda who, error: self._fail(who.name, (phase,), *_status_of(error)),
+            spent=self.spent,
+        )
+        for contestant in contestants:
+            self._beat(contestant.number, phase)
+            started = time.perf_counter()
+            try:
+                contestant.step.check(contestant.last)
+            except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
+                self._fail(contestant.name, (phase,), *_status_of(error))
+                continue
+            finally:
+                contestant.last = None
+                self.oracle_seconds += time.perf_counter() - started
+            samples = contestant.result(self.task.process, stop)
+            self.tell(
+                Measured(contestant.name, phase, timer.name, samples, peaks[contestant.name])
+            )
+
+    def _enter(
+        self, number: int, candidate: Candidate, phase: Phase
+    ) -> tuple[Contestant, int | None]:
+        """Make the step, warm it up, learn how long a call takes and how much memory."""
+        started = time.perf_counter()
+        step = candidate.step(phase)
+        peak = None
+        if self.task.process == 0:
+            argument = step.prepare()
+            _, peak = peak_of(lambda: step.call(argument), self.device)
+        first_ns = self._time_once(step)
+        if first_ns < SHORT_CALL_NS:
+            first_ns = min(first_ns, self._time_once(step))
+        self.spent.warm_up += time.perf_counter() - started
+        return Contestant(candidate.implementation.name, number, step, first_ns), peak
+
+    def _time_once(self, step: Step) -> int:
+        """Nanoseconds of one untimed call: good enough to choose the number of calls in a sample."""
+        argument = step.prepare()
+        before = time.perf_counter_ns()
+        step.call(argument)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return max(1, time.perf_counter_ns() - before)
+
+    def _fail(
+        self, name: str, phases: tuple[Phase, ...], status: Status, reason: str
+    ) -> None:
+        self.unfit.setdefault(name, set()).update(phases)
+        self.tell(Failed(name, phases, status, reason))
+
+    def _beat(self, implementation: int, phase: Phase | int) -> None:
+        self.pulse.beat(
+            implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase
+        )
+
+
+def _describe(
+    suite: str, workload: Workload, batch: SparseBatch, cost: Cost, output_channels: int
+) -> Described:
+    element_bytes = batch.features.element_size()
+    work = {
+        phase: Work(
+            phase_multiply_adds(phase, cost.multiply_adds),
+            phase_multiply_adds(phase, cost.dense_multiply_adds),
+            phase_bytes(phase, cost, batch, element_bytes),
+        )
+        for phase in Phase
+    }
+    record = WorkloadRecord(
+        name=workload.name,
+        version=workload.version(),
+        suite=suite,
+        group=workload.group,
+        position=workload.position,
+        batch_size=batch.batch_size,
+        grid_size=batch.grid_size,
+        channels=batch.channels,
+        output_channels=output_channels,
+        sites=batch.sites,
+        density=batch.density,
+        output_sites=cost.output_sites,
+        neighbours=cost.active_pairs / max(1, cost.output_sites),
+        definition=workload.definition(),
+    )
+    return Described(record, work)
+
+
+def _status_of(error: Exception) -> tuple[Status, str]:
+    """Name what went wrong: the status, and one line with the place where it was raised."""
+    if isinstance(error, IncorrectError):
+        return Status.INCORRECT, str(error)
+    text = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {text[0] if text else 'no message'}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames:
+        reason += f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out_of_memory or "can't allocate memory" in reason:
+        return Status.OUT_OF_MEMORY, reason
+    return Status.ERROR, reason
+
+
+def _redirect_output(log: str) -> None:
+    """Send what plug-ins print to the log, so that it cannot disturb what the command prints."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def main(descriptor: int) -> Any:  # noqa: ANN401
+    """Serve one order on an inherited socket."""
+    with os.fdopen(descriptor, "r+b", buffering=0) as stream:
+        serve(stream)

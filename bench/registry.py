@@ -1,0 +1,222 @@
+"""Finds implementations and suites: by entry point, or an implementation by the path of its file.
+
+A broken plug-in that is merely installed is listed as broken and stops nothing; one that the user
+named is the user's to mend. Two that share a name are an error: results could not be told apart.
+"""
+
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from bench.errors import UserError
+from bench.implementation import Implementation
+from bench.workload import Suite
+
+IMPLEMENTATIONS = "sparsebench.implementations"
+SUITES = "sparsebench.suites"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where an implementation is found, as plain data that another process can follow.
+
+    Attributes:
+        name: the implementation's name.
+        source: an entry point's value (`package.module:Class`), or the path of a file.
+        is_file: whether `source` is a path.
+    """
+
+    name: str
+    source: str
+    is_file: bool = False
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An installed plug-in that cannot be used, and why."""
+
+    name: str
+    source: str
+    error: str
+
+
+def installed() -> tuple[list[Reference], list[Broken]]:
+    """Every implementation that is installed, and those that are broken.
+
+    Raises:
+        UserError: if two entry points share a name.
+    """
+    found, broken = [], []
+    for entry in _unique(IMPLEMENTATIONS):
+        try:
+            _from_entry_point(entry.name, entry.value)
+        except Exception as error:  # noqa: BLE001  # whatever a plug-in raises is its owner's
+            broken.append(Broken(entry.name, entry.value, _one_line(error)))
+        else:
+            found.append(Reference(entry.name, entry.value))
+    return found, broken
+
+
+def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
+    """Resolve what the user asked for: names, paths of files, or everything that is installed.
+
+    Raises:
+        UserError: if a name is unknown or broken, a file cannot be used, or a name repeats.
+    """
+    if not wanted:
+        return installed()
+    known = {entry.name: entry for entry in _unique(IMPLEMENTATIONS)}
+    chosen: list[Reference] = []
+    for item in wanted:
+        if item.endswith(".py") or "/" in item:
+            chosen.extend(references_in(Path(item)))
+        elif item in known:
+            reference = Reference(item, known[item].value)
+            try:
+                load(reference)
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserError(f"implementation {item!r} is broken: {_one_line(error)}") from error
+            chosen.append(reference)
+        else:
+            names = ", ".join(sorted(known)) or "none"
+            raise UserError(
+                f"unknown implementation {item!r}; installed: {names}; a file needs its path, as in "
+                f"--impl path/to/file.py"
+            )
+    seen: dict[str, Reference] = {}
+    for reference in chosen:
+        other = seen.setdefault(reference.name, reference)
+        if other is not reference:
+            raise UserError(
+                f"two implementations are called {reference.name!r}: {other.source} and "
+                f"{reference.source}; rename one"
+            )
+    return chosen, []
+
+
+def load(reference: Reference) -> Implementation:
+    """Make the implementation that a reference points to."""
+    if not reference.is_file:
+        return _from_entry_point(reference.name, reference.source)
+    for kind in _classes(_import_file(Path(reference.source)), Path(reference.source)):
+        if kind.name == reference.name:
+            return kind()
+    raise UserError(f"{reference.source} no longer has an implementation {reference.name!r}")
+
+
+def references_in(path: Path) -> list[Reference]:
+    """Every implementation that a plug-in file defines.
+
+    Raises:
+        UserError: if the file is missing, does not import, defines none, or takes an installed name.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise UserError(f"plug-in file {path} does not exist")
+    classes = _classes(_import_file(path), path)
+    taken = {entry.name: entry.value for entry in _unique(IMPLEMENTATIONS)}
+    for kind in classes:
+        if kind.name in taken:
+            raise UserError(
+                f"{path} calls an implementation {kind.name!r}, and so does {taken[kind.name]}; "
+                f"rename it"
+            )
+    names = [kind.name for kind in classes]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{path} has two implementations called {repeated!r}; rename one")
+    return [Reference(name, str(path), is_file=True) for name in names]
+
+
+def suites() -> dict[str, EntryPoint]:
+    """Entry points of all suites, by name; loading one imports its module."""
+    return {entry.name: entry for entry in _unique(SUITES)}
+
+
+def load_suite(name: str) -> Suite:
+    """Load a suite by name.
+
+    Raises:
+        UserError: if there is none of that name, or it cannot be loaded.
+    """
+    known = suites()
+    if name not in known:
+        raise UserError(f"unknown suite {name!r}; the suites are {', '.join(sorted(known))}")
+    try:
+        suite = known[name].load()
+    except Exception as error:
+        raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
+    if not isinstance(suite, Suite):
+        raise UserError(f"suite {name!r}: {known[name].value} is no bench.workload.Suite")
+    return suite
+
+
+def _unique(group: str) -> list[EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=group):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise UserError(
+                f"two {group} are called {entry.name!r}: {other.value} and {entry.value}; uninstall one"
+            )
+    return sorted(found.values(), key=lambda entry: entry.name)
+
+
+def _from_entry_point(name: str, value: str) -> Implementation:
+    kind = EntryPoint(name, value, IMPLEMENTATIONS).load()
+    if not (inspect.isclass(kind) and issubclass(kind, Implementation)):
+        raise UserError(f"{value} is no subclass of bench.implementation.Implementation")
+    if kind.name != name:
+        raise UserError(f"{value} calls itself {kind.name!r}, its entry point {name!r}")
+    return kind()
+
+
+def _import_file(path: Path) -> ModuleType:
+    module_name = f"sparsebench_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plug-in file {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[module_name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise UserError(f"plug-in file {path} does not import: {_one_line(error)}") from error
+    return module
+
+
+def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
+    own = [
+        kind
+        for kind in vars(module).values()
+        if inspect.isclass(kind)
+        and issubclass(kind, Implementation)
+        and kind.__module__ == module.__name__
+    ]
+    for kind in own:
+        missing = sorted(getattr(kind, "__abstractmethods__", ()))
+        if missing:
+            raise UserError(f"{path}: class {kind.__name__} lacks {', '.join(missing)}")
+        if not isinstance(getattr(kind, "name", None), str) or not kind.name:
+            raise UserError(f"{path}: class {kind.__name__} has no name; give it `name = \"...\"`")
+    if not own:
+        raise UserError(
+            f"{path} has no class that derives from bench.implementation.Implementation"
+        )
+    return own
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

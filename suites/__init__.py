@@ -1,0 +1,1 @@
+"""What is measured: sparsity patterns, data sets and the suites made of them."""

@@ -1,0 +1,1 @@
+"""Real data: where it comes from, where it lies, how it is read, how it becomes sparse sites."""

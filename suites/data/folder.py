@@ -1,0 +1,88 @@
+"""Where data lies: `$SPARSEBENCH_DATA`, else the user's cache folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path
+
+from bench.errors import DataError, UserError
+from suites.data.catalogue import DataFile, DataSet
+
+VARIABLE = "SPARSEBENCH_DATA"
+
+
+def data_folder() -> Path:
+    """Return the folder that holds the data sets.
+
+    Raises:
+        UserError: if `$SPARSEBENCH_DATA` names no folder.
+    """
+    chosen = os.environ.get(VARIABLE)
+    if not chosen:
+        return user_cache_path("sparsebench") / "data"
+    folder = Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"${VARIABLE} is {chosen!r}, which is no folder; make it or unset it")
+    return folder
+
+
+def parsed_folder() -> Path:
+    """Return the folder for what is derived from data; `$SPARSEBENCH_DATA` may be read-only."""
+    return user_cache_path("sparsebench") / "parsed"
+
+
+def find(data_set: DataSet, name: str) -> Path:
+    """Return the path of a data set's file.
+
+    Raises:
+        DataError: if it is not there.
+    """
+    path = data_folder() / data_set.file(name).path
+    if not path.is_file():
+        raise DataError(f"{data_set.name}: {path} is missing; get it by {data_set.how_to_get}")
+    return path
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What the data folder has of a data set, judged by names and sizes alone.
+
+    Attributes:
+        missing: needed files that are not there.
+        wrong_size: files that are there and cannot be the publisher's.
+        needed: number of files that should be there.
+    """
+
+    missing: tuple[DataFile, ...]
+    wrong_size: tuple[DataFile, ...]
+
+    needed: int
+
+    @property
+    def state(self) -> Literal["present", "missing", "partial", "damaged"]:
+        """The worst that can be said of it."""
+        if self.wrong_size:
+            return "damaged"
+        if not self.missing:
+            return "present"
+        return "missing" if len(self.missing) == self.needed else "partial"
+
+
+def presence(data_set: DataSet, folder: Path) -> Presence:
+    """Look which files of a data set a folder has."""
+    missing = [file for file in data_set.needed if not (folder / file.path).is_file()]
+    wrong_size = [
+        file
+        for file in data_set.files
+        if (folder / file.path).is_file() and not _size_fits(file, folder / file.path)
+    ]
+    return Presence(tuple(missing), tuple(wrong_size), len(data_set.needed))
+
+
+def _size_fits(file: DataFile, path: Path) -> bool:
+    found = path.stat().st_size
+    if file.content is not None or file.size_bytes is None:
+        return found > 0
+    return found == file.size_bytes
