@@ -1,1 +1,135 @@
-"""x."""
+"""`pytest --benchmark`: the suites as tests, measured by the same engine as `sparsebench run`.
+
+A test marked `sparsebench(suite="quick")` that takes the fixture `sparsebench_cell` becomes one item
+for each workload, implementation and phase. With `--benchmark` the whole workload is measured when its
+first item runs; each item then replays its samples to pytest-benchmark, whose table, JSON and
+comparison work on them. Without the flag the same items check the same outputs and gradients once.
+
+This module is imported by every pytest in the environment, so it imports nothing heavy at its top.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from bench.pytest_cells import CellUnderTest, SuiteSession
+
+SESSIONS = pytest.StashKey["dict[str, SuiteSession]"]()
+USAGE_ERROR = 2
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--benchmark` and what goes with it."""
+    group = parser.getgroup("sparsebench", "sparse and dense convolution benchmarks")
+    group.addoption(
+        "--benchmark",
+        action="store_true",
+        dest="sparsebench_measure",
+        help="measure the suites instead of only checking them",
+    )
+    for option, text in (
+        ("impl", "implementations: names or plug-in files, comma separated"),
+        ("workload", "workloads: names, * and ? allowed"),
+        ("phase", "phases, comma separated"),
+        ("dtype", "element types, comma separated"),
+        ("seconds", "budget of one phase of one workload in one process"),
+        ("processes", "fresh processes a workload"),
+        ("output", "write a run file here, for `sparsebench report`"),
+    ):
+        group.addoption(f"--sparsebench-{option}", metavar=option.upper(), help=text)
+    group.addoption("--sparsebench-device", default="cpu", help="cpu or cuda")
+    group.addoption("--sparsebench-threads", type=int, default=1, help="threads of every worker")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; refuse to measure where others would measure at the same time."""
+    config.addinivalue_line("markers", "sparsebench(suite): the workloads of a suite, as tests")
+    config.stash[SESSIONS] = {}
+    if not config.getoption("sparsebench_measure"):
+        return
+    if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError(
+            "--benchmark cannot measure under xdist: workers would disturb each other; use -n 0"
+        )
+    device = config.getoption("sparsebench_device")
+    if device != "cpu" and config.option.benchmark_storage == "file://./.benchmarks":
+        # pytest-benchmark keys its storage by Python build; results of two GPUs must not mix.
+        import torch  # noqa: PLC0415
+
+        name = re.sub(r"[^A-Za-z0-9]+", "-", torch.cuda.get_device_name(device))
+        config.option.benchmark_storage = f"file://./.benchmarks/{name}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item for each workload, implementation, element type and phase."""
+    if "sparsebench_cell" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("sparsebench")
+    if marker is None or "suite" not in marker.kwargs:
+        raise pytest.UsageError(f'{metafunc.definition.nodeid} needs @pytest.mark.sparsebench(suite="...")')
+    session = _session(metafunc.config, marker.kwargs["suite"])
+    cells = session.cells()
+    metafunc.parametrize("sparsebench_cell", cells, ids=[cell.id for cell in cells], indirect=True)
+
+
+def _session(config: pytest.Config, suite: str) -> SuiteSession:
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.pytest_cells import SuiteSession  # noqa: PLC0415
+
+    sessions = config.stash[SESSIONS]
+    if suite not in sessions:
+        try:
+            sessions[suite] = SuiteSession(suite, config)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from error
+    return sessions[suite]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give pytest-benchmark the clock and the group of each measured item."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        cell = callspec.params.get("sparsebench_cell") if callspec is not None else None
+        if cell is not None:
+            item.add_marker(pytest.mark.benchmark(timer=cell.clock, group=cell.group))
+
+
+@pytest.fixture
+def sparsebench_cell(request: pytest.FixtureRequest) -> CellUnderTest:
+    """One cell: call its `run` with the request."""
+    cell: CellUnderTest = request.param
+    return cell
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Write run files, end workers, and turn pytest-benchmark's regression into an exit status."""
+    from pytest_benchmark.session import PerformanceRegression  # noqa: PLC0415
+
+    for suite in session.config.stash[SESSIONS].values():
+        suite.close()
+    try:
+        yield
+    except PerformanceRegression as error:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(str(error), red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, object]
+) -> None:
+    """Add what sparsebench knows of the machine to pytest-benchmark's JSON."""
+    for suite in config.stash[SESSIONS].values():
+        if suite.header is not None:
+            machine_info["sparsebench"] = {
+                "machine": suite.header.machine.name,
+                **suite.header.machine.facts,
+            }

@@ -71,7 +71,8 @@ class Sites:
         """1 / (active sites under the kernel + epsilon) where there are any, else 0."""
         key = (window, dtype)
         if key not in self._counts:
-            count = count_active(self.factor(torch.float32), window)
+            exact = torch.float64 if dtype == torch.float64 else torch.float32
+            count = count_active(self.factor(exact), window)
             inverse = 1 / (count + SPARSITY_INVARIANT_EPSILON)
             self._counts[key] = torch.where(count > 0, inverse, 0).to(dtype)
         return self._counts[key]

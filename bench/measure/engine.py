@@ -4,6 +4,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -99,6 +100,44 @@ def check_device(name: str) -> torch.device:
     return device
 
 
+class Engine:
+    """Measures a plan's workloads one at a time, in worker processes that end with it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        modules = (*PRELOADED, suites()[plan.suite.name].module)
+        self.templates = Templates(plan.settings.processes, plan.settings.threads, modules)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.templates.close()
+
+    def header(self) -> Header:
+        """Describe the run that begins, and measure the machine's limits."""
+        return _header(self.plan, _rates(self.plan, self.templates))
+
+    def measure(self, workload: Workload, tell: Callable[[str, int], None] | None = None) -> Unit:
+        """Measure one workload in every element type and process.
+
+        Args:
+            workload: one of the plan's.
+            tell: told the element type and the number of every process that is done.
+
+        Raises:
+            UserError: if the workload's data is missing, or a worker refuses for another reason.
+        """
+        records: list[_Record] = []
+        started = time.perf_counter()
+        for dtype in self.plan.dtypes:
+            record = _Record(self.plan, workload, dtype)
+            for process in range(self.plan.settings.processes):
+                record.measure(self.templates, process)
+                if tell is not None:
+                    tell(dtype, process)
+            records.append(record)
+        return _unit(records, time.perf_counter() - started)
+
+
 def execute(
     plan: Plan, journal: Journal | None = None, tell: Callable[[Progress], None] | None = None
 ) -> Run:
@@ -112,34 +151,30 @@ def execute(
     Raises:
         UserError: if a workload's data is missing, or a worker refuses for another reason.
     """
-    modules = (*PRELOADED, suites()[plan.suite.name].module)
-    with Templates(plan.settings.processes, plan.settings.threads, modules) as templates:
-        done: tuple[Unit, ...] = ()
+    with closing(Engine(plan)) as engine:
+        units: list[Unit] = []
         if journal is not None and journal.path.exists():
             earlier = journal.read()
-            header, done = earlier.header, earlier.units
+            header = earlier.header
+            units.extend(earlier.units)
         else:
-            header = _header(plan, _rates(plan, templates))
+            header = engine.header()
             if journal is not None:
                 journal.begin(header)
-        measured = {unit.workload.name for unit in done}
-        units = list(done)
-        total = len(plan.workloads) * len(plan.dtypes) * plan.settings.processes
-        finished = len(measured) * len(plan.dtypes) * plan.settings.processes
+        measured = {unit.workload.name for unit in units}
+        steps = len(plan.dtypes) * plan.settings.processes
+        finished = len(measured) * steps
         for workload in plan.workloads:
             if workload.name in measured:
                 continue
-            records: list[_Record] = []
-            started = time.perf_counter()
-            for dtype in plan.dtypes:
-                record = _Record(plan, workload, dtype)
-                for process in range(plan.settings.processes):
-                    record.measure(templates, process)
-                    finished += 1
-                    if tell is not None:
-                        tell(Progress(finished, total, workload.name, dtype, process))
-                records.append(record)
-            unit = _unit(records, time.perf_counter() - started)
+
+            def advance(dtype: str, process: int, name: str = workload.name) -> None:
+                nonlocal finished
+                finished += 1
+                if tell is not None:
+                    tell(Progress(finished, len(plan.workloads) * steps, name, dtype, process))
+
+            unit = engine.measure(workload, advance)
             units.append(unit)
             if journal is not None:
                 journal.add(unit)

@@ -9,8 +9,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -56,16 +54,7 @@ class Templates:
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         self._templates = [_Template(environment, modules, self.log) for _ in range(count)]
 
-    def __enter__(self) -> Self:
-        """Use as a context manager."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End every process."""
         for template in self._templates:
             template.close()

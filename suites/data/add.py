@@ -105,7 +105,9 @@ def _candidates(data_set: DataSet, path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_file() and (path.name in known or path.stat().st_size in sizes):
         yield path.name, path.read_bytes()
         return
-    for name, data in members(path, lambda _: True):
-        last = name.rpartition("/")[2]
-        if last in known or len(data) in sizes:
-            yield last, data
+    for name, data in members(path, lambda name, size: size in sizes or _last(name) in known):
+        yield _last(name), data
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -37,6 +37,10 @@ BROKEN = (
 )
 
 
+Wanted = Callable[[str, int], bool]
+"""Whether a member is wanted, by its name with forward slashes and the size that it claims."""
+
+
 class Readable(Protocol):
     """What gives bytes."""
 
@@ -63,13 +67,13 @@ LIMITS = Limits()
 
 
 def members(
-    path: Path, wanted: Callable[[str], bool], limits: Limits = LIMITS, nested: str = ""
+    path: Path, wanted: Wanted, limits: Limits = LIMITS, nested: str = ""
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and bytes of the wanted files of a folder, tar, tar.gz or zip.
 
     Args:
         path: folder or archive.
-        wanted: says by a member's name, with forward slashes, whether it is wanted.
+        wanted: says which members; the others are not read.
         limits: how much may come out.
         nested: last part of the name of a tar.gz inside a zip whose members count as the zip's.
 
@@ -157,9 +161,7 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
-def _tar(
-    source: Readable, wanted: Callable[[str], bool], budget: _Budget
-) -> Iterator[tuple[str, bytes]]:
+def _tar(source: Readable, wanted: Wanted, budget: _Budget) -> Iterator[tuple[str, bytes]]:
     counted = io.BufferedReader(_Counted(source, budget))
     # Streaming mode never seeks, so that a lying header cannot make it skip the count.
     with tarfile.open(fileobj=counted, mode="r|") as archive:
@@ -169,14 +171,14 @@ def _tar(
                 continue
             if not member.isreg() or member.issparse():
                 raise budget.refuse(name, "a link, a device or sparse")
-            if wanted(name):
+            if wanted(name, member.size):
                 content = archive.extractfile(member)
                 if content is not None:
                     yield name, budget.read(name, content)
 
 
 def _zip(
-    source: IO[bytes], wanted: Callable[[str], bool], budget: _Budget, nested: str
+    source: IO[bytes], wanted: Wanted, budget: _Budget, nested: str
 ) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(source) as archive:
         for member in archive.infolist():
@@ -187,7 +189,7 @@ def _zip(
             if kind not in {0, stat.S_IFREG}:
                 raise budget.refuse(name, "a link or a device")
             inner = bool(nested) and PurePosixPath(name).name == nested
-            if not inner and not wanted(name):
+            if not inner and not wanted(name, member.file_size):
                 continue
             with archive.open(member) as content:
                 counted = io.BufferedReader(_Counted(content, budget))
@@ -198,9 +200,7 @@ def _zip(
                     yield name, budget.read(name, counted)
 
 
-def _folder(
-    folder: Path, wanted: Callable[[str], bool], budget: _Budget
-) -> Iterator[tuple[str, bytes]]:
+def _folder(folder: Path, wanted: Wanted, budget: _Budget) -> Iterator[tuple[str, bytes]]:
     top = folder.resolve()
     for parent, folders, names in os.walk(top):
         folders.sort()
@@ -208,7 +208,7 @@ def _folder(
             path = Path(parent) / name
             # The folder's own name counts: a class is told by the folder that holds its images.
             member = budget.admit(path.relative_to(top.parent).as_posix())
-            if not wanted(member):
+            if not wanted(member, path.lstat().st_size):
                 continue
             if path.is_symlink() or not path.is_file():
                 raise budget.refuse(member, "a link or a device")

@@ -46,6 +46,6 @@ def photographs(path: Path | None = None) -> Iterator[Photograph]:
         yield Photograph(category, f"{category}/{file}", jpeg)
 
 
-def _in_a_class(name: str) -> bool:
+def _in_a_class(name: str, _: int) -> bool:
     match = MEMBER.fullmatch(name)
     return match is not None and match[1] != BACKGROUND

@@ -67,7 +67,7 @@ def read(kind: ContentKind, source: Path) -> dict[str, bytes]:
     layout_name = _KINDS[kind].layout_name
     found: dict[str, bytes] = {}
     inner = caltech.ARCHIVE_NAME if kind == "images" else ""
-    for name, data in members(source, lambda name: layout_name(name) is not None, nested=inner):
+    for name, data in members(source, lambda name, _: layout_name(name) is not None, nested=inner):
         canonical = layout_name(name) or name
         if found.setdefault(canonical, data) != data:
             raise DataError(f"{source.name} holds two different members that mean {canonical}")

@@ -1,4 +1,5 @@
 import io
+import os
 import shutil
 import tarfile
 import zipfile
@@ -10,7 +11,7 @@ import pytest
 from bench.errors import DataError, UserError
 from suites.data import rar
 from suites.data.add import add
-from suites.data.archives import members
+from suites.data.archives import LIMITS, members
 from suites.data.caltech import photographs
 from suites.data.catalogue import DataFile, DataSet
 from suites.data.contents import describe
@@ -53,7 +54,7 @@ def test_a_folder_tar_or_zip_of_recordings_is_packed_to_the_same_bytes(
     ):
         (target,) = add(pens, source, data_folder)
         assert target == data_folder / "pens" / "pens.tar.gz"
-        assert dict(members(target, lambda _: True)) == recordings
+        assert dict(members(target, lambda *_: True)) == recordings
         packed.add(target.read_bytes())
         target.unlink()
     assert len(packed) == 1
@@ -114,6 +115,15 @@ def test_a_plain_file_is_told_by_its_digest_whatever_its_name_and_packing(
         (target,) = add(plain, source, data_folder)
         assert target.read_bytes() == b"published"
         target.unlink()
+
+
+def test_large_files_of_no_concern_are_not_read(tmp_path, data_folder, plain_set):
+    source = unpack({"large": b"", "plain": b"published"}, tmp_path / "unpacked")
+    os.truncate(source / "large", LIMITS.member_bytes + 1)
+    (target,) = add(plain_set(b"published"), source, data_folder)
+    assert target.read_bytes() == b"published"
+    with pytest.raises(DataError, match="'unpacked/large' has more than"):
+        dict(members(source, lambda *_: True))
 
 
 def test_a_published_file_that_is_itself_a_zip_is_not_searched(tmp_path, data_folder, plain_set):
@@ -184,7 +194,7 @@ def test_images_are_taken_from_the_publishers_zip_with_its_tar_gz_inside(
         {"caltech-101/101_ObjectCategories.tar.gz": inner.read_bytes(), "caltech-101/a.m": b""},
     )
     (target,) = add(image_set, source, data_folder)
-    assert dict(members(target, lambda _: True)) == IMAGES
+    assert dict(members(target, lambda *_: True)) == IMAGES
 
 
 def test_images_are_taken_from_a_folder_and_listed_by_class(tmp_path, data_folder, image_set):
@@ -223,7 +233,7 @@ def test_a_rar_is_unpacked_by_a_tool_that_is_installed(
     # unar's arguments: -quiet -output-directory FOLDER ARCHIVE
     install(tools, "unar", f'/bin/test -f "$4" && /bin/cp -r \'{tmp_path}/inside/Online\' "$3"')
     (target,) = add(pen_set(), source, data_folder)
-    assert dict(members(target, lambda _: True)) == recordings
+    assert dict(members(target, lambda *_: True)) == recordings
 
 
 def test_a_rar_without_a_tool_says_what_to_install(tmp_path, data_folder, tools, pen_set):

@@ -17,7 +17,7 @@ WANTED = {"a/one.txt": b"first", "a/two.txt": b"second"}
 
 
 def texts(path, **options):
-    return dict(members(path, lambda name: name.endswith(".txt"), **options))
+    return dict(members(path, lambda name, _: name.endswith(".txt"), **options))
 
 
 def make_zip(path, files):

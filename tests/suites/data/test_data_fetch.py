@@ -83,7 +83,7 @@ def test_a_packed_set_is_downloaded_verified_and_packed_anew(
     publisher.files["some%20pens.zip"] = published
     pens = pen_set(publisher.url + "some%20pens.zip", published)
     (target,) = fetch(pens, data_folder)
-    assert dict(members(target, lambda _: True)) == recordings
+    assert dict(members(target, lambda *_: True)) == recordings
     assert everything_in(data_folder) == [target]
     assert fetch(pens, data_folder) == []
 

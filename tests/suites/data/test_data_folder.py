@@ -56,7 +56,7 @@ def test_presence_goes_from_missing_over_partial_and_damaged_to_present(data_fol
         assert presence(MNIST, data_folder).state == expected
 
 
-def test_images_and_labels_that_do_not_belong_together_are_refused(data_folder, monkeypatch):
+def test_images_and_labels_that_do_not_belong_together_are_refused(monkeypatch):
     monkeypatch.setattr(mnist, "find", lambda _, name: name)
     counts = {"t10k-images-idx3-ubyte.gz": (3, 28, 28), "t10k-labels-idx1-ubyte.gz": (2,)}
     monkeypatch.setattr(mnist, "read_idx", lambda name, axes: np.full(counts[name], 10, np.uint8))  # noqa: ARG005

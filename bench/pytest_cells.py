@@ -1,0 +1,244 @@
+"""What stands behind the items of `pytest --benchmark`: a suite's session and its cells."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+import torch
+
+from bench.build import initial_weights, why_unbuildable
+from bench.cli import selection
+from bench.dtypes import torch_dtype
+from bench.errors import UserError
+from bench.expectation import Expectation, expect
+from bench.implementation import why_unmeasured
+from bench.measure.candidate import Candidate, IncorrectError
+from bench.measure.engine import Engine, Plan
+from bench.phases import Phase
+from bench.registry import choose, load, load_suite
+from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
+from bench.results.store import write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.batch import SparseBatch
+    from bench.build import Weights
+    from bench.workload import Workload
+
+Result = TypeVar("Result")
+PRECISION = 0.005
+TIMEOUT = 120.0
+NOT_RUN = {Status.UNSUPPORTED, Status.UNAVAILABLE}
+
+
+class ReplayClock:
+    """A clock for pytest-benchmark that only moves when a measured sample is replayed."""
+
+    __name__ = "sparsebench_replay"
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Read the clock."""
+        return self.now
+
+
+@dataclass(frozen=True)
+class CellUnderTest:
+    """One item: a workload, an implementation, a phase and an element type."""
+
+    session: SuiteSession
+    workload: Workload
+    implementation: str
+    phase: Phase
+    dtype: str
+    clock: ReplayClock = field(default_factory=ReplayClock)
+
+    @property
+    def id(self) -> str:
+        """The item's name between brackets."""
+        return f"{self.workload.name}-{self.phase}-{self.dtype}-{self.implementation}"
+
+    @property
+    def group(self) -> str:
+        """What pytest-benchmark shows in one table: the rivals."""
+        return f"{self.workload.name} {self.phase} {self.dtype}"
+
+    def run(self, request: pytest.FixtureRequest) -> None:
+        """Replay the measured samples, or without `--benchmark` check the cell once."""
+        if self.session.measures:
+            self._replay(self.session.measured(self), request)
+        else:
+            self.session.check(self)
+
+    def _replay(self, cell: Cell, request: pytest.FixtureRequest) -> None:
+        _skip_or_fail(cell.status, cell.reason)
+        if cell.timing is None:
+            raise AssertionError("a cell with status ok has a timing")
+        samples = [
+            duration / process.calls * 1e-9
+            for process in cell.timing.processes
+            for durations in process.rounds
+            for duration in durations
+        ]
+        remaining = iter(samples)
+
+        def step() -> None:
+            self.clock.now += next(remaining)
+
+        benchmark: Any = request.getfixturevalue("benchmark")
+        benchmark.extra_info.update(
+            {
+                "implementation": cell.implementation,
+                "implementation_version": cell.implementation_version,
+                "workload_version": cell.workload_version,
+                "phase": str(cell.phase),
+                "dtype": cell.dtype,
+                "device": cell.device,
+                "timer": cell.timing.timer,
+                "verified": cell.verified,
+                "processes": len(cell.timing.processes),
+                "median": statistics.median(samples),
+            }
+        )
+        benchmark.pedantic(step, rounds=len(samples), iterations=1, warmup_rounds=0)
+
+
+class SuiteSession:
+    """One suite in one pytest session: its plan, and what was measured or expected so far."""
+
+    def __init__(self, name: str, config: pytest.Config) -> None:
+        option: Callable[[str], Any] = lambda key: config.getoption(f"sparsebench_{key}")  # noqa: E731
+        self.measures: bool = option("measure")
+        suite = load_suite(name)
+        chosen, broken = choose(selection.split(option("impl")))
+        settings = Settings(
+            seconds=_number(option("seconds"), "seconds") or suite.seconds,
+            precision=PRECISION,
+            processes=int(_number(option("processes"), "processes") or suite.processes),
+            threads=option("threads"),
+            seed=0,
+            timeout=TIMEOUT,
+            phases=selection.phases(option("phase")),
+        )
+        self.plan = Plan(
+            suite=suite,
+            workloads=selection.workloads(suite, option("workload")),
+            implementations=tuple(chosen),
+            broken=tuple(broken),
+            dtypes=selection.dtypes(option("dtype"), suite.dtypes),
+            device=option("device"),
+            settings=settings,
+        )
+        self.output = Path(option("output")) if option("output") else None
+        self.header: Header | None = None
+        self._engine: Engine | None = None
+        self._units: dict[str, Unit] = {}
+        self._expected: tuple[tuple[str, str], _Expected] | None = None
+
+    def cells(self) -> list[CellUnderTest]:
+        """Every item, a workload's items in a row."""
+        return [
+            CellUnderTest(self, workload, reference.name, phase, dtype)
+            for workload in self.plan.workloads
+            for dtype in self.plan.dtypes
+            for phase in self.plan.settings.phases
+            for reference in self.plan.implementations
+        ]
+
+    def measured(self, item: CellUnderTest) -> Cell:
+        """Return an item's cell, measuring its whole workload if that was not done yet."""
+        if self._engine is None:
+            self._engine = Engine(self.plan)
+            self.header = self._engine.header()
+        if item.workload.name not in self._units:
+            self._units[item.workload.name] = _or_skip(
+                lambda engine=self._engine: engine.measure(item.workload)  # type: ignore[misc]
+            )
+        key = (item.workload.name, item.implementation, item.phase, item.dtype, self.plan.device)
+        return next(cell for cell in self._units[item.workload.name].cells if cell.key == key)
+
+    def check(self, item: CellUnderTest) -> None:
+        """Check an item's outputs, and its gradients where its phase has any, once."""
+        reference = next(r for r in self.plan.implementations if r.name == item.implementation)
+        implementation = load(reference)
+        device, dtype = torch.device(self.plan.device), torch_dtype(item.dtype)
+        reason = implementation.unavailable(device)
+        if reason is not None:
+            _skip_or_fail(Status.UNAVAILABLE, reason)
+        reason = why_unbuildable(implementation, item.workload.network, dtype, device)
+        reason = reason or why_unmeasured(implementation, item.phase)
+        if reason is not None:
+            _skip_or_fail(Status.UNSUPPORTED, reason)
+        expected = self._expectation(item.workload, item.dtype)
+        try:
+            candidate = Candidate(
+                implementation,
+                item.workload.network,
+                expected.weights,
+                expected.batch,
+                expected.expectation,
+            )
+            if item.phase.needs_gradients:
+                candidate.verify_gradients()
+            else:
+                candidate.verify_outputs()
+        except IncorrectError as error:
+            _skip_or_fail(Status.INCORRECT, str(error))
+
+    def close(self) -> None:
+        """End workers, and write the run file where one was asked for."""
+        if self._engine is not None:
+            self._engine.close()
+        if self.output is not None and self.header is not None:
+            write(Run(self.header, tuple(self._units.values()), self.header.started), self.output)
+
+    def _expectation(self, workload: Workload, dtype_name: str) -> _Expected:
+        """What the oracle expects; kept for the items that follow, which are the same workload's."""
+        key = (workload.name, dtype_name)
+        if self._expected is None or self._expected[0] != key:
+            device, dtype = torch.device(self.plan.device), torch_dtype(dtype_name)
+            batch = _or_skip(lambda: workload.input.batch(workload.channels, workload.seed))
+            batch = batch.checked().sorted().to(device, dtype)
+            weights = initial_weights(workload.network, workload.seed, dtype, device)
+            expectation = expect(workload.network, weights, batch, seed=workload.seed)
+            self._expected = (key, _Expected(batch, weights, expectation))
+        return self._expected[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    batch: SparseBatch
+    weights: Weights
+    expectation: Expectation
+
+
+def _or_skip(make: Callable[[], Result]) -> Result:
+    """Run something that needs data; skip the item where the data is not here."""
+    try:
+        return make()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+def _skip_or_fail(status: Status, reason: str) -> None:
+    if status in NOT_RUN:
+        pytest.skip(f"{status}: {reason}")
+    if status is not Status.OK:
+        pytest.fail(f"{status}: {reason}", pytrace=False)
+
+
+def _number(text: str | None, what: str) -> float | None:
+    try:
+        value = None if text is None else float(text)
+    except ValueError:
+        raise UserError(f"--sparsebench-{what} {text!r} is no number") from None
+    if value is not None and value <= 0:
+        raise UserError(f"--sparsebench-{what} {text!r} is not positive")
+    return value
