@@ -108,11 +108,13 @@ def _journal(arguments: argparse.Namespace) -> "Journal":
 
 
 def _exit_code(measured: "Run") -> int:
-    """4 if an implementation was wrong or failed, else 0."""
+    """4 if an implementation was wrong or failed, 3 if nothing could be measured, else 0."""
     from bench.results.schema import Status  # noqa: PLC0415
 
-    failed = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}
-    return 4 if any(cell.status in failed for cell in measured.cells) else 0
+    statuses = {cell.status for cell in measured.cells}
+    if statuses & {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}:
+        return 4
+    return 0 if Status.OK in statuses else 3
 
 
 def _positive(text: str) -> int:

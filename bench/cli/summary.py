@@ -38,7 +38,9 @@ def print_summary(run: Run, path: Path, *, as_json: bool) -> None:
 
 def _rows(run: Run, phase: Phase, dtype: str) -> list[dict[str, str]]:
     cells = [cell for cell in run.cells if cell.phase is phase and cell.dtype == dtype]
-    names = list(dict.fromkeys(cell.implementation for cell in cells))
+    names = list(
+        dict.fromkeys(c.implementation for c in cells if c.status is not Status.UNSUPPORTED)
+    )
     rows = []
     for workload in dict.fromkeys(cell.workload for cell in cells):
         found = {cell.implementation: cell for cell in cells if cell.workload == workload}
@@ -77,7 +79,7 @@ def _spent(run: Run) -> dict[str, float]:
 
 def _failures(run: Run) -> list[str]:
     """One line for each reason, with how many cells it cost."""
-    shown = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT, Status.OUT_OF_MEMORY}
+    shown = set(Status) - {Status.OK, Status.UNSUPPORTED}
     reasons = Counter(
         (cell.implementation, str(cell.status), cell.reason)
         for cell in run.cells

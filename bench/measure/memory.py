@@ -1,12 +1,15 @@
-"""The most memory that one call takes beyond what stood before."""
+"""How much memory one call takes, and a limit that turns too much of it into an error."""
 
 import ctypes
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
+SHARE_OF_AVAILABLE = 0.8
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -29,6 +32,16 @@ def peak_of(call: Callable[[], Any], device: torch.device) -> tuple[Any, int | N
     before = _kilobytes("VmRSS")
     result = call()
     return result, max(0, _kilobytes("VmHWM") - before) * 1024
+
+
+def limit_memory() -> None:
+    """Make allocations beyond what the machine has free fail, instead of waking its killer."""
+    in_use = _kilobytes("VmData") * 1024 if _STATUS.exists() else 0
+    limit = in_use + int(psutil.virtual_memory().available * SHARE_OF_AVAILABLE)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def _trim() -> bool:

@@ -19,11 +19,11 @@ from bench.batch import SparseBatch
 from bench.build import Weights, initial_weights, why_unbuildable
 from bench.cost import Cost, network_cost, phase_bytes, phase_multiply_adds
 from bench.dtypes import torch_dtype
-from bench.errors import UserError
+from bench.errors import DataError, UserError
 from bench.expectation import Expectation, expect
 from bench.implementation import Implementation, why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError, Step
-from bench.measure.memory import peak_of
+from bench.measure.memory import limit_memory, peak_of
 from bench.measure.messages import (
     ORDERS,
     Checked,
@@ -49,6 +49,8 @@ from bench.results.schema import Status, Work, WorkloadRecord
 from bench.workload import Workload
 
 PHASES = tuple(Phase)
+ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
+"""How torch's allocator and oneDNN say so, in a RuntimeError."""
 SHORT_CALL_NS = 5_000_000
 """A shorter call is timed once more before measuring: its first time may hold a page fault."""
 
@@ -64,6 +66,8 @@ def serve(stream: BinaryIO) -> None:
 
     torch.set_num_threads(order.threads)
     torch.manual_seed(0)
+    if torch.device(order.device).type == "cpu":
+        limit_memory()
     with threadpool_limits(order.threads):
         if isinstance(order, RateTask):
             tell(Rates(machine_rates(order.dtypes, torch.device(order.device))))
@@ -71,6 +75,10 @@ def serve(stream: BinaryIO) -> None:
             return
         try:
             _Measurement(order, tell).run()
+        except DataError as error:
+            for reference in order.implementations:
+                tell(Failed(reference.name, order.phases, Status.UNAVAILABLE, str(error)))
+            tell(Done({}))
         except UserError as error:
             tell(Refused(str(error)))
 
@@ -301,7 +309,7 @@ def _status_of(error: Exception) -> tuple[Status, str]:
     if frames:
         reason += f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if out_of_memory or "can't allocate memory" in reason:
+    if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
         return Status.OUT_OF_MEMORY, reason
     return Status.ERROR, reason
 

@@ -1,0 +1,104 @@
+"""What a cold start costs when its kernel map is used k times: (cold + (k - 1) warm) / k."""
+
+import math
+from dataclasses import dataclass
+
+from bench.phases import Phase
+from reports.speed import Comparison, Setting, Table
+from reports.words import median
+
+REUSES = (1, 10, 100)
+
+
+@dataclass(frozen=True)
+class Amortised:
+    """One implementation on one workload.
+
+    Attributes:
+        seconds: of a call, by number of uses of one kernel map, as `REUSES`.
+        ratios: the same relative to the baseline's, or empty.
+        pays_from: the smallest number of uses that makes it cheaper than the baseline; None where
+            no number does, or there is no baseline.
+    """
+
+    workload: str
+    implementation: str
+    seconds: tuple[float, ...]
+    ratios: tuple[float, ...]
+    pays_from: int | None
+
+
+@dataclass(frozen=True)
+class AmortisedSummary:
+    """One implementation over all workloads: geometric means of the ratios."""
+
+    implementation: str
+    workloads: int
+    ratios: tuple[float, ...]
+    pays: int
+    median_pays_from: float | None
+
+
+def amortised(comparison: Comparison, setting: Setting) -> list[Amortised]:
+    """Return the cold cost over k uses wherever both forward phases were timed."""
+    found = []
+    for table in comparison.of(setting):
+        against = _cold_and_warm(table, comparison.baseline)
+        for name in comparison.implementations:
+            own = _cold_and_warm(table, name)
+            if own is not None:
+                found.append(_amortise(table.workload.name, name, own, against))
+    return found
+
+
+def summarise(rows: list[Amortised], baseline: str) -> list[AmortisedSummary]:
+    """Sum up over workloads, for each implementation but the baseline."""
+    found = []
+    for name in dict.fromkeys(row.implementation for row in rows):
+        members = [row for row in rows if row.implementation == name and row.ratios]
+        if not members or name == baseline:
+            continue
+        pays = [row.pays_from for row in members if row.pays_from is not None]
+        means = tuple(
+            math.exp(sum(math.log(row.ratios[place]) for row in members) / len(members))
+            for place in range(len(REUSES))
+        )
+        found.append(
+            AmortisedSummary(name, len(members), means, len(pays), median(pays) if pays else None)
+        )
+    return found
+
+
+def _cold_and_warm(table: Table, name: str) -> tuple[float, float] | None:
+    cold, warm = table.find(name, Phase.FORWARD_COLD), table.find(name, Phase.FORWARD)
+    if cold is None or warm is None or cold.seconds is None or warm.seconds is None:
+        return None
+    return cold.seconds.estimate, warm.seconds.estimate
+
+
+def _amortise(
+    workload: str, name: str, own: tuple[float, float], against: tuple[float, float] | None
+) -> Amortised:
+    seconds = tuple(_per_call(own, uses) for uses in REUSES)
+    if against is None:
+        return Amortised(workload, name, seconds, (), None)
+    ratios = tuple(
+        mine / _per_call(against, uses) for mine, uses in zip(seconds, REUSES, strict=True)
+    )
+    return Amortised(workload, name, seconds, ratios, _pays_from(own, against))
+
+
+def _per_call(cold_and_warm: tuple[float, float], uses: int) -> float:
+    cold, warm = cold_and_warm
+    return (cold + (uses - 1) * warm) / uses
+
+
+def _pays_from(own: tuple[float, float], against: tuple[float, float]) -> int | None:
+    """Smallest k with cold + (k - 1) warm below the other's; both sides grow linearly in k."""
+    behind = own[0] - against[0]
+    gain = against[1] - own[1]
+    if behind < 0:
+        return 1
+    if gain <= 0:
+        return None
+    return 2 + math.floor(behind / gain)

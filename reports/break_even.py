@@ -1,0 +1,202 @@
+"""The density at which sparse and dense take equally long, by interpolation between workloads."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from bench.phases import Phase
+from bench.statistics import Interval, Ratio
+from reports.speed import Comparison, Setting, Table
+
+
+class Outcome(StrEnum):
+    """What a curve says about an implementation and the baseline."""
+
+    CROSSES = "crosses"
+    FASTER = "faster everywhere"
+    SLOWER = "slower everywhere"
+    LEVEL = "level"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where the ratio to the baseline passes 1.
+
+    Attributes:
+        position: interpolated linearly, log ratio over log position.
+        low, high: where the two ends of the ratios' 99 % intervals pass 1; None where they do so
+            outside of what was measured.
+        faster_below: the implementation beats the baseline on the lower side.
+    """
+
+    position: float
+    low: float | None
+    high: float | None
+    faster_below: bool
+
+
+@dataclass(frozen=True)
+class Point:
+    """A workload of a group: its position, and how long an implementation takes there."""
+
+    position: float
+    seconds: Interval
+    ratio: Ratio | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One implementation over the positions of a group."""
+
+    implementation: str
+    points: tuple[Point, ...]
+    outcome: Outcome
+    crossings: tuple[Crossing, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The curves of workloads that differ in one thing only, in one phase and setting.
+
+    Attributes:
+        is_density: whether the position is a density; else it is a size of some kind.
+    """
+
+    name: str
+    suite: str
+    setting: Setting
+    phase: Phase
+    is_density: bool
+    positions: tuple[float, ...]
+    curves: tuple[Curve, ...]
+
+
+def groups(comparison: Comparison, phases: Iterable[Phase]) -> list[Group]:
+    """Return the curves of every group with at least two positions above 0 in a phase."""
+    members: dict[tuple[str, str, Setting], list[Table]] = {}
+    for table in comparison.tables:
+        workload = table.workload
+        if workload.group and workload.position > 0:
+            key = (workload.suite, workload.group, table.setting)
+            members.setdefault(key, []).append(table)
+    wanted = list(phases)
+    found = []
+    for tables in members.values():
+        tables.sort(key=lambda table: table.workload.position)
+        for phase in wanted:
+            group = _group(comparison, tables, phase)
+            if len(group.positions) > 1:
+                found.append(group)
+    return found
+
+
+def lonely(comparison: Comparison) -> list[str]:
+    """Return the names of groups that have a single position, so that no curve can be drawn."""
+    positions: dict[str, set[float]] = {}
+    for table in comparison.tables:
+        if table.workload.group:
+            positions.setdefault(table.workload.group, set()).add(table.workload.position)
+    return [name for name, found in positions.items() if len(found) == 1]
+
+
+def growth(curve: Curve) -> float | None:
+    """Return the factor by which time grows when the position doubles, from first to last point."""
+    first, last = curve.points[0], curve.points[-1]
+    if last.position <= first.position:
+        return None
+    doublings = math.log2(last.position / first.position)
+    return float((last.seconds.estimate / first.seconds.estimate) ** (1 / doublings))
+
+
+def _group(comparison: Comparison, tables: list[Table], phase: Phase) -> Group:
+    curves = []
+    for name in comparison.implementations:
+        points = tuple(
+            Point(table.workload.position, row.seconds, row.ratio)
+            for table in tables
+            if (row := table.find(name, phase)) is not None and row.seconds is not None
+        )
+        if points:
+            compared = [point for point in points if point.ratio is not None]
+            crossings = tuple(_crossings(compared))
+            outcome = _outcome(compared, crossings)
+            curves.append(Curve(name, points, outcome, crossings))
+    workload, setting = tables[0].workload, tables[0].setting
+    positions = {point.position for curve in curves for point in curve.points}
+    return Group(
+        workload.group,
+        workload.suite,
+        setting,
+        phase,
+        all(table.workload.position <= 1 for table in tables),
+        tuple(sorted(positions)),
+        tuple(curves),
+    )
+
+
+def _outcome(points: list[Point], crossings: tuple[Crossing, ...]) -> Outcome:
+    sides = {_side(point.ratio.interval) for point in points if point.ratio}
+    if not sides:
+        return Outcome.UNKNOWN
+    if crossings:
+        return Outcome.CROSSES
+    return {-1: Outcome.FASTER, 1: Outcome.SLOWER}.get(
+        next(iter(sides)) if len(sides) == 1 else 0, Outcome.LEVEL
+    )
+
+
+def _side(interval: Interval) -> int:
+    """-1 where the interval lies below 1, +1 where above, 0 where it holds 1."""
+    return int(interval.low > 1) - int(interval.high < 1)
+
+
+def _crossings(points: list[Point]) -> list[Crossing]:
+    """Find where the ratio changes sides between points that are clearly on one of them.
+
+    Before the first clear point and after the last, a change of the estimate alone counts too, with
+    a band that stays open on that side; where no point is clear, nothing crosses.
+    """
+    places = [math.log(point.position) for point in points]
+    intervals = [point.ratio.interval for point in points if point.ratio]
+    sides = [_side(interval) for interval in intervals]
+    clear = [index for index, side in enumerate(sides) if side]
+    if not clear:
+        return []
+    spans = [(0, clear[0], sides[clear[0]] > 0)]
+    spans += [(left, right, sides[left] < 0) for left, right in pairwise(clear)]
+    spans += [(clear[-1], len(sides) - 1, sides[clear[-1]] < 0)]
+    found = (
+        _crossing(places[left : right + 1], intervals[left : right + 1], rising=rising)
+        for left, right, rising in spans
+    )
+    return [crossing for crossing in found if crossing is not None]
+
+
+def _crossing(places: list[float], intervals: list[Interval], *, rising: bool) -> Crossing | None:
+    """Interpolate within a span; where noise crosses more than once, take the middle."""
+    middle = _passes(places, [interval.estimate for interval in intervals], rising=rising)
+    lows = _passes(places, [interval.low for interval in intervals], rising=rising)
+    highs = _passes(places, [interval.high for interval in intervals], rising=rising)
+    if not middle:
+        return None
+    early, late = (highs, lows) if rising else (lows, highs)
+    return Crossing(
+        math.exp((middle[0] + middle[-1]) / 2),
+        math.exp(early[0]) if early else None,
+        math.exp(late[-1]) if late else None,
+        faster_below=rising,
+    )
+
+
+def _passes(places: list[float], ratios: list[float], *, rising: bool) -> list[float]:
+    """Return where the piecewise linear curve of log ratios passes 0 in one direction."""
+    found = []
+    for index, (before, after) in enumerate(pairwise(ratios)):
+        left, right = math.log(before), math.log(after)
+        if (left < 0) != (right < 0) and (left < 0) == rising:
+            share = left / (left - right)
+            found.append(places[index] + share * (places[index + 1] - places[index]))
+    return found

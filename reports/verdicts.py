@@ -1,0 +1,123 @@
+"""The findings of a run in sentences, with the doubts beside them."""
+
+from collections import Counter
+
+from bench.results.schema import Run
+from bench.statistics import DEAD_BAND, RESOLUTION, Verdict
+from reports import words
+from reports.break_even import Group
+from reports.sentences import Finding, break_even_findings
+from reports.speed import Comparison
+from reports.standing import Lead, lead
+
+FEWEST_PROCESSES = 3
+"""Fewer fresh processes than that make no published number (DESIGN.md, section 5)."""
+MANY_DISTURBED = 0.1
+PAIR = 2
+
+
+def findings(comparison: Comparison, curves: list[Group]) -> list[Finding]:
+    """Return what the run shows, who is fastest first."""
+    found = [
+        Finding(f"{phase}, {setting.title}", _fastest(comparison, leader))
+        for setting in comparison.settings
+        for phase in comparison.headline
+        if (leader := lead(comparison, setting, phase)) is not None
+    ]
+    return found + break_even_findings(curves, comparison.baseline)
+
+
+def detectable(comparison: Comparison) -> str:
+    """Say how small a difference this run could have seen, and how the verdicts came out."""
+    effects = sorted(row.ratio.detectable for row in comparison.rows if row.ratio)
+    if not effects:
+        return "No ratio was measured, so nothing can be said about the smallest detectable effect."
+    most = effects[min(len(effects) - 1, int(0.9 * len(effects)))]
+    verdicts = Counter(row.verdict for row in comparison.rows if row.verdict)
+    counts = words.listed(
+        f"{verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdicts[verdict]
+    )
+    return (
+        f"Of {words.count(sum(verdicts.values()), 'comparison')} with "
+        f"{words.label(comparison.baseline)}, {counts}. The smallest effect that could have been "
+        f"detected: {words.percent(words.median(effects))} in half of them, {words.percent(most)} "
+        f"in nine of ten. A verdict means a difference beyond {words.percent(DEAD_BAND, 1)}, by a "
+        f"99 % interval and after Holm's correction for all of them; “same” rules out "
+        f"{words.percent(RESOLUTION, 1)}."
+    )
+
+
+def doubts(run: Run, comparison: Comparison) -> list[str]:
+    """Return everything that should make a reader careful, in words."""
+    found = [words.label(doubt, words.LONGEST_TITLE) for doubt in run.header.machine.doubts]
+    if not run.finished:
+        done = len({unit.workload.name for unit in run.units})
+        found.append(
+            f"the run is unfinished: {done:,} of "
+            f"{words.count(len(run.header.planned), 'workload')} were measured"
+        )
+    settings = run.header.settings
+    if settings.processes < FEWEST_PROCESSES:
+        found.append(
+            f"fresh processes a workload: {settings.processes:,}; published numbers need "
+            f"at least {FEWEST_PROCESSES}, because layout in memory differs between processes"
+        )
+    if run.header.commit.endswith("+dirty"):
+        found.append("the checkout had changes that no commit holds")
+    share = _disturbed_share(run)
+    if share > MANY_DISTURBED:
+        found.append(
+            f"{words.percent(share)} of all rounds were disturbed by other programs or throttling"
+        )
+    if run.cells and not comparison.has_baseline:
+        found.append(
+            f"no cell of {words.label(comparison.baseline)} was timed: there are times, but no "
+            f"ratios, no verdicts and no break-even"
+        )
+    return found
+
+
+def _fastest(comparison: Comparison, leader: Lead) -> str:
+    names = [words.label(name) for name in leader.ranking]
+    baseline = words.label(comparison.baseline)
+    over = f"over {words.count(leader.workloads, 'workload')}"
+    if len(names) == 1:
+        text = f"only {names[0]} has times ({over}), so it is compared with nothing."
+        return text + _left_out(leader)
+    everyone = "both" if len(names) == PAIR else f"all {len(names)}"
+    shared = f"geometric mean {over} that {everyone} completed"
+    if leader.ahead is not None and leader.ahead.low <= 1:
+        text = (
+            f"{names[0]} and {names[1]} cannot be told apart as the fastest: {names[1]} takes "
+            f"{words.ratio(leader.ahead.estimate)} the time of {names[0]} "
+            f"({words.ratio_range(leader.ahead)}, {shared})."
+        )
+    elif leader.ahead is not None:
+        text = (
+            f"{names[0]} is fastest overall; {names[1]}, second, takes "
+            f"{words.ratio(leader.ahead.estimate)} its time ({words.ratio_range(leader.ahead)}, "
+            f"{shared})."
+        )
+    else:
+        text = f"{names[0]} is fastest overall ({shared}); no rounds are shared with the others."
+    if leader.against_baseline is not None:
+        text += (
+            f" {names[0]} takes {words.ratio(leader.against_baseline.estimate)} the time of "
+            f"{baseline} ({words.ratio_range(leader.against_baseline)})."
+        )
+    return text + _left_out(leader)
+
+
+def _left_out(leader: Lead) -> str:
+    if not leader.left_out:
+        return ""
+    names = words.listed(words.label(name) for name in leader.left_out)
+    return f" Not ranked, for too few workloads completed: {names}."
+
+
+def _disturbed_share(run: Run) -> float:
+    samples = [
+        entry for cell in run.cells if cell.timing is not None for entry in cell.timing.processes
+    ]
+    rounds = sum(len(entry.rounds) for entry in samples)
+    return sum(len(entry.disturbed) for entry in samples) / rounds if rounds else 0.0

@@ -1,0 +1,123 @@
+"""Numbers, names and lists as a reader wants them."""
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from bench.statistics import Interval, Verdict
+
+DASH = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+SIGNS = {
+    Verdict.FASTER: "▼",
+    Verdict.SLOWER: "▲",
+    Verdict.SAME: "=",
+    Verdict.AMBIGUOUS: "?",
+    Verdict.MISSING: DASH,
+}
+"""What stands beside a verdict's word, so that colour never carries it alone."""
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+LONGEST_LABEL = 60
+LONGEST_TITLE = 300
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A positive number with that many significant digits, never in powers of ten."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(decimals, 12)}f}"
+
+
+def plain(value: float) -> str:
+    """A round number as a tick shows it, without trailing zeros."""
+    return f"{value:,.10f}".rstrip("0").rstrip(".")
+
+
+def plain_seconds(value: float) -> str:
+    """A round duration as a tick shows it: `20 ms`."""
+    factor, unit = time_unit(value * 1.0001)
+    return f"{plain(round(value / factor, 6))} {unit}"
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that suits it: `1.23 ms`."""
+    factor, unit = time_unit(value)
+    return f"{number(value / factor)} {unit}"
+
+
+def time_unit(value: float) -> tuple[float, str]:
+    """Seconds in the unit that suits a duration, and the unit's name."""
+    return next((entry for entry in UNITS if value >= entry[0]), UNITS[-1])
+
+
+def seconds_range(interval: Interval) -> str:
+    """The ends of an interval of a duration, in the unit of its estimate."""
+    factor, _ = time_unit(interval.estimate)
+    return f"{number(interval.low / factor)}{DASH}{number(interval.high / factor)}"
+
+
+def ratio(value: float) -> str:
+    """A ratio of times, with the sign of multiplication."""
+    return f"{number(value)}{TIMES}"
+
+
+def ratio_range(interval: Interval) -> str:
+    """The ends of an interval of a ratio."""
+    return f"{number(interval.low)}{DASH}{number(interval.high)}"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share in percent: `38 %`."""
+    return f"{number(100 * share, digits)} %"
+
+
+def rate(value: float, unit: str) -> str:
+    """A rate with its prefix: `12.3 G multiply-adds/s`."""
+    factor, prefix = next((entry for entry in PREFIXES if value >= entry[0]), PREFIXES[-1])
+    return f"{number(value / factor)} {prefix}{unit}"
+
+
+def count(amount: int, noun: str) -> str:
+    """A number of things, singular where it is one."""
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names joined as in a sentence; beyond `most`, the number of those left out."""
+    shown = list(names)
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"{len(shown) - most + 1} more"]
+    if len(shown) <= 1:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle of a sequence that is not empty."""
+    ascending = sorted(values)
+    return (ascending[(len(ascending) - 1) // 2] + ascending[len(ascending) // 2]) / 2
+
+
+@lru_cache(maxsize=4096)
+def label(text: str, limit: int = LONGEST_LABEL) -> str:
+    """A name from a run file, harmless to the text around it.
+
+    Control characters and those that change the direction of what follows are written as escapes, a
+    long name ends in an ellipsis, and a name with letters written from right to left is isolated.
+    """
+    head = text[: limit + 1]
+    shown = "".join(_visible(character) for character in head[:limit])
+    if len(head) > limit:
+        shown = shown.rstrip() + "…"
+    if any(unicodedata.bidirectional(character) in {"R", "AL"} for character in shown):
+        return f"\u2068{shown}\u2069"
+    return shown
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
