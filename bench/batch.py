@@ -121,9 +121,7 @@ class SparseBatch:
         if bool((keys[1:] > keys[:-1]).all()):
             return self
         order = keys.argsort()
-        return replace(
-            self, coordinates=self.coordinates[order], features=self.features[order]
-        )
+        return replace(self, coordinates=self.coordinates[order], features=self.features[order])
 
     def with_features(self, features: Tensor) -> "SparseBatch":
         """Return a batch of the same sites with other features `[N, C]`."""

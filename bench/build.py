@@ -32,7 +32,9 @@ Weights = dict[str, LayerWeights]
 """Weights by layer name."""
 
 
-def initial_weights(network: Network, seed: int, dtype: torch.dtype, device: torch.device) -> Weights:
+def initial_weights(
+    network: Network, seed: int, dtype: torch.dtype, device: torch.device
+) -> Weights:
     """Draw weights from N(0, 1/fan-in) and biases from N(0, 1/4), of both signs.
 
     Drawn in float64 on the CPU, so that every dtype and device rounds the same numbers.

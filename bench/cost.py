@@ -89,21 +89,15 @@ def phase_bytes(phase: Phase, cost: Cost, batch: SparseBatch, element_bytes: int
     coordinates = 4 * batch.sites * (1 + batch.dimensions)
     values = cost.elements * element_bytes
     features = batch.features.numel() * element_bytes
-    match phase:
-        case Phase.ENCODE:
-            return coordinates + 2 * features
-        case Phase.MAP:
-            return coordinates + 8 * cost.active_pairs
-        case Phase.FORWARD:
-            return values
-        case Phase.BACKWARD:
-            return 2 * values
-        case Phase.DECODE:
-            return 4 * cost.output_sites * (1 + batch.dimensions) + features
-        case Phase.FORWARD_COLD:
-            return coordinates + values
-        case Phase.TRAIN_STEP:
-            return coordinates + 3 * values
+    return {
+        Phase.ENCODE: coordinates + 2 * features,
+        Phase.MAP: coordinates + 8 * cost.active_pairs,
+        Phase.FORWARD: values,
+        Phase.BACKWARD: 2 * values,
+        Phase.DECODE: 4 * cost.output_sites * (1 + batch.dimensions) + features,
+        Phase.FORWARD_COLD: coordinates + values,
+        Phase.TRAIN_STEP: coordinates + 3 * values,
+    }[phase]
 
 
 def _sites_only(coordinates: Tensor, batch: SparseBatch, grid_size: tuple[int, ...]) -> SparseBatch:

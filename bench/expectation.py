@@ -28,6 +28,9 @@ from bench.operators import (
 from bench.oracle import POOL, Oracle
 from bench.sites import neighbours, output_sites
 
+CPU = torch.device("cpu")
+"""Where the oracle computes, whatever device is under test: never on what it is to judge."""
+
 
 @dataclass(frozen=True)
 class OracleLimits:
@@ -72,7 +75,7 @@ class Expectation:
     coverage: str = "dense"
 
 
-@torch.enable_grad()  # type: ignore[no-untyped-call]
+@torch.enable_grad()
 def expect(
     network: Network,
     weights: Weights,
@@ -91,6 +94,8 @@ def expect(
         limits: where to change from dense to windows.
     """
     limits = limits or OracleLimits()
+    batch = batch.to(CPU)
+    weights = {name: _on_cpu(layer) for name, layer in weights.items()}
     operator = network.single_operator
     windowed = isinstance(operator, Convolution | MaxPooling)
     if not windowed or _dense_is_affordable(operator, batch, limits):  # type: ignore[arg-type]
@@ -98,6 +103,10 @@ def expect(
     layer_weights = weights.get(network.layers[0].name)
     name = network.layers[0].name
     return _expect_windows(operator, name, layer_weights, batch, seed, limits)  # type: ignore[arg-type]
+
+
+def _on_cpu(layer: LayerWeights) -> LayerWeights:
+    return LayerWeights(layer.weight.cpu(), None if layer.bias is None else layer.bias.cpu())
 
 
 def _dense_is_affordable(
@@ -117,14 +126,14 @@ def _upstream(rows: int, channels: int, seed: int, like: Tensor) -> Tensor:
     return values.to(dtype=like.dtype, device=like.device)
 
 
-def _expect_dense(
-    network: Network, weights: Weights, batch: SparseBatch, seed: int
-) -> Expectation:
+def _expect_dense(network: Network, weights: Weights, batch: SparseBatch, seed: int) -> Expectation:
     plain = _OracleRun(network, weights, batch)
     upstream = _upstream(plain.output.sites, plain.output.channels, seed, batch.features)
     gradients = plain.gradients(upstream)
     terms = _terms(network, batch)
-    if all(isinstance(layer.operator, Convolution | InverseConvolution) for layer in network.layers):
+    if all(
+        isinstance(layer.operator, Convolution | InverseConvolution) for layer in network.layers
+    ):
         # In a linear network, the same network on absolute values bounds every sum's magnitude.
         absolute = _OracleRun(
             network,
@@ -142,9 +151,7 @@ def _expect_dense(
         gradient_magnitudes = plain.gradients(upstream.abs())
     else:
         magnitude = _peak(plain.output.features.detach())
-        gradient_magnitudes = {
-            name: _peak(gradient) for name, gradient in gradients.items()
-        }
+        gradient_magnitudes = {name: _peak(gradient) for name, gradient in gradients.items()}
     return Expectation(
         coordinates=plain.output.coordinates,
         grid_size=plain.output.grid_size,
@@ -181,18 +188,14 @@ class _OracleRun:
 
     def __init__(self, network: Network, weights: Weights, batch: SparseBatch) -> None:
         oracle = Oracle()
-        self.built = BuiltNetwork(
-            oracle, network, weights, torch.float64, batch.features.device
-        )
+        self.built = BuiltNetwork(oracle, network, weights, torch.float64, batch.features.device)
         self.input = batch.features.detach().double().requires_grad_()
         self.output = oracle.decode(
             self.built(oracle.encode(batch.to(dtype=torch.float64).with_features(self.input)))
         )
 
     def gradients(self, upstream: Tensor) -> dict[str, Tensor]:
-        leaves = {"input": self.input} | {
-            name: tensor for name, _, tensor in self.built.leaves()
-        }
+        leaves = {"input": self.input} | {name: tensor for name, _, tensor in self.built.leaves()}
         found = torch.autograd.grad(
             self.output.features,
             list(leaves.values()),
@@ -289,8 +292,8 @@ class _Windows:
             part = slice(start, start + self.chunk)
             output = self._compute(leaves, self.sites[part])
             gradients = torch.autograd.grad(output, list(leaves.values()), upstream[part])
-            for total, gradient in zip(totals.values(), gradients, strict=True):
-                total += gradient
+            for name, gradient in zip(leaves, gradients, strict=True):
+                totals[name] += gradient
             outputs.append(output.detach())
         return torch.cat(outputs), totals
 

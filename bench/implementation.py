@@ -58,15 +58,15 @@ class Implementation(ABC):
     deterministic: ClassVar[bool] = True
     timed_region: ClassVar[Mapping[Phase, str]] = {}
 
-    def unavailable(self, device: torch.device) -> str | None:  # noqa: ARG002
+    def unavailable(self, device: torch.device) -> str | None:
         """Say in words why this cannot run here, or return None."""
         return None
 
     def unsupported(
         self,
-        operator: Operator,  # noqa: ARG002
-        dtype: torch.dtype,  # noqa: ARG002
-        device: torch.device,  # noqa: ARG002
+        operator: Operator,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> str | None:
         """Say in words why an operator cannot be computed in this type, or return None.
 
@@ -74,7 +74,7 @@ class Implementation(ABC):
         """
         return None
 
-    def unmeasured(self, phase: Phase) -> str | None:  # noqa: ARG002
+    def unmeasured(self, phase: Phase) -> str | None:
         """Say in words why a phase would say nothing new of this implementation, or return None."""
         return None
 
@@ -109,9 +109,7 @@ class Implementation(ABC):
         """
         raise _missing(self, "build_map")
 
-    def convolution(
-        self, operator: Convolution, weight: Tensor, bias: Tensor | None
-    ) -> nn.Module:
+    def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """Make a module from native to native tensor.
 
         Args:
@@ -140,11 +138,13 @@ class Implementation(ABC):
         """Make a module from native to native tensor."""
         raise _missing(self, "max_pooling")
 
-    def torch_layout(self, operator: Operator, weight: Tensor) -> Tensor:  # noqa: ARG002
+    def torch_layout(self, operator: Operator, weight: Tensor) -> Tensor:
         """Bring a parameter `weight`, or its gradient, back into torch's layout."""
         return weight
 
-    def pointwise(self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    def pointwise(
+        self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None
+    ) -> nn.Module:
         """Make a module that acts on the features of active sites; fit for `[N, C]` natives."""
         return OnFeatures(self, pointwise_module(operator, weight, bias))
 

@@ -16,10 +16,8 @@ from bench.batch import SparseBatch, from_dense
 from bench.implementation import Implementation, pointwise_module
 from bench.operators import (
     SPARSITY_INVARIANT_EPSILON,
-    BatchNorm,
     Convolution,
     InverseConvolution,
-    Linear,
     MaxPooling,
     Pointwise,
     Rule,
@@ -73,7 +71,9 @@ class Oracle(Implementation):
         """Dense max pooling, read at the active output sites."""
         return _MaxPooling(operator)
 
-    def pointwise(self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    def pointwise(
+        self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None
+    ) -> nn.Module:
         """Apply torch's module to the rows of active sites."""
         return _OnRows(operator, weight, bias)
 
@@ -98,9 +98,7 @@ class _Convolution(_Weighted):
     def forward(self, native: DenseTensor) -> DenseTensor:
         geometry = self.operator.window
         values = _convolve(native.values, self.weight, geometry)
-        count = _convolve(
-            native.mask.double(), torch.ones_like(self.weight[:1, :1]), geometry
-        )
+        count = _convolve(native.mask.double(), torch.ones_like(self.weight[:1, :1]), geometry)
         if self.operator.rule is Rule.SPARSITY_INVARIANT:
             values = values / (count + SPARSITY_INVARIANT_EPSILON)
         mask = native.mask if self.operator.rule is Rule.SUBMANIFOLD else count > 0

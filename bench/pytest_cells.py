@@ -18,7 +18,6 @@ from bench.expectation import Expectation, expect
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
 from bench.measure.engine import Engine, Plan
-from bench.phases import Phase
 from bench.registry import choose, load, load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
 from bench.results.store import write
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from bench.batch import SparseBatch
     from bench.build import Weights
+    from bench.phases import Phase
     from bench.workload import Workload
 
 Result = TypeVar("Result")
@@ -185,10 +185,9 @@ class SuiteSession:
                 expected.batch,
                 expected.expectation,
             )
+            candidate.verify_outputs()
             if item.phase.needs_gradients:
                 candidate.verify_gradients()
-            else:
-                candidate.verify_outputs()
         except IncorrectError as error:
             _skip_or_fail(Status.INCORRECT, str(error))
 

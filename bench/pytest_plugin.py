@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from bench.pytest_cells import CellUnderTest, SuiteSession
 
-SESSIONS = pytest.StashKey["dict[str, SuiteSession]"]()
+SESSIONS: pytest.StashKey[dict[str, SuiteSession]] = pytest.StashKey()
+MISTAKE = pytest.StashKey[str]()
+FINISHED = pytest.StashKey[pytest.Session]()
 USAGE_ERROR = 2
 
 
@@ -72,23 +74,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("sparsebench")
     if marker is None or "suite" not in marker.kwargs:
-        raise pytest.UsageError(f'{metafunc.definition.nodeid} needs @pytest.mark.sparsebench(suite="...")')
-    session = _session(metafunc.config, marker.kwargs["suite"])
-    cells = session.cells()
+        raise pytest.UsageError(
+            f'{metafunc.definition.nodeid} needs @pytest.mark.sparsebench(suite="...")'
+        )
+    cells = _cells(metafunc.config, marker.kwargs["suite"])
     metafunc.parametrize("sparsebench_cell", cells, ids=[cell.id for cell in cells], indirect=True)
 
 
-def _session(config: pytest.Config, suite: str) -> SuiteSession:
+def _cells(config: pytest.Config, suite: str) -> list[CellUnderTest]:
+    """Cells of a suite's session; none, and a mistake to be told of later, where it has one."""
     from bench.errors import UserError  # noqa: PLC0415
     from bench.pytest_cells import SuiteSession  # noqa: PLC0415
 
     sessions = config.stash[SESSIONS]
-    if suite not in sessions:
-        try:
+    try:
+        if suite not in sessions:
             sessions[suite] = SuiteSession(suite, config)
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from error
-    return sessions[suite]
+        return sessions[suite].cells()
+    except UserError as error:
+        config.stash[MISTAKE] = str(error)
+        return []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell of a mistake in one line: raised while collecting, it would come with a traceback."""
+    mistake = session.config.stash.get(MISTAKE, None)
+    if mistake is not None:
+        pytest.exit(f"sparsebench: error: {mistake}", returncode=USAGE_ERROR)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -107,20 +119,25 @@ def sparsebench_cell(request: pytest.FixtureRequest) -> CellUnderTest:
     return cell
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """Write run files, end workers, and turn pytest-benchmark's regression into an exit status."""
-    from pytest_benchmark.session import PerformanceRegression  # noqa: PLC0415
-
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write run files and end workers."""
+    session.config.stash[FINISHED] = session
     for suite in session.config.stash[SESSIONS].values():
         suite.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None]:
+    """Turn the exception that pytest-benchmark raises for a regression into an exit status."""
+    from pytest_benchmark.session import PerformanceRegression  # noqa: PLC0415
+
     try:
         yield
     except PerformanceRegression as error:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(str(error), red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        terminalreporter.write_line(str(error), red=True)
+        terminalreporter.config.stash[FINISHED].exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_benchmark_update_machine_info(

@@ -209,7 +209,7 @@ def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
         if missing:
             raise UserError(f"{path}: class {kind.__name__} lacks {', '.join(missing)}")
         if not isinstance(getattr(kind, "name", None), str) or not kind.name:
-            raise UserError(f"{path}: class {kind.__name__} has no name; give it `name = \"...\"`")
+            raise UserError(f'{path}: class {kind.__name__} has no name; give it `name = "..."`')
     if not own:
         raise UserError(
             f"{path} has no class that derives from bench.implementation.Implementation"

@@ -23,8 +23,19 @@ def output_fault(expectation: Expectation, output: SparseBatch, dtype: torch.dty
     wanted = expectation.coordinates.cpu()
     if coordinates.shape != wanted.shape or not torch.equal(coordinates, wanted):
         return _site_fault(coordinates, wanted)
-    features = output.features if expectation.rows is None else output.features[expectation.rows]
+    features = output.features.cpu()
+    if expectation.rows is not None:
+        features = features[expectation.rows]
     return value_fault("output", features, expectation.output, dtype)
+
+
+def background_fault(grid: Tensor, output: SparseBatch) -> str | None:
+    """Say where a whole grid `[B, C, *grid]` holds something at an inactive site, or return None."""
+    stray = (grid != 0).any(1, keepdim=True) & ~output.mask()
+    if not bool(stray.any()):
+        return None
+    sites = stray.squeeze(1).nonzero()
+    return f"{len(sites):,} inactive output sites are not zero, {tuple(sites[0].tolist())} first"
 
 
 def gradient_fault(
@@ -83,7 +94,7 @@ def run_with_gradients(
         found = torch.autograd.grad(
             output.features,
             [features, *(tensor for _, _, tensor in leaves)],
-            upstream.to(output.features.dtype),
+            upstream.to(output.features),
             allow_unused=True,
         )
     gradients = {"input": _or_zero(found[0], features)}

@@ -70,7 +70,9 @@ class Workload:
 
     def version(self) -> str:
         """Hash of the definition: results of different versions are never compared."""
-        return hashlib.sha256(msgspec.json.encode(self.definition(), order="sorted")).hexdigest()[:12]
+        return hashlib.sha256(msgspec.json.encode(self.definition(), order="sorted")).hexdigest()[
+            :12
+        ]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,9 @@ class Suite:
 def _plain(value: Any) -> Any:  # noqa: ANN401
     """Dataclasses to dictionaries that name their class."""
     if dataclasses.is_dataclass(value):
-        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
         return {"kind": type(value).__name__} | fields
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]

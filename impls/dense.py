@@ -154,7 +154,9 @@ class Dense(Implementation):
         """Torch's max pooling: a window without active sites yields 0 by itself."""
         return DenseMaxPooling(operator)
 
-    def pointwise(self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    def pointwise(
+        self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None
+    ) -> nn.Module:
         """On the grid where zero stays zero, else on the rows of active sites."""
         inner = pointwise_module(operator, weight, bias)
         if isinstance(operator, Linear | BatchNorm):

@@ -48,7 +48,9 @@ class Gather(Implementation):
         """Whatever torch cannot multiply in this type."""
         del operator
         try:
-            torch.ones((2, 2), dtype=dtype, device=device) @ torch.ones((2, 2), dtype=dtype, device=device)
+            torch.ones((2, 2), dtype=dtype, device=device) @ torch.ones(
+                (2, 2), dtype=dtype, device=device
+            )
         except RuntimeError as error:
             return f"torch {torch.__version__} on {device.type}: {str(error).splitlines()[0]}"
         return None
@@ -170,9 +172,17 @@ class GatherMaxPooling(nn.Module):
         features = native.features
         count, channels = features.shape
         # Two rows more: an inactive site's 0, and padding's -inf.
-        rows = torch.cat([features, features.new_zeros(1, channels), features.new_full((1, channels), -torch.inf)])
+        rows = torch.cat(
+            [
+                features,
+                features.new_zeros(1, channels),
+                features.new_full((1, channels), -torch.inf),
+            ]
+        )
         with torch.no_grad():
-            best = torch.full((outputs.count, channels), -torch.inf, dtype=features.dtype, device=features.device)
+            best = torch.full(
+                (outputs.count, channels), -torch.inf, dtype=features.dtype, device=features.device
+            )
             source = torch.full((outputs.count, channels), count, device=features.device)
             for seen in table:
                 candidate = rows[seen]
@@ -208,7 +218,7 @@ class _MultiplyPairs(torch.autograd.Function):
         return total.to(features.dtype)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
         features, weight = ctx.saved_tensors
         at_features = at_weight = None
         if ctx.needs_input_grad[0]:

@@ -76,7 +76,8 @@ class Sites:
         if window not in self._tables:
             table = _inside(outputs, window, self.grid_size, self.count)
             for offset, inputs, targets in pairs.by_offset():
-                table[offset, targets] = inputs
+                if inputs is not None and targets is not None:
+                    table[offset, targets] = inputs
             self._tables[window] = table
         return self._tables[window], outputs
 
@@ -157,7 +158,9 @@ def _submanifold_pairs(sites: Sites, window: Window) -> Pairs:
         found = rows >= 0
         if bool(found.any()):
             before.append((number, rows[found], seeing[found]))
-    after = [(len(taps) - 1 - number, target, source) for number, source, target in reversed(before)]
+    after = [
+        (len(taps) - 1 - number, target, source) for number, source, target in reversed(before)
+    ]
     every: list[tuple[int, Tensor | None, Tensor | None]] = [*before, (centre, None, None), *after]
     return Pairs(
         output_count=sites.count,

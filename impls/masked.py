@@ -81,7 +81,9 @@ class Masked(Implementation):
         """Pool values and mask alike."""
         return MaskedMaxPooling(operator)
 
-    def pointwise(self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    def pointwise(
+        self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None
+    ) -> nn.Module:
         """Apply torch's module to the rows of active sites."""
         return OnMaskedRows(operator, weight, bias)
 
@@ -108,10 +110,8 @@ class MaskedConvolution(_Weighted):
             count = count_active(native.mask, window)
             # A half type cannot hold the epsilon, and 0/0 must stay 0: the values there are 0.
             values = values / (count + SPARSITY_INVARIANT_EPSILON).clamp(min=_least(count))
-        if self.operator.rule is Rule.SUBMANIFOLD:
-            mask = native.mask
-        else:
-            mask = touched(native.mask, window)
+        submanifold = self.operator.rule is Rule.SUBMANIFOLD
+        mask = native.mask if submanifold else touched(native.mask, window)
         if self.bias is not None:
             values = values + self.bias.view(1, -1, *(1,) * (values.ndim - 2))
         return MaskedGrid(values * mask, mask)

@@ -75,7 +75,7 @@ class _OneDnnConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any,  # noqa: ANN401
         values: Tensor,
         weight: Tensor,
@@ -90,13 +90,13 @@ class _OneDnnConvolution(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(  # type: ignore[override]  # noqa: D102
+    def backward(
         ctx: Any,  # noqa: ANN401
         upstream: Tensor,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         values, weight = ctx.saved_tensors
         geometry = ctx.geometry
-        doubled = geometry.dimensions == 3 or values.shape[1] < 16  # noqa: PLR2004  # where it pays
+        doubled = geometry.dimensions == 3 or values.shape[1] < 16  # where it pays
         if doubled:
             upstream = torch.cat([upstream, torch.zeros_like(upstream)])
             values = torch.cat([values, torch.zeros_like(values)])
@@ -124,10 +124,10 @@ def _torch_would_avoid_onednn(values: Tensor, weight: Tensor) -> bool:
         values.device.type == "cpu"
         and values.dtype == torch.float32
         and values.shape[0] == 1
-        and values.shape[:4].numel() <= 20480  # noqa: PLR2004  # torch's constant
-        and not (weight.shape[-1] > 3 and weight.shape[-2] > 3)  # noqa: PLR2004  # likewise
+        and values.shape[:4].numel() <= 20480  # torch's constant
+        and not (weight.shape[-1] > 3 and weight.shape[-2] > 3)  # likewise
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
     )
 
 
@@ -137,24 +137,24 @@ def why_torch_lacks(operator: Operator, dtype: torch.dtype, device: torch.device
         return None
     if operator.window.dimensions not in _CONVOLVE:
         return f"{operator.window.dimensions} spatial axes; torch's dense operators are used in 2 and 3"
-    return _try(type(operator), operator.window.dimensions, dtype, device)
+    return _try(type(operator).__name__, operator.window.dimensions, dtype, device)
 
 
 @cache
-def _try(kind: type, dimensions: int, dtype: torch.dtype, device: torch.device) -> str | None:
+def _try(kind: str, dimensions: int, dtype: torch.dtype, device: torch.device) -> str | None:
     """Run a tiny operator forward and backward: asked of torch itself, not of a table."""
     shape = (2, 2, *(3,) * dimensions)
     values = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
     weight = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
     geometry = window(dimensions, 3)
     try:
-        if kind is Convolution:
+        if kind == Convolution.__name__:
             result = convolve(values, weight, None, geometry)
-        elif kind is InverseConvolution:
+        elif kind == InverseConvolution.__name__:
             result = transpose(values, weight, None, geometry, (5,) * dimensions)
         else:
             result = pool(values, geometry)
-        result.sum().backward()  # type: ignore[no-untyped-call]
+        result.sum().backward()
     except (RuntimeError, TypeError) as error:
         return f"torch {torch.__version__} on {device.type}: {str(error).splitlines()[0]}"
     return None

@@ -102,6 +102,20 @@ def lonely(comparison: Comparison) -> list[str]:
     return [name for name, found in positions.items() if len(found) == 1]
 
 
+def find_curve(members: list[Group], name: str, phase: Phase) -> tuple[Group, Curve] | None:
+    """Return an implementation's curve in a phase, among the phases of one group."""
+    for group in members:
+        for curve in group.curves:
+            if group.phase is phase and curve.implementation == name:
+                return group, curve
+    return None
+
+
+def has_curve(members: list[Group], name: str) -> bool:
+    """Whether an implementation has a curve in any phase of one group."""
+    return any(curve.implementation == name for group in members for curve in group.curves)
+
+
 def growth(curve: Curve) -> float | None:
     """Return the factor by which time grows when the position doubles, from first to last point."""
     first, last = curve.points[0], curve.points[-1]

@@ -2,57 +2,61 @@
 
 Colours are drawn as placeholders and then replaced by CSS variables, so that a figure follows dark
 mode. No text of a run file enters a figure: names stand in the page's legend, which escapes them.
+Axes, grid and ticks are drawn here and not by matplotlib, whose own take ten times as long; a page may
+hold a hundred panels.
 """
 
+import html
 import io
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
-TEXT, GRID = "#f0d001", "#f0d002"
+TEXT = "#f0d001"
+GRID = "#f0d002"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "h", ">", "*")
 SERIES_COLOURS = 8
 """As many as style.css defines; after that the marker alone tells series apart."""
-MOST_TICKS = 8
+LEGEND_SIZE = 9
+MOST_TICKS = 7
+POINTS_PER_INCH = 72
+LARGEST_SCALE, SMALLEST_SCALE = 1.32, 0.95
+"""Pixels for a point on a wide and on a narrow screen."""
 _COLOURS = {TEXT: "currentColor", GRID: "var(--grid)"} | {
     f"#f0e{index:03x}": f"var(--series-{index})" for index in range(SERIES_COLOURS)
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.color": TEXT,
     "text.parse_math": False,
-    "axes.edgecolor": TEXT,
-    "axes.labelcolor": TEXT,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "xtick.color": TEXT,
-    "ytick.color": TEXT,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
     "path.simplify": False,
+    "savefig.facecolor": "none",
 }
 
 
-def style(identity: str) -> AbstractContextManager[None]:
-    """Settings under which a figure is made and saved; its identity keeps element ids apart."""
-    return mpl.rc_context(_STYLE | {"svg.hashsalt": identity})
+@contextmanager
+def style(identity: str) -> Iterator[None]:
+    """Draw by these settings and not by the user's; the identity keeps apart the ids of figures."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE | {"svg.hashsalt": identity})
+        yield
+
+
+def sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make an empty figure whose coordinates are points, from the lower left corner."""
+    figure = Figure((width / POINTS_PER_INCH, height / POINTS_PER_INCH))
+    figure.patch.set_visible(False)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    return figure, axes
 
 
 def colour(index: int) -> str:
@@ -71,56 +75,54 @@ def marker(index: int) -> str:
 
 
 def marker_path(index: int) -> str:
-    """The same shape as path data of SVG, about 10 units wide, for the legend."""
+    """The same shape as path data of SVG, about `LEGEND_SIZE` wide, for the page's legend."""
     found = MarkerStyle(marker(index))
     path = found.get_path().transformed(found.get_transform())
-    places = path.to_polygons(closed_only=False)[0] * 9
-    steps = (f"{x:.1f} {-y:.1f}" for x, y in places)
-    return f"M{'L'.join(steps)}Z"
+    places = np.asarray(path.to_polygons(closed_only=False)[0], dtype=float) * LEGEND_SIZE
+    return f"M{'L'.join(f'{x:.1f} {-y:.1f}' for x, y in places)}Z"
 
 
-def log_ticks(low: float, high: float, steps: tuple[float, ...] = (1, 2, 5)) -> list[float]:
-    """Return round numbers between two positive ones, at most about eight of them."""
-    for chosen in (steps, (1.0, 3.0), (1.0,)):
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers between two positive ones, about as many as can be read."""
+    found: list[float] = []
+    for steps in ((1, 2, 5), (1, 3), (1,)):
         found = [
             step * 10.0**power
-            for power in range(-12, 16)
-            for step in chosen
+            for power in range(-12, 18)
+            for step in steps
             if low * 0.999 <= step * 10.0**power <= high * 1.001
         ]
         if len(found) <= MOST_TICKS:
             return found
-    return found[:: 1 + len(found) // MOST_TICKS]
-
-
-def set_log_ticks(axes: Axes, which: str, places: list[float], labels: list[str]) -> None:
-    """Put ticks at these places of a logarithmic axis, and nowhere else."""
-    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
-    axis.set_major_locator(FixedLocator(places))
-    axis.set_major_formatter(FixedFormatter(labels))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
+    return found[:: 1 + (len(found) - 1) // MOST_TICKS]
 
 
 def to_svg(figure: Figure, title: str) -> str:
     """Save a figure as an inline SVG element with a title for those who cannot see it."""
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", text, count=1, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    view_box = re.search(r'viewBox="[^"]*"', text)
+    text = text[text.index(">", text.index("<svg")) + 1 :]
+    for wrapping in (r"<metadata>.*?</metadata>", r"<defs>\s*<style.*?</defs>", r"<!--.*?-->"):
+        text = re.sub(wrapping, "", text, flags=re.DOTALL)
     for placeholder, meaning in _COLOURS.items():
         text = text.replace(placeholder, meaning)
     text = text.replace("xlink:href", "href")
-    text = re.sub(r"-?\d+\.\d{2,}", _shorter, text)
+    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*|font-family: [^;\"]*; ", _font_size, text)
+    text = re.sub(r"-?\d+\.\d{2,}(?=[^<>]*>)", _shorter, text)
     text = _without_idle_ids(text)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r"\s*\n\s*", "\n", text)
-    view_box = re.search(r'viewBox="[^"]*"', text)
-    opening = f'<svg {view_box.group() if view_box else ""} role="img" aria-label="{title}">'
-    return opening + text[text.index(">") + 1 :].rstrip()
+    text = re.sub(r"\s+", " ", text).replace("> <", "><").replace(' z "', 'z"')
+    width = figure.get_figwidth() * POINTS_PER_INCH
+    look = f"width: {width * LARGEST_SCALE:.0f}px; min-width: {width * SMALLEST_SCALE:.0f}px"
+    opening = f'<svg {view_box.group() if view_box else ""} style="{look}" role="img" '
+    return f'{opening}aria-label="{html.escape(title)}">{text.strip()}'
+
+
+def _font_size(match: re.Match[str]) -> str:
+    """Leave the family of the font to the page."""
+    return f"font-size: {match.group(1)}px" if match.group(1) else ""
 
 
 def _shorter(match: re.Match[str]) -> str:
@@ -131,7 +133,7 @@ def _shorter(match: re.Match[str]) -> str:
 
 def _without_idle_ids(text: str) -> str:
     """Leave out ids that nothing in the figure refers to: several figures share a page."""
-    used = set(re.findall(r"(?:#)([\w-]+)", text))
+    used = set(re.findall(r"#([\w-]+)", text))
     return re.sub(
-        r' id="([\w-]+)"', lambda match: match.group() if match.group(1) in used else "", text
+        r' id="([^"]+)"', lambda match: match.group() if match.group(1) in used else "", text
     )

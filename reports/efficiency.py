@@ -1,5 +1,6 @@
 """How far a cell is from the physical limit of the machine it ran on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.phases import Phase
@@ -30,15 +31,20 @@ class Efficiency:
 
 @dataclass(frozen=True)
 class EfficiencySummary:
-    """One implementation in one phase and setting, over all workloads."""
+    """One implementation in one phase and setting, over all workloads.
+
+    Attributes:
+        median_share, lowest_share, highest_share: of the physical limit.
+        multiply_adds_per_second, bytes_per_second: the highest of any workload.
+        memory_bound: number of cells whose limit is the copy rate.
+    """
 
     implementation: str
-    phase: Phase
     median_share: float | None
-    best: Efficiency
-    worst: Efficiency
-    fastest_arithmetic: Efficiency
-    fastest_traffic: Efficiency
+    lowest_share: float | None
+    highest_share: float | None
+    multiply_adds_per_second: float
+    bytes_per_second: float
     memory_bound: int
     cells: int
 
@@ -59,41 +65,30 @@ def efficiencies(run: Run, comparison: Comparison, setting: Setting) -> list[Eff
     found = []
     for table in comparison.of(setting):
         for row in table.rows:
-            efficiency = _efficiency(row, table.workload.name, limit)
-            if efficiency is not None:
-                found.append(efficiency)
+            rates = efficiency(row, table.workload.name, limit)
+            if rates is not None:
+                found.append(rates)
     return found
 
 
-def summarise(cells: list[Efficiency]) -> list[EfficiencySummary]:
-    """Sum up by implementation and phase, phases that multiply nothing left out."""
-    members: dict[tuple[Phase, str], list[Efficiency]] = {}
-    for cell in cells:
-        if cell.multiply_adds_per_second > 0:
-            key = (cell.row.cell.phase, cell.row.cell.implementation)
-            members.setdefault(key, []).append(cell)
-    order = list(Phase)
+def summarise(
+    cells: list[Efficiency], implementations: Sequence[str]
+) -> list[tuple[Phase, list[EfficiencySummary]]]:
+    """Sum up by phase and implementation in this order; phases that multiply nothing are left out."""
     found = []
-    for (phase, name), group in sorted(members.items(), key=lambda item: order.index(item[0][0])):
-        shares = [cell.share for cell in group if cell.share is not None]
-        ranked = sorted(group, key=lambda cell: cell.share or 0.0)
-        found.append(
-            EfficiencySummary(
-                name,
-                phase,
-                median(shares) if shares else None,
-                ranked[-1],
-                ranked[0],
-                max(group, key=lambda cell: cell.multiply_adds_per_second),
-                max(group, key=lambda cell: cell.bytes_per_second),
-                sum(cell.bound == "memory" for cell in group),
-                len(group),
-            )
-        )
+    for phase in Phase:
+        members: dict[str, list[Efficiency]] = {}
+        for cell in cells:
+            if cell.row.cell.phase is phase and cell.multiply_adds_per_second > 0:
+                members.setdefault(cell.row.cell.implementation, []).append(cell)
+        if members:
+            order = [name for name in implementations if name in members]
+            found.append((phase, [_summary(name, members[name]) for name in order]))
     return found
 
 
-def _efficiency(row: Row, workload: str, limit: Rate | None) -> Efficiency | None:
+def efficiency(row: Row, workload: str, limit: Rate | None) -> Efficiency | None:
+    """Return the rates of a row; None without a time or without known work."""
     work = row.cell.work
     if row.seconds is None or work is None or work.bytes <= 0:
         return None
@@ -111,4 +106,18 @@ def _efficiency(row: Row, workload: str, limit: Rate | None) -> Efficiency | Non
         work.multiply_adds / work.bytes,
         shortest / taken if shortest > 0 else None,
         "memory" if memory >= compute else "compute",
+    )
+
+
+def _summary(name: str, cells: list[Efficiency]) -> EfficiencySummary:
+    shares = sorted(cell.share for cell in cells if cell.share is not None)
+    return EfficiencySummary(
+        name,
+        median(shares) if shares else None,
+        shares[0] if shares else None,
+        shares[-1] if shares else None,
+        max(cell.multiply_adds_per_second for cell in cells),
+        max(cell.bytes_per_second for cell in cells),
+        sum(cell.bound == "memory" for cell in cells if cell.share is not None),
+        len(cells),
     )

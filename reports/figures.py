@@ -2,199 +2,175 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench.results.schema import Rate
-from reports import words
-from reports.break_even import Curve, Group, Point
-from reports.drawing import TEXT, colour, log_ticks, marker, set_log_ticks, style, to_svg
+from reports import sentences, words
+from reports.break_even import Crossing, Curve, Group, Point
+from reports.drawing import TEXT, colour, log_ticks, marker, sheet, style, to_svg
 from reports.efficiency import Efficiency
+from reports.panel import Panel
 from reports.speed import Comparison, Setting
 
-PANEL_INCHES = (3.3, 2.7)
-RATIO_INCHES = (3.3, 0.9, 0.32)
-"""Width of a panel, height without rows, height of a row."""
-ROOFLINE_INCHES = (6.6, 3.6)
-DOT_SIZE = 4.5
-RATIO_TICKS = (1, 2, 5)
+PANEL_WIDTH, PANEL_HEIGHT = 240.0, 200.0
+ROW_HEIGHT = 22.0
+LEFT, RIGHT, BOTTOM, TOP = 44.0, 14.0, 38.0, 24.0
+ROOFLINE_SIZE = (520.0, 260.0)
+ROOM = 1.15
+"""Factor by which axes reach beyond the data."""
+LEAST_RATIO_SPAN = 1.5
 
 
 def ratio_figure(comparison: Comparison, setting: Setting, identity: str) -> str:
-    """Draw the ratio to the baseline of every workload, a row for each implementation."""
+    """Draw the ratio to the baseline of every workload, a row for each implementation.
+
+    Returns:
+        SVG, or nothing where no ratio is known.
+    """
     tables = comparison.of(setting)
-    names = [name for name in comparison.implementations if name != comparison.baseline]
     found = {
-        phase: {
-            name: [
-                row.ratio.interval.estimate
-                for table in tables
-                if (row := table.find(name, phase)) is not None and row.ratio is not None
-            ]
-            for name in names
-        }
+        (phase, name): [
+            row.ratio.interval.estimate
+            for table in tables
+            if (row := table.find(name, phase)) is not None and row.ratio is not None
+        ]
         for phase in comparison.headline
+        for name in comparison.implementations
     }
-    shown = [name for name in names if any(rows[name] for rows in found.values())]
-    values = [value for rows in found.values() for row in rows.values() for value in row]
+    shown = [
+        name
+        for name in comparison.implementations
+        if any(found[phase, name] for phase in comparison.headline)
+    ]
+    values = [value for ratios in found.values() for value in ratios]
     if not values:
         return ""
-    low, high = min(*values, 1 / 1.5), max(*values, 1.5)
-    width, height, row_height = RATIO_INCHES
+    x_range = (
+        min(*values, 1 / LEAST_RATIO_SPAN) / ROOM,
+        max(*values, LEAST_RATIO_SPAN) * ROOM,
+    )
+    height = ROW_HEIGHT * len(shown)
     with style(identity):
-        figure = Figure(
-            (width * len(found), height + row_height * len(shown)), layout="constrained"
-        )
-        panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
-        for panel, (phase, rows) in zip(panels, found.items(), strict=True):
-            panel.set_title(str(phase))
-            panel.set_xscale("log")
-            panel.axvline(1, color=TEXT, linewidth=1)
-            for place, name in enumerate(shown):
-                _dots(panel, rows[name], -place, comparison.implementations.index(name))
-            panel.set_xlim(low / 1.15, high * 1.15)
-            ticks = log_ticks(low, high, RATIO_TICKS)
-            set_log_ticks(panel, "x", ticks, [words.plain(tick) for tick in ticks])
-            panel.set_ylim(-len(shown) + 0.4, 0.6)
-            panel.set_yticks([])
-            panel.spines["left"].set_visible(False)
-        figure.supxlabel("time relative to the baseline (left of 1 is faster)", fontsize=9)
-        return to_svg(figure, "Ratios to the baseline by implementation")
+        figure, axes = sheet(PANEL_WIDTH * len(comparison.headline), height + BOTTOM + TOP)
+        for place, phase in enumerate(comparison.headline):
+            left = place * PANEL_WIDTH + RIGHT
+            box = (left, BOTTOM, PANEL_WIDTH - 2 * RIGHT, height)
+            # The vertical axis is a list: row r lies at 2 to the power of r.
+            panel = Panel(axes, *box, x_range, (2**-0.5, 2 ** (len(shown) - 0.5)))
+            panel.x_ticks(log_ticks(*x_range), lambda tick: words.plain(tick) + words.TIMES)
+            panel.frame(str(phase), "time relative to the baseline")
+            panel.vertical(1, TEXT)
+            for height_rank, name in enumerate(reversed(shown)):
+                index = comparison.implementations.index(name)
+                _ratios(panel, found[phase, name], 2.0**height_rank, index)
+        return to_svg(figure, "Time relative to the baseline: left of 1 is faster")
 
 
 def break_even_figure(groups: Sequence[Group], comparison: Comparison, identity: str) -> str:
-    """Draw time against position, a panel for each phase of one group."""
+    """Draw time against position for one group, a panel for each phase."""
     with style(identity):
-        width, height = PANEL_INCHES
-        figure = Figure((width * len(groups), height), layout="constrained")
-        panels = figure.subplots(1, len(groups), squeeze=False)[0]
-        for panel, group in zip(panels, groups, strict=True):
-            _curves_panel(panel, group, comparison)
-        return to_svg(figure, "Time against density, by phase")
+        figure, axes = sheet(PANEL_WIDTH * len(groups), PANEL_HEIGHT)
+        for place, group in enumerate(groups):
+            _curves(axes, place * PANEL_WIDTH + LEFT, group, comparison)
+        return to_svg(figure, "Time against density or position, by phase")
 
 
 def roofline_figure(
     cells: Sequence[Efficiency], limit: Rate, comparison: Comparison, identity: str
 ) -> str:
-    """Draw multiply-adds per second over intensity, under the two limits of the machine."""
-    xs = [cell.intensity for cell in cells]
+    """Draw multiply-adds per second over multiply-adds per byte, under the machine's two limits."""
+    top, slope = limit.multiply_adds_per_second, limit.bytes_per_second
+    knee = top / slope
+    xs = [*(cell.intensity for cell in cells), knee]
+    ys = [*(cell.multiply_adds_per_second for cell in cells), top]
+    x_range = (min(xs) / ROOM**2, max(xs) * ROOM**2)
+    y_range = (min(*ys, x_range[0] * slope) / ROOM, max(ys) * ROOM)
+    width, height = ROOFLINE_SIZE
     with style(identity):
-        figure = Figure(ROOFLINE_INCHES, layout="constrained")
-        axes = figure.subplots()
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        top, slope = limit.multiply_adds_per_second, limit.bytes_per_second
-        knee = top / slope
-        left, right = min(*xs, knee) / 1.5, max(*xs, knee) * 1.5
-        axes.plot([left, knee, right], [left * slope, top, top], color=TEXT, linewidth=1.4)
+        figure, axes = sheet(width, height)
+        box = (LEFT, BOTTOM, width - LEFT - RIGHT, height - BOTTOM - TOP)
+        panel = Panel(axes, *box, x_range, y_range)
+        panel.x_ticks(log_ticks(*x_range), words.plain)
+        panel.y_ticks(log_ticks(*y_range), words.plain_rate)
+        panel.frame("multiply-adds per second", "multiply-adds per byte")
+        panel.limit([x_range[0], knee, x_range[1]], [x_range[0] * slope, top, top])
         for index, name in enumerate(comparison.implementations):
             own = [cell for cell in cells if cell.row.cell.implementation == name]
-            axes.plot(
-                [cell.intensity for cell in own],
-                [cell.multiply_adds_per_second for cell in own],
-                marker(index),
-                color=colour(index),
-                markersize=DOT_SIZE,
-                alpha=0.75,
-                markeredgewidth=0,
-            )
-        low, high = axes.get_ylim()
-        ticks = log_ticks(left, right)
-        set_log_ticks(axes, "x", ticks, [words.plain(tick) for tick in ticks])
-        ticks = log_ticks(low, high)
-        set_log_ticks(axes, "y", ticks, [words.rate(tick, "").rstrip() for tick in ticks])
-        axes.set_xlim(left, right)
-        axes.set_xlabel("multiply-adds per byte")
-        axes.set_ylabel("multiply-adds per second")
+            if own:
+                panel.dots(
+                    [cell.intensity for cell in own],
+                    [cell.multiply_adds_per_second for cell in own],
+                    index,
+                    alpha=0.75,
+                )
         return to_svg(figure, "Rates of all workloads under the limits of the machine")
 
 
-def _dots(panel: Axes, values: list[float], place: float, index: int) -> None:
-    if not values:
-        return
-    panel.plot(
-        values,
-        [place] * len(values),
-        marker(index),
-        color=colour(index),
-        markersize=DOT_SIZE,
-        alpha=0.45,
-        markeredgewidth=0,
-    )
-    mean = math.exp(sum(map(math.log, values)) / len(values))
-    panel.plot([mean], [place], marker(index), color="none", markeredgecolor=TEXT, markersize=9)
+def _ratios(panel: Panel, ratios: list[float], row: float, index: int) -> None:
+    """Draw a row of dots and a ring at their geometric mean."""
+    if ratios:
+        panel.dots(ratios, [row] * len(ratios), index, alpha=0.65)
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        panel.ring(mean, row, TEXT, marker(index), 9)
 
 
-def _curves_panel(panel: Axes, group: Group, comparison: Comparison) -> None:
-    panel.set_title(str(group.phase))
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    for curve in group.curves:
-        index = comparison.implementations.index(curve.implementation)
-        _curve(panel, curve, index)
+def _curves(axes: Axes, left: float, group: Group, comparison: Comparison) -> None:
+    places = group.positions
+    points = [point for curve in group.curves for point in curve.points]
+    low = min(point.seconds.low for point in points)
+    high = max(point.seconds.high for point in points)
+    x_range = (places[0] / ROOM, places[-1] * ROOM)
+    y_range = (low / ROOM, high * ROOM)
+    box = (left, BOTTOM, PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - BOTTOM - TOP)
+    panel = Panel(axes, *box, x_range, y_range)
+    panel.y_ticks(log_ticks(*y_range), words.plain_seconds)
+    if group.is_density:
+        panel.x_ticks(log_ticks(*x_range), words.plain_percent)
+    else:
+        panel.x_ticks(places, words.plain)
+    numbers = {name: index for index, name in enumerate(comparison.implementations)}
     against = next((c for c in group.curves if c.implementation == comparison.baseline), None)
     if against is not None:
+        marked = 0
         for curve in group.curves:
-            index = comparison.implementations.index(curve.implementation)
-            _mark_crossings(panel, curve, against, index)
-    places = list(group.positions)
-    if group.is_density:
-        ticks = log_ticks(places[0], places[-1], RATIO_TICKS)
-        set_log_ticks(panel, "x", ticks, [words.plain(100 * tick) + " %" for tick in ticks])
-        panel.set_xlabel("density")
-    else:
-        set_log_ticks(panel, "x", places, [words.plain(place) for place in places])
-        panel.set_xlabel("position in the group")
-    panel.set_xlim(places[0] / 1.15, places[-1] * 1.15)
-    low, high = panel.get_ylim()
-    ticks = log_ticks(low, high)
-    set_log_ticks(panel, "y", ticks, [words.plain_seconds(tick) for tick in ticks])
+            for crossing in curve.crossings:
+                index = numbers[curve.implementation]
+                _mark_crossing(panel, crossing, against, index)
+                text = sentences.position(group, crossing.position)
+                panel.note(crossing.position, text, colour(index), marked)
+                marked += 1
+    # The baseline comes last: dashed, it hides nothing that it lies on.
+    for curve in sorted(group.curves, key=lambda curve: curve is against):
+        _curve(panel, curve, numbers[curve.implementation])
+    panel.frame(str(group.phase), "density" if group.is_density else "position in the group")
 
 
-def _curve(panel: Axes, curve: Curve, index: int) -> None:
+def _curve(panel: Panel, curve: Curve, index: int) -> None:
     places = [point.position for point in curve.points]
-    panel.fill_between(
+    panel.band(
         places,
         [point.seconds.low for point in curve.points],
         [point.seconds.high for point in curve.points],
-        color=colour(index),
-        alpha=0.2,
-        linewidth=0,
+        index,
     )
-    panel.plot(
-        places,
-        [point.seconds.estimate for point in curve.points],
-        marker=marker(index),
-        color=colour(index),
-        markersize=DOT_SIZE,
-        linewidth=1.3,
-        linestyle="--" if index == 0 else "-",
-    )
+    panel.curve(places, [point.seconds.estimate for point in curve.points], index)
 
 
-def _mark_crossings(panel: Axes, curve: Curve, against: Curve, index: int) -> None:
-    """Mark a crossing by a ring on the baseline's curve, and its band along the density axis."""
-    first, last = against.points[0].position, against.points[-1].position
-    for crossing in curve.crossings:
-        low = first if crossing.low is None else crossing.low
-        high = last if crossing.high is None else crossing.high
-        panel.axvspan(low, high, color=colour(index), alpha=0.16, linewidth=0)
-        panel.axvline(crossing.position, color=colour(index), linewidth=0.9, linestyle=":")
-        panel.plot(
-            [crossing.position],
-            [_interpolated(against.points, crossing.position)],
-            "o",
-            color="none",
-            markeredgecolor=colour(index),
-            markeredgewidth=1.6,
-            markersize=10,
-        )
+def _mark_crossing(panel: Panel, crossing: Crossing, against: Curve, index: int) -> None:
+    """Mark a crossing by a ring on the baseline's curve, and its band over the whole height."""
+    low = against.points[0].position if crossing.low is None else crossing.low
+    high = against.points[-1].position if crossing.high is None else crossing.high
+    panel.span(low, high, index)
+    panel.vertical(crossing.position, colour(index), ":")
+    height = _interpolated(against.points, crossing.position)
+    panel.ring(crossing.position, height, colour(index))
 
 
 def _interpolated(points: Sequence[Point], position: float) -> float:
     """Time at a position between points, straight in logarithms."""
-    for left, right in zip(points, points[1:], strict=False):
+    for left, right in pairwise(points):
         if left.position <= position <= right.position and left.position < right.position:
             share = math.log(position / left.position) / math.log(right.position / left.position)
             growth = right.seconds.estimate / left.seconds.estimate

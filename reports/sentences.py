@@ -1,25 +1,10 @@
 """Curves in words: below which density an implementation beats the baseline."""
 
-from dataclasses import dataclass
-
 from reports import words
 from reports.break_even import Crossing, Curve, Group, Outcome
 
-MOST_SINGLE_SENTENCES = 12
-"""Beyond that many crossings, the verdict sums up by implementation."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A sentence that the data wrote, and the few words that say what it is about."""
-
-    about: str
-    text: str
-
-
-def position(group: Group, value: float) -> str:
-    """A place on the axis of a group: `38 % density`, `position 128`."""
-    return words.percent(value) if group.is_density else words.number(value)
+MOST_SINGLE_SENTENCES = 6
+"""With more crossings than that in a phase and setting, they are summed up by implementation."""
 
 
 def axis(group: Group) -> str:
@@ -27,119 +12,143 @@ def axis(group: Group) -> str:
     return "density" if group.is_density else "position"
 
 
+def position(group: Group, value: float) -> str:
+    """An interpolated place on the axis of a group: `38 %`, or a number."""
+    return words.percent(value) if group.is_density else words.number(value)
+
+
+def measured_position(group: Group, value: float) -> str:
+    """A measured place on the axis of a group, without trailing zeros."""
+    return words.plain_percent(value) if group.is_density else words.plain(value)
+
+
 def outcome(group: Group, curve: Curve, baseline: str) -> str:
-    """What a curve shows, as the end of a sentence that starts with the implementation."""
-    noun, other = axis(group), words.label(baseline)
+    """What a curve shows, in the few words of a table."""
     match curve.outcome:
         case Outcome.CROSSES:
-            return "; ".join(_crossing(group, crossing, other) for crossing in curve.crossings)
+            return "; ".join(_crossing(group, crossing) for crossing in curve.crossings)
         case Outcome.FASTER:
-            return f"no crossing: faster than {other} at every measured {noun}"
+            return f"no crossing: faster at every measured {axis(group)}"
         case Outcome.SLOWER:
-            return f"no crossing: slower than {other} at every measured {noun}"
+            return f"no crossing: slower at every measured {axis(group)}"
         case Outcome.LEVEL:
-            return _level(group, curve, other)
+            return f"no crossing: {_level(group, curve)}"
         case Outcome.UNKNOWN:
-            return f"no ratio to {other}, so no crossing can be shown"
+            return f"no ratio to {words.label(baseline)}"
 
 
-def band(group: Group, crossing: Crossing) -> str:
-    """The band of a crossing; an open end is said to be one."""
-    low = position(group, crossing.low) if crossing.low is not None else "open"
-    high = position(group, crossing.high) if crossing.high is not None else "open"
-    return f"{low}{words.DASH}{high}"
-
-
-def break_even_findings(groups: list[Group], baseline: str) -> list[Finding]:
-    """Say for what densities each implementation beats the baseline."""
-    curves = [
-        (group, curve)
-        for group in groups
-        for curve in group.curves
-        if curve.implementation != baseline and curve.outcome is not Outcome.UNKNOWN
-    ]
-    crossing = [pair for pair in curves if pair[1].outcome is Outcome.CROSSES]
-    if len(crossing) <= MOST_SINGLE_SENTENCES:
-        single = [
-            Finding(
-                _about(group),
-                f"{words.label(curve.implementation)} {outcome(group, curve, baseline)} "
-                f"for {words.label(group.name)}.",
-            )
-            for group, curve in crossing
+def curves_caption(groups: list[Group], baseline: str) -> str:
+    """What the curves of one group show, phase by phase."""
+    parts = []
+    for group in groups:
+        found = [
+            f"{words.label(curve.implementation, 30)} "
+            + " and ".join(_place(group, crossing) for crossing in curve.crossings)
+            for curve in group.curves
+            if curve.crossings
         ]
-        flat = [pair for pair in curves if pair[1].outcome is not Outcome.CROSSES]
-        return single + _summed(flat, baseline)
-    return _summed(curves, baseline)
+        parts.append(f"{group.phase}: {words.listed(found)}" if found else "")
+    shown = [part for part in parts if part]
+    if not shown:
+        return f"no implementation crosses {words.label(baseline)}"
+    return f"faster than {words.label(baseline)}, {'; '.join(shown)}"
 
 
-def _crossing(group: Group, crossing: Crossing, baseline: str) -> str:
-    where = position(group, crossing.position)
+def break_even_sentences(groups: list[Group], baseline: str) -> list[str]:
+    """Say for what densities each implementation beats the baseline, in one phase and setting."""
+    by_name: dict[str, list[tuple[Group, Curve]]] = {}
+    for group in groups:
+        for curve in group.curves:
+            if group.is_density and curve.implementation != baseline:
+                by_name.setdefault(curve.implementation, []).append((group, curve))
+    crossings = sum(len(curve.crossings) for pairs in by_name.values() for _, curve in pairs)
+    other = words.label(baseline)
+    if crossings > MOST_SINGLE_SENTENCES:
+        single = [
+            f"{words.label(name)} {_summed(pairs, other)}."
+            for name, pairs in by_name.items()
+            if any(curve.crossings for _, curve in pairs)
+        ]
+    else:
+        single = [
+            f"{words.label(name)} beats {other} {outcome(group, curve, baseline)} "
+            f"for {words.label(group.name)}."
+            for name, pairs in by_name.items()
+            for group, curve in pairs
+            if curve.crossings
+        ]
+    return single + _flat(by_name, other)
+
+
+def _place(group: Group, crossing: Crossing) -> str:
     side = "below" if crossing.faster_below else "above"
-    text = f"beats {baseline} {side} {where}" + (" density" if group.is_density else "")
-    if crossing.low is None or crossing.high is None:
-        return f"{text} (band {band(group, crossing)}: one side is not told apart from {baseline})"
-    return f"{text} (99 % band {band(group, crossing)})"
+    return f"{side} {position(group, crossing.position)}"
 
 
-def _level(group: Group, curve: Curve, baseline: str) -> str:
-    parts: dict[str, list[str]] = {
-        "faster": [],
-        "slower": [],
-        f"not told apart from {baseline}": [],
-    }
-    faster, slower, level = parts.values()
+def _crossing(group: Group, crossing: Crossing) -> str:
+    text = _place(group, crossing) + (" density" if group.is_density else "")
+    low = "open" if crossing.low is None else position(group, crossing.low)
+    high = "open" if crossing.high is None else position(group, crossing.high)
+    return f"{text} (99 % band {low.removesuffix(words.SPACE + '%')}{words.DASH}{high})"
+
+
+def _level(group: Group, curve: Curve) -> str:
+    """Where a curve without a crossing is clearly on one side, and where it is not."""
+    places: dict[str, list[str]] = {"faster": [], "slower": []}
     for point in curve.points:
         if point.ratio is not None:
             interval = point.ratio.interval
-            chosen = faster if interval.high < 1 else slower if interval.low > 1 else level
-            chosen.append(position(group, point.position))
-    said = [f"{verb} at {words.listed(places)}" for verb, places in parts.items() if places]
-    return f"no crossing: {', '.join(said)}"
+            side = "faster" if interval.high < 1 else "slower" if interval.low > 1 else ""
+            if side:
+                places[side].append(measured_position(group, point.position))
+    said = [f"{side} at {words.listed(found)}" for side, found in places.items() if found]
+    return ", ".join([*said, "elsewhere not told apart"]) if said else "not told apart anywhere"
 
 
-def _about(group: Group) -> str:
-    return f"{group.phase}, {group.setting.title}"
+def _flat(by_name: dict[str, list[tuple[Group, Curve]]], baseline: str) -> list[str]:
+    """One sentence for each way not to cross."""
+    verbs = {
+        Outcome.FASTER: f"faster than {baseline} at every measured density",
+        Outcome.SLOWER: f"slower than {baseline} at every measured density",
+        Outcome.LEVEL: f"without a clear crossing with {baseline}",
+    }
+    found = []
+    for wanted, verb in verbs.items():
+        numbers = {
+            name: sum(curve.outcome is wanted for _, curve in pairs)
+            for name, pairs in by_name.items()
+        }
+        names = words.listed(
+            f"{words.label(name)} (in {number} of {words.count(len(by_name[name]), 'group')})"
+            for name, number in numbers.items()
+            if number
+        )
+        if names:
+            found.append(f"{verb[0].upper()}{verb[1:]}: {names}.")
+    return found
 
 
-def _summed(curves: list[tuple[Group, Curve]], baseline: str) -> list[Finding]:
-    """One sentence for each implementation, phase and setting, over all groups by density."""
-    kinds: dict[tuple[str, str, bool], list[tuple[Group, Curve]]] = {}
-    for group, curve in curves:
-        key = (_about(group), curve.implementation, group.is_density)
-        kinds.setdefault(key, []).append((group, curve))
-    return [
-        Finding(about, f"{words.label(name)} {_sum_of(members, words.label(baseline))}.")
-        for (about, name, _), members in kinds.items()
-    ]
-
-
-def _sum_of(members: list[tuple[Group, Curve]], baseline: str) -> str:
-    noun = axis(members[0][0])
+def _summed(pairs: list[tuple[Group, Curve]], baseline: str) -> str:
+    """The crossings of one implementation over all groups."""
     parts = []
     for faster_below, side in ((True, "below"), (False, "above")):
         places = sorted(
             (crossing.position, group.name)
-            for group, curve in members
+            for group, curve in pairs
             for crossing in curve.crossings
             if crossing.faster_below is faster_below
         )
-        if places:
-            group = members[0][0]
-            values = [place for place, _ in places]
-            parts.append(
-                f"beats {baseline} {side} {position(group, words.median(values))} {noun} in the "
-                f"median over {words.count(len(places), 'crossing')}, between "
-                f"{position(group, values[0])} ({words.label(places[0][1])}) and "
-                f"{position(group, values[-1])} ({words.label(places[-1][1])})"
+        if not places:
+            continue
+        (first, first_name), (last, last_name) = places[0], places[-1]
+        middle = words.percent(words.median([place for place, _ in places]))
+        text = f"beats {baseline} {side} {middle} density"
+        if len(places) > 1:
+            text += (
+                f" in the median of {len(places)} crossings: from {words.percent(first)} "
+                f"({words.label(first_name)}) to {words.percent(last)} ({words.label(last_name)})"
             )
-    verbs = {
-        Outcome.FASTER: f"is faster at every measured {noun}",
-        Outcome.SLOWER: f"is slower at every measured {noun}",
-        Outcome.LEVEL: f"has no clear crossing with {baseline}",
-    }
-    for outcome_, verb in verbs.items():
-        number = sum(curve.outcome is outcome_ for _, curve in members)
-        if number:
-            parts.append(f"{verb} in {words.count(number, 'group')} of {len(members)}")
+        else:
+            text += f" for {words.label(first_name)}"
+        parts.append(text)
     return "; ".join(parts)

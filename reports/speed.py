@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 from bench.phases import Phase
 from bench.results.schema import Cell, Run, Status, Timing, Unit, WorkloadRecord
@@ -58,6 +59,11 @@ class Table:
     def _by_key(self) -> dict[tuple[str, Phase], Row]:
         return {(row.cell.implementation, row.cell.phase): row for row in self.rows}
 
+    @property
+    def by_phase(self) -> list[tuple[Phase, list[Row]]]:
+        """Rows phase by phase; phases without any row are left out."""
+        return [(phase, list(rows)) for phase, rows in groupby(self.rows, _phase_of)]
+
     def find(self, implementation: str, phase: Phase) -> Row | None:
         """Return the row of an implementation in a phase."""
         return self._by_key.get((implementation, phase))
@@ -87,9 +93,14 @@ class Comparison:
         return (row for table in self.tables for row in table.rows)
 
     @cached_property
+    def timed(self) -> frozenset[str]:
+        """Names of the implementations that have a time anywhere."""
+        return frozenset(row.cell.implementation for row in self.rows if row.seconds)
+
+    @property
     def has_baseline(self) -> bool:
         """Whether the baseline was timed at all."""
-        return any(row.seconds and row.cell.implementation == self.baseline for row in self.rows)
+        return self.baseline in self.timed
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -179,6 +190,10 @@ def _corrected(tables: list[Table]) -> list[Table]:
         )
         for table in tables
     ]
+
+
+def _phase_of(row: Row) -> Phase:
+    return row.cell.phase
 
 
 def is_timed(row: Row | None) -> bool:

@@ -1,12 +1,13 @@
 """The findings of a run in sentences, with the doubts beside them."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 from bench.results.schema import Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Verdict
 from reports import words
 from reports.break_even import Group
-from reports.sentences import Finding, break_even_findings
+from reports.sentences import break_even_sentences
 from reports.speed import Comparison
 from reports.standing import Lead, lead
 
@@ -16,15 +17,28 @@ MANY_DISTURBED = 0.1
 PAIR = 2
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Sentences that the data wrote, and the few words that say what they are about."""
+
+    about: str
+    sentences: tuple[str, ...]
+
+
 def findings(comparison: Comparison, curves: list[Group]) -> list[Finding]:
-    """Return what the run shows, who is fastest first."""
-    found = [
-        Finding(f"{phase}, {setting.title}", _fastest(comparison, leader))
-        for setting in comparison.settings
-        for phase in comparison.headline
-        if (leader := lead(comparison, setting, phase)) is not None
-    ]
-    return found + break_even_findings(curves, comparison.baseline)
+    """Return what the run shows in each setting and phase, who is fastest first."""
+    found = []
+    for setting in comparison.settings:
+        for phase in comparison.headline:
+            leader = lead(comparison, setting, phase)
+            if leader is not None:
+                own = [
+                    group for group in curves if (group.setting, group.phase) == (setting, phase)
+                ]
+                crossings = break_even_sentences(own, comparison.baseline)
+                about = f"{phase}, {setting.title}"
+                found.append(Finding(about, (_fastest(comparison, leader), *crossings)))
+    return found
 
 
 def detectable(comparison: Comparison) -> str:

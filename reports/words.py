@@ -8,6 +8,7 @@ from functools import lru_cache
 from bench.statistics import Interval, Verdict
 
 DASH = "\N{EN DASH}"
+SPACE = "\N{NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 SIGNS = {
     Verdict.FASTER: "▼",
@@ -42,6 +43,17 @@ def plain_seconds(value: float) -> str:
     return f"{plain(round(value / factor, 6))} {unit}"
 
 
+def plain_percent(value: float) -> str:
+    """A round share as a tick shows it: `20 %`."""
+    return f"{plain(round(100 * value, 6))}{SPACE}%"
+
+
+def plain_rate(value: float) -> str:
+    """A round rate as a tick shows it: `20 G`."""
+    factor, prefix = next((entry for entry in PREFIXES if value * 1.0001 >= entry[0]), PREFIXES[-1])
+    return f"{plain(round(value / factor, 6))} {prefix}".rstrip()
+
+
 def seconds(value: float) -> str:
     """A duration in the unit that suits it: `1.23 ms`."""
     factor, unit = time_unit(value)
@@ -70,8 +82,8 @@ def ratio_range(interval: Interval) -> str:
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A share in percent: `38 %`."""
-    return f"{number(100 * share, digits)} %"
+    """A share in percent, the sign held to the number."""
+    return f"{number(100 * share, digits)}{SPACE}%"
 
 
 def rate(value: float, unit: str) -> str:

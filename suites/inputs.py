@@ -1,5 +1,6 @@
 """Workload inputs made of real data: pen recordings, images, scanned scenes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -98,7 +99,7 @@ class SpconvScene:
 
 
 def _batch(
-    samples: list[NDArray[np.integer]], grid_size: Axes, channels: int, seed: int
+    samples: Sequence[NDArray[np.integer]], grid_size: Axes, channels: int, seed: int
 ) -> SparseBatch:
     """Put samples `[n, D]` together and give every site random features: layers in mid-network."""
     coordinates = np.concatenate(

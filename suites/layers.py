@@ -50,7 +50,12 @@ def _by_kernel() -> list[Workload]:
     """Full convolutions of every kernel size and stride."""
     return [
         _uniform(
-            dimensions, Rule.FULL, BASE_CHANNELS[dimensions], kernel, stride, BASE_GRID[dimensions],
+            dimensions,
+            Rule.FULL,
+            BASE_CHANNELS[dimensions],
+            kernel,
+            stride,
+            BASE_GRID[dimensions],
             density,
         )
         for dimensions in GRIDS
@@ -109,9 +114,7 @@ def _uniform(
     density: float,
 ) -> Workload:
     padding = None if rule is Rule.SUBMANIFOLD else kernel // 2
-    network = single(
-        convolution(dimensions, rule, channels, channels, kernel, stride, padding)
-    )
+    network = single(convolution(dimensions, rule, channels, channels, kernel, stride, padding))
     what = f"{dimensions}d-{rule}-k{kernel}s{stride}-c{channels}-grid{grid}"
     return Workload(
         f"{what}-uniform-{density:.3g}",

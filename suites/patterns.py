@@ -30,9 +30,7 @@ class Uniform:
         generator = _generator(seed)
         count = _count(self.density, self.grid_size)
         size = math.prod(self.grid_size)
-        chosen = [
-            torch.randperm(size, generator=generator)[:count] for _ in range(self.batch_size)
-        ]
+        chosen = [torch.randperm(size, generator=generator)[:count] for _ in range(self.batch_size)]
         return _batch(chosen, self.grid_size, channels, generator)
 
 

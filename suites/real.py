@@ -40,9 +40,7 @@ def workloads() -> tuple[Workload, ...]:
         Workload("digits-submanifold-k3-c32-grid24", submanifold_2d, Images("digits", 24, 64), 32),
         Workload("scan-submanifold-k3-c16-grid32x128x96", submanifold_3d, scan, 16),
         Workload("scan-full-k3s2-c16to32-grid32x128x96", strided_3d, scan, 16),
-        Workload(
-            "spconv-submanifold-k3-c16-grid80x1600x1600", submanifold_3d, SpconvScene(), 16
-        ),
+        Workload("spconv-submanifold-k3-c16-grid80x1600x1600", submanifold_3d, SpconvScene(), 16),
         Workload("spconv-full-k3s2-c16to32-grid80x1600x1600", strided_3d, SpconvScene(), 16),
     )
 

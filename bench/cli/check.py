@@ -12,9 +12,7 @@ SHOWN_FAILURES = 10
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
-    parser = commands.add_parser(
-        "check", help="prove an implementation right", description=__doc__
-    )
+    parser = commands.add_parser("check", help="prove an implementation right", description=__doc__)
     parser.add_argument("implementation", help="names or plug-in files, comma separated")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
@@ -66,7 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
             outcome = check_properties(
                 implementation, dtype, examples=arguments.examples, device=device
             )
-            note(reference.name, "drawn by hypothesis", f"{arguments.examples} examples", dtype, outcome)
+            note(
+                reference.name,
+                "drawn by hypothesis",
+                f"{arguments.examples} examples",
+                dtype,
+                outcome,
+            )
     if arguments.json:
         print_json(records)
     else:
@@ -92,7 +96,9 @@ def _print(records: list[dict[str, str]], dtypes: tuple[str, ...]) -> None:
             )
         print_table(f"Conformance of {implementation}", rows)
         reasons = dict.fromkeys(
-            f"unsupported: {record['reason']}" for record in own if record["result"] == "unsupported"
+            f"unsupported: {record['reason']}"
+            for record in own
+            if record["result"] == "unsupported"
         )
         for reason in reasons:
             print(reason)  # noqa: T201

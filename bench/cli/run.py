@@ -1,6 +1,7 @@
 """`sparsebench run SUITE`: verify, then measure; writes one run file."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
     parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: all)")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: the suite's)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, cuda, or auto: cpu and then cuda if there is one"
+    )
     parser.add_argument("--threads", type=_positive, default=1, help="default: %(default)s")
     parser.add_argument("--processes", type=_positive, help="fresh processes a workload")
     parser.add_argument(
@@ -40,29 +43,57 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="seconds without a sign of life before a worker is ended (default: %(default)g)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
-    parser.add_argument("-o", "--output", type=Path, help="run file (default: runs/TIME-SUITE.json)")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="run file (default: runs/TIME-SUITE-DEVICE.json)"
+    )
     parser.add_argument("--resume", type=Path, metavar="PARTIAL", help="go on with a killed run")
+    parser.add_argument("--report", action="store_true", help="make an HTML page of the run, too")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure and write the run file."""
+    """Measure and write a run file for each device."""
+    # Every mistake is found before anything is measured.
+    jobs = [
+        (make_plan(arguments, device), _journal(arguments, device))
+        for device in _devices(arguments)
+    ]
+    return max([_run_one(arguments, plan, journal) for plan, journal in jobs])
+
+
+def _run_one(arguments: argparse.Namespace, plan: "Plan", journal: "Journal") -> int:
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.measure.engine import execute  # noqa: PLC0415
 
-    plan = make_plan(arguments)
-    journal = _journal(arguments)
     with shown() as tell:
         measured = execute(plan, journal, tell)
     written = journal.finish(measured)
     print_summary(measured, written, as_json=arguments.json)
+    if arguments.report:
+        from bench.cli.report import write_page  # noqa: PLC0415
+
+        page = write_page(measured, written.with_suffix(".html"))
+        print(f"report: {page}", file=sys.stderr if arguments.json else sys.stdout)
     return _exit_code(measured)
 
 
-def make_plan(arguments: argparse.Namespace) -> "Plan":
-    """Turn options into a plan; every mistake is found before anything is measured."""
+def _devices(arguments: argparse.Namespace) -> list[str]:
+    """The devices to measure, one run file each."""
+    if arguments.device != "auto":
+        return [arguments.device]
+    import torch  # noqa: PLC0415
+
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
+    """Turn options into a plan.
+
+    Raises:
+        UserError: if an option names something that is not there.
+    """
     from bench.cli import selection  # noqa: PLC0415
     from bench.measure.engine import Plan  # noqa: PLC0415
     from bench.registry import choose, load_suite  # noqa: PLC0415
@@ -85,12 +116,12 @@ def make_plan(arguments: argparse.Namespace) -> "Plan":
         implementations=tuple(chosen),
         broken=tuple(broken),
         dtypes=selection.dtypes(arguments.dtype, suite.dtypes),
-        device=arguments.device,
+        device=device,
         settings=settings,
     )
 
 
-def _journal(arguments: argparse.Namespace) -> "Journal":
+def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from bench.errors import UserError  # noqa: PLC0415
@@ -101,7 +132,7 @@ def _journal(arguments: argparse.Namespace) -> "Journal":
             raise UserError(f"--resume takes an existing .partial file, not {arguments.resume}")
         return Journal(arguments.resume.with_suffix(""))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    target = arguments.output or Path("runs") / f"{stamp}-{arguments.suite}.json"
+    target = arguments.output or Path("runs") / f"{stamp}-{arguments.suite}-{device}.json"
     journal = Journal(target)
     journal.check()
     return journal

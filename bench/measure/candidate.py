@@ -13,7 +13,12 @@ from bench.expectation import Expectation
 from bench.implementation import Implementation, Native
 from bench.network import Network
 from bench.phases import Phase
-from bench.verification import gradient_fault, output_fault, run_with_gradients
+from bench.verification import (
+    background_fault,
+    gradient_fault,
+    output_fault,
+    run_with_gradients,
+)
 
 
 class IncorrectError(Exception):
@@ -187,9 +192,7 @@ class Candidate:
                 return finish(implementation.with_features(native, leaf), leaf)
 
         if implementation.starts_dense:
-            return Step(
-                self._native_without_maps, from_native, lambda _: self.verify_gradients()
-            )
+            return Step(self._native_without_maps, from_native, lambda _: self.verify_gradients())
         return Step(self.fresh_batch, from_batch, lambda _: self.verify_gradients())
 
     def _leaves(self, features: Tensor) -> list[Tensor]:
@@ -208,7 +211,13 @@ class Candidate:
             raise IncorrectError("decode(encode(batch)) is not the batch")
 
     def _check_output(self, native: Native, which: str) -> None:
-        self._check_batch(self.implementation.decode(native), which)
+        output = self.implementation.decode(native)
+        self._check_batch(output, which)
+        values = self.implementation.features(native)
+        if values.ndim > 2:
+            fault = background_fault(values, output)
+            if fault is not None:
+                raise IncorrectError(f"{which}: {fault}")
 
     def _check_batch(self, output: SparseBatch, which: str) -> None:
         fault = output_fault(self.expectation, output, self.dtype)

@@ -286,7 +286,10 @@ class _Record:
             for phase in phases:
                 self.failures.setdefault(
                     (reference.name, phase),
-                    (Status.ERROR, f"{lost}, in the harness, before any implementation was at work"),
+                    (
+                        Status.ERROR,
+                        f"{lost}, in the harness, before any implementation was at work",
+                    ),
                 )
 
     def _cell(self, name: str, version: str, phase: Phase) -> Cell:
@@ -328,12 +331,12 @@ def _unit(records: list[_Record], wall_seconds: float) -> Unit:
     for record in records:
         for what, spent in record.seconds.items():
             seconds[what] = seconds.get(what, 0.0) + spent
-    record = (
+    description = (
         described.record
         if described is not None
         else _unknown(workload, records[0].plan.suite.name)
     )
-    return Unit(record, tuple(cell for record in records for cell in record.cells()), seconds)
+    return Unit(description, tuple(cell for record in records for cell in record.cells()), seconds)
 
 
 def _unknown(workload: Workload, suite: str) -> WorkloadRecord:

@@ -149,7 +149,9 @@ def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> None:
 def _median(values: tuple[int, ...]) -> float:
     ordered = sorted(values)
     middle = len(ordered) // 2
-    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return (
+        float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    )
 
 
 @contextmanager

@@ -172,9 +172,7 @@ class _Measurement:
         self._verify_gradients(name, candidate, backward)
         self.tell(Checked(name, expectation.coverage))
 
-    def _verify_gradients(
-        self, name: str, candidate: Candidate, phases: tuple[Phase, ...]
-    ) -> None:
+    def _verify_gradients(self, name: str, candidate: Candidate, phases: tuple[Phase, ...]) -> None:
         if not phases:
             return
         started = time.perf_counter()
@@ -227,9 +225,7 @@ class _Measurement:
                 contestant.last = None
                 self.oracle_seconds += time.perf_counter() - started
             samples = contestant.result(self.task.process, stop)
-            self.tell(
-                Measured(contestant.name, phase, timer.name, samples, peaks[contestant.name])
-            )
+            self.tell(Measured(contestant.name, phase, timer.name, samples, peaks[contestant.name]))
 
     def _enter(
         self, number: int, candidate: Candidate, phase: Phase
@@ -256,16 +252,14 @@ class _Measurement:
             torch.cuda.synchronize(self.device)
         return max(1, time.perf_counter_ns() - before)
 
-    def _fail(
-        self, name: str, phases: tuple[Phase, ...], status: Status, reason: str
-    ) -> None:
+    def _fail(self, name: str, phases: tuple[Phase, ...], status: Status, reason: str) -> None:
+        if self.device.type == "cuda":
+            _ensure_device_lives(self.device)
         self.unfit.setdefault(name, set()).update(phases)
         self.tell(Failed(name, phases, status, reason))
 
     def _beat(self, implementation: int, phase: Phase | int) -> None:
-        self.pulse.beat(
-            implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase
-        )
+        self.pulse.beat(implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase)
 
 
 def _describe(
@@ -312,6 +306,18 @@ def _status_of(error: Exception) -> tuple[Status, str]:
     if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
         return Status.OUT_OF_MEMORY, reason
     return Status.ERROR, reason
+
+
+class DeadDeviceError(BaseException):
+    """The CUDA context is dead; no handler of ordinary exceptions may keep this process alive."""
+
+
+def _ensure_device_lives(device: torch.device) -> None:
+    """After a failure, end this process if its CUDA context died: the others need a new one."""
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise DeadDeviceError(str(error).splitlines()[0]) from error
 
 
 def _redirect_output(log: str) -> None:

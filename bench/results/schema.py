@@ -109,7 +109,9 @@ class Cell:
 
     def __post_init__(self) -> None:
         if (self.timing is not None) != (self.status is Status.OK):
-            raise ValueError(f"a cell with status {self.status} and timing {self.timing is not None}")
+            raise ValueError(
+                f"a cell with status {self.status} and timing {self.timing is not None}"
+            )
         if self.status is Status.OK and not self.verified:
             raise ValueError("a cell with status ok must say how it was verified")
         if self.status is not Status.OK and not self.reason:

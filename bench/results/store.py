@@ -154,9 +154,7 @@ def merge(runs: list[Run]) -> Run:
         for unit in run.units:
             kinds = sorted({(cell.dtype, cell.device) for cell in unit.cells})
             units[unit.workload.suite, unit.workload.name, str(kinds)] = unit
-    implementations = {
-        record.name: record for run in runs for record in run.header.implementations
-    }
+    implementations = {record.name: record for run in runs for record in run.header.implementations}
     header = replace(
         first.header,
         suites=tuple(dict.fromkeys(suite for run in runs for suite in run.header.suites)),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from bench.phases import TIMED_REGION, TIMED_REGION_FROM_DENSE, Phase
 from bench.results.schema import (
     Cell,
@@ -176,7 +177,7 @@ def make_run(
     *,
     times: Times = usual_times,
     phases: Sequence[Phase] = HEADLINE,
-    noise: Noise = Noise(),  # noqa: B008
+    noise: Noise = Noise(),
     seed: int = 1,
 ) -> Run:
     """A finished run with these times: warm ones by `times`, other phases in proportion."""

@@ -1,0 +1,138 @@
+"""The speed table for other places: Markdown for a page or a review, CSV for a spreadsheet."""
+
+import csv
+import html
+import io
+import re
+
+from bench.phases import Phase
+from bench.results.schema import Run
+from bench.statistics import Interval, Verdict
+from reports import words
+from reports.break_even import groups
+from reports.speed import BASELINE, Comparison, Row, Setting, Table, compare
+from reports.standing import standings
+from reports.verdicts import detectable, doubts, findings
+
+MARKDOWN_MARKER = "<!-- generator: sparsebench -->"
+CSV_COLUMNS = (
+    "suite",
+    "workload",
+    "workload_version",
+    "group",
+    "position",
+    "density",
+    "device",
+    "dtype",
+    "phase",
+    "implementation",
+    "implementation_version",
+    "status",
+    "reason",
+    "verified",
+    "seconds",
+    "seconds_low",
+    "seconds_high",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "verdict",
+    "fastest",
+    "multiply_adds",
+    "bytes",
+)
+"""Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
+
+
+def to_csv(run: Run, baseline: str = BASELINE) -> str:
+    """Write one line a cell, numbers unrounded.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for table in compare(run, baseline).tables:
+        writer.writerows(_record(table, row) for row in table.rows)
+    return buffer.getvalue()
+
+
+def to_markdown(run: Run, baseline: str = BASELINE) -> str:
+    """Write the findings, and ratios to the baseline by workload for each of the main phases."""
+    comparison = compare(run, baseline)
+    lines = [MARKDOWN_MARKER, f"# sparsebench: {_plain(words.listed(run.header.suites))}", ""]
+    lines += [f"Machine: {_plain(run.header.machine.name)}. Started {_plain(run.header.started)}."]
+    for finding in findings(comparison, groups(comparison, comparison.headline)):
+        lines += ["", f"**{_plain(finding.about)}**", ""]
+        lines += [f"- {_plain(sentence)}" for sentence in finding.sentences]
+    lines += ["", _plain(detectable(comparison))]
+    lines += [f"- {_plain(doubt)}" for doubt in doubts(run, comparison)]
+    for setting in comparison.settings:
+        for phase in comparison.headline:
+            lines += _phase_table(comparison, setting, phase)
+    return "\n".join(lines) + "\n"
+
+
+def _phase_table(comparison: Comparison, setting: Setting, phase: Phase) -> list[str]:
+    names = [row.implementation for row in standings(comparison, setting, phase)]
+    if not names:
+        return []
+    head = ["workload", *(_plain(name) for name in names)]
+    lines = ["", f"## {phase}, {_plain(setting.title)}", ""]
+    lines += [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * len(names)}"]
+    for table in comparison.of(setting):
+        entries = [_entry(table.find(name, phase)) for name in names]
+        lines.append(f"| {_plain(table.workload.name)} | {' | '.join(entries)} |")
+    return lines
+
+
+def _entry(row: Row | None) -> str:
+    if row is None:
+        return ""
+    if row.seconds is None:
+        return str(row.cell.status)
+    text = f"{words.seconds(row.seconds.estimate)} ({words.seconds_range(row.seconds)})"
+    if row.ratio is not None and row.verdict is not None:
+        interval = row.ratio.interval
+        text = (
+            f"{words.ratio(interval.estimate)} ({words.ratio_range(interval)}) "
+            f"{words.SIGNS[row.verdict]} {row.verdict}"
+        )
+    return f"**{text}**" if row.fastest else text
+
+
+def _plain(text: str) -> str:
+    """Text of a run file as Markdown shows it: no markup, no table cell, no HTML in it works."""
+    shown = html.escape(words.label(text, words.LONGEST_TITLE), quote=False)
+    shown = shown.replace("|", "&#124;")
+    return re.sub(r"([\\`*\[\]~])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\1\2\3", shown)
+
+
+def _record(table: Table, row: Row) -> list[str]:
+    workload, cell = table.workload, row.cell
+    judged = row.verdict is not None and row.verdict is not Verdict.MISSING
+    return [
+        *(_text(value) for value in (workload.suite, workload.name, workload.version)),
+        _text(workload.group),
+        f"{workload.position:.9g}",
+        f"{workload.density:.9g}",
+        *(_text(value) for value in (cell.device, cell.dtype, cell.phase)),
+        *(_text(value) for value in (cell.implementation, cell.implementation_version)),
+        *(_text(value) for value in (cell.status, cell.reason, cell.verified)),
+        *_numbers(row.seconds),
+        *_numbers(row.ratio.interval if row.ratio else None),
+        str(row.verdict) if judged else "",
+        ("yes" if row.fastest else "no") if row.seconds else "",
+        str(cell.work.multiply_adds) if cell.work else "",
+        str(cell.work.bytes) if cell.work else "",
+    ]
+
+
+def _numbers(interval: Interval | None) -> list[str]:
+    if interval is None:
+        return ["", "", ""]
+    return [f"{value:.9g}" for value in (interval.estimate, interval.low, interval.high)]
+
+
+def _text(value: str) -> str:
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -1,0 +1,200 @@
+"""One HTML page from a run: every statement on it is computed from the run file.
+
+The page needs no network and no script, and the same run gives the same bytes.
+"""
+
+import html
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.phases import Phase
+from bench.results.schema import Rate, Run
+from bench.statistics import Verdict
+from reports import (
+    amortised,
+    break_even,
+    captions,
+    drawing,
+    efficiency,
+    figures,
+    method,
+    sentences,
+    standing,
+    unmeasured,
+    verdicts,
+    words,
+)
+from reports.break_even import Group
+from reports.ledger import ledger
+from reports.speed import BASELINE, Comparison, Row, Setting, compare
+
+FOLDER = Path(__file__).resolve().parent
+GENERATOR = '<meta name="generator" content="sparsebench">'
+"""By this line a file is known to be a report that may be overwritten."""
+OPEN_TABLES = 3
+"""Up to that many workloads, their tables are unfolded from the start."""
+
+
+def render(run: Run, baseline: str = BASELINE) -> str:
+    """Make the whole page of a run."""
+    comparison = compare(run, baseline)
+    curves = break_even.groups(comparison, comparison.headline)
+    template = _environment().get_template("page.html.jinja")
+    return template.render(
+        run=run,
+        generator=Markup(GENERATOR),  # noqa: S704
+        stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
+        comparison=comparison,
+        ratios=any(row.ratio for row in comparison.rows),
+        findings=verdicts.findings(comparison, curves),
+        detectable=verdicts.detectable(comparison),
+        doubts=verdicts.doubts(run, comparison),
+        settings=[_setting(run, comparison, setting) for setting in comparison.settings],
+        open_tables=len(comparison.tables) <= OPEN_TABLES,
+        curves=_curves(comparison, curves),
+        curve_rows=curves,
+        lonely=break_even.lonely(comparison),
+        ledger=ledger(run, comparison),
+        reuses=amortised.REUSES,
+        unmeasured=unmeasured.unmeasured(run),
+        unavailable=unmeasured.unavailable(run),
+        not_reached=unmeasured.not_reached(run),
+        method=method.method(run),
+        legend=[
+            (name, index)
+            for index, name in enumerate(comparison.implementations)
+            if name in comparison.timed
+        ],
+    )
+
+
+def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, Any]:
+    """Everything that the page shows once for each setting."""
+    phases = [
+        (phase, rows, captions.overview(comparison, setting, phase, rows))
+        for phase in comparison.headline
+        if (rows := standing.standings(comparison, setting, phase))
+    ]
+    rates = efficiency.efficiencies(run, comparison, setting)
+    over_uses = amortised.amortised(comparison, setting)
+    return {
+        "setting": setting,
+        "tables": comparison.of(setting),
+        "phases": phases,
+        "figure": _inline(figures.ratio_figure(comparison, setting, f"ratio-{setting.title}")),
+        "rates": efficiency.summarise(rates, comparison.implementations),
+        "limit": efficiency.rate_of(run, setting),
+        "roofline": _roofline(run, comparison, setting, rates),
+        "amortised": over_uses,
+        "amortised_summary": amortised.summarise(over_uses, comparison.baseline),
+    }
+
+
+def _roofline(
+    run: Run, comparison: Comparison, setting: Setting, rates: list[efficiency.Efficiency]
+) -> tuple[Phase, Markup] | None:
+    """Draw the first of the main phases that multiplies anything."""
+    limit = efficiency.rate_of(run, setting)
+    if limit is None or limit.multiply_adds_per_second <= 0 or limit.bytes_per_second <= 0:
+        return None
+    for phase in comparison.headline:
+        cells = [
+            found
+            for found in rates
+            if found.row.cell.phase is phase and found.multiply_adds_per_second > 0
+        ]
+        if cells:
+            svg = figures.roofline_figure(cells, limit, comparison, f"roofline-{setting.title}")
+            return phase, _inline(svg)
+    return None
+
+
+def _curves(comparison: Comparison, groups: list[Group]) -> list[tuple[list[Group], Markup]]:
+    """One figure for each group and setting, its phases side by side."""
+    together: dict[tuple[str, str, Setting], list[Group]] = {}
+    for group in groups:
+        together.setdefault((group.suite, group.name, group.setting), []).append(group)
+    return [
+        (members, _inline(figures.break_even_figure(members, comparison, f"curves-{number}")))
+        for number, members in enumerate(together.values())
+    ]
+
+
+def _inline(svg: str) -> Markup:
+    """Mark as safe what matplotlib drew: no text of the run file is in it."""
+    return Markup(svg)  # noqa: S704
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "name": _name,
+        "full_name": _full_name,
+        "seconds": words.seconds,
+        "seconds_range": words.seconds_range,
+        "ratio": words.ratio,
+        "ratio_range": words.ratio_range,
+        "percent": words.percent,
+        "rate": words.rate,
+        "number": words.number,
+        "plain": words.plain,
+        "counted": words.count,
+        "listed": words.listed,
+        "label": words.label,
+        "measured_position": lambda value, group: sentences.measured_position(group, value),
+        "strength": _strength,
+        "share": _share,
+    }
+    environment.globals |= {
+        "signs": words.SIGNS,
+        "dash": words.DASH,
+        "times": words.TIMES,
+        "outcome": sentences.outcome,
+        "curves_caption": sentences.curves_caption,
+        "find_curve": break_even.find_curve,
+        "has_curve": break_even.has_curve,
+        "growth": break_even.growth,
+        "table_caption": captions.table,
+        "explain_stop": method.explain_stop,
+        "marker_path": drawing.marker_path,
+        "colour_number": drawing.colour_number,
+        "Verdict": Verdict,
+    }
+    return environment
+
+
+@lru_cache(maxsize=8192)
+def _name(text: str, limit: int = words.LONGEST_LABEL, title: int = words.LONGEST_TITLE) -> Markup:
+    """A name, shortened where it is long, with more of it in its title."""
+    short = words.label(text, limit)
+    if len(text) <= limit:
+        return Markup(html.escape(short))  # noqa: S704
+    return Markup('<span title="{}">{}</span>').format(words.label(text, title), short)
+
+
+def _full_name(text: str, limit: int = words.LONGEST_LABEL) -> Markup:
+    """A name, shortened where it is long, with the whole of it in its title."""
+    return _name(text, limit, len(text))
+
+
+def _strength(ratio: float) -> str:
+    """Class of a shade: how far a ratio is from 1, in steps of a factor of 2."""
+    factor = max(ratio, 1 / ratio)
+    return "far" if factor >= 4 else "mid" if factor >= 2 else "near"
+
+
+def _share(row: Row, limit: Rate | None) -> float | None:
+    """Share of the physical limit that a row reaches."""
+    found = efficiency.efficiency(row, "", limit)
+    return None if found is None else found.share

@@ -1,0 +1,178 @@
+"""The command line as its users meet it: what it prints, what it writes, how it exits."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import main
+from bench.results.store import load
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+FAST = ["--seconds", "0.05", "--processes", "1"]
+ONE = ["--workload", "2d-submanifold-k3-c32-grid96-uniform-1%"]
+
+
+def command(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_help_answers_fast_because_it_imports_no_torch():
+    started = time.perf_counter()
+    done = command("--help")
+    assert done.returncode == 0
+    assert time.perf_counter() - started < 2
+    imported = command_modules()
+    assert not {"torch", "numpy", "rich", "matplotlib"} & imported
+
+
+def command_modules():
+    code = (
+        "import sys, contextlib, io\n"
+        "from bench.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    main(['--help'])\n"
+        "print(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "nosuch"], "unknown suite 'nosuch'"),
+        (["run", "quick", "--impl", "nosuch"], "unknown implementation 'nosuch'"),
+        (["run", "quick", "--impl", "no/such.py"], "does not exist"),
+        (["run", "quick", "--impl", ","], "names nothing"),
+        (["run", "quick", "--workload", "nosuch*"], "no workload of suite 'quick' matches"),
+        (["run", "quick", "--dtype", "float8"], "unknown dtype 'float8'"),
+        (["run", "quick", "--phase", "sideways"], "unknown phase 'sideways'"),
+        (["run", "quick", "--device", "abacus"], "unknown device 'abacus'"),
+        (["run", "quick", "--device", "meta"], "is not measured"),
+        (["run", "quick", "--threads", "0"], "not at least 1"),
+        (["run", "quick", "--seconds", "-1"], "not positive"),
+        (["run", "quick", "--resume", "nosuch.partial"], "existing .partial file"),
+        (["check", "nosuch"], "unknown implementation 'nosuch'"),
+        (["report", "nosuch.json"], "cannot read nosuch.json"),
+        (["list", "nosuch"], "unknown suite 'nosuch'"),
+        (["data", "fetch", "nosuch"], "nosuch"),
+        (["fly"], "invalid choice: 'fly'"),
+        ([], "required"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_2(arguments, words, capsys):
+    try:
+        code = main(arguments)
+    except SystemExit as left:
+        code = left.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert words in captured.err
+    assert captured.err.startswith("sparsebench: error: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("def broken(:\n", "does not import: SyntaxError"),
+        ("import nosuchmodule\n", "does not import: ModuleNotFoundError"),
+        ("x = 1\n", "has no class"),
+        ("from impls.gather import Gather\nclass A(Gather):\n    name = 'dense'\n", "'dense'"),
+    ],
+)
+def test_a_plugin_file_that_cannot_be_used_is_named(tmp_path, content, words, capsys):
+    path = tmp_path / "plugin.py"
+    path.write_text(content)
+    assert main(["run", "quick", "--impl", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_list_shows_implementations_and_suites_and_writes_json(capsys):
+    assert main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    names = {row["name"] for row in listed["implementations"]}
+    assert {"dense", "masked", "gather"} <= names
+    assert {row["name"] for row in listed["suites"]} >= {"quick", "layers", "real"}
+    assert main(["list", "quick", "--json"]) == 0
+    assert any("3d" in row["name"] for row in json.loads(capsys.readouterr().out))
+
+
+def test_run_writes_a_run_file_once_and_report_makes_a_page_of_it(tmp_path, capsys):
+    target = tmp_path / "run.json"
+    arguments = ["run", "quick", *ONE, *FAST, "--impl", "dense,gather", "-o", str(target)]
+    assert main([*arguments, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["statuses"] == {"ok": 14}
+    written = target.read_bytes()
+    assert len(load(target).cells) == 14
+
+    assert main(arguments) == 2
+    assert "written once" in capsys.readouterr().err
+    assert target.read_bytes() == written
+
+    assert main(["report", str(target)]) == 0
+    page = target.with_suffix(".html").read_text()
+    assert "gather" in page
+    assert "<svg" in page
+
+
+def test_run_with_a_wrong_plugin_exits_4_and_says_why(tmp_path, capsys):
+    target = tmp_path / "run.json"
+    plugins = f"gather,{PLUGINS / 'wrong.py'}"
+    arguments = ["--impl", plugins, "--phase", "forward", "-o", str(target)]
+    assert main(["run", "quick", *ONE, *FAST, *arguments]) == 4
+    assert "incorrect" in capsys.readouterr().out
+
+
+def test_run_without_its_data_exits_3_and_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SPARSEBENCH_DATA", str(tmp_path))
+    target = tmp_path / "run.json"
+    arguments = ["--workload", "mnist-full*", "--impl", "gather", "-o", str(target)]
+    assert main(["run", "real", *FAST, *arguments]) == 3
+    assert "sparsebench data fetch mnist" in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["off_by_one_tap", "bias_everywhere", "wrong_gradient", "wrong_second_call", "spurious_site"],
+)
+def test_check_finds_every_kind_of_wrong_implementation(name, tmp_path, capsys):
+    path = tmp_path / "one.py"
+    path.write_text(
+        f"import sys\nsys.path.insert(0, {str(PLUGINS)!r})\nimport wrong\n"
+        f"class One(next(k for k in vars(wrong).values() if getattr(k, 'name', 0) == {name!r})):\n"
+        f"    name = 'one'\n"
+    )
+    assert main(["check", str(path), "--dtype", "float32", "--examples", "5"]) == 4
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_check_passes_what_is_right_and_shows_what_is_unsupported(tmp_path, capsys):
+    path = tmp_path / "half.py"
+    path.write_text(
+        "from impls.gather import Gather\nfrom bench.operators import MaxPooling\n"
+        "class Half(Gather):\n    name = 'half'\n"
+        "    def unsupported(self, operator, dtype, device):\n"
+        "        return 'pools nothing' if isinstance(operator, MaxPooling) else None\n"
+    )
+    assert main(["check", str(path), "--dtype", "float64", "--examples", "5", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    pooling = [record for record in records if record["operator"] == "max_pooling"]
+    assert {record["result"] for record in pooling} == {"unsupported"}
+    assert {record["reason"] for record in pooling} == {"pools nothing"}
+    assert {r["result"] for r in records if r["operator"] == "full"} == {"passed"}

@@ -1,0 +1,146 @@
+"""The engine with whole workers: what is wrong gets no time, what is sick harms nobody else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.errors import UserError
+from bench.measure.engine import Plan, execute
+from bench.phases import Phase
+from bench.registry import Reference, choose, load_suite
+from bench.registry import load as load_implementation
+from bench.results.schema import Settings, Status
+from bench.results.store import Journal, load
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-1%"
+BIASED_FULL = "2d-full-k2-c16to32-grid96-strokes"
+PHASES = (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_COLD)
+
+
+def plan(implementations, workload=WORKLOAD, phases=PHASES, timeout=20.0, processes=1):
+    suite = load_suite("quick")
+    references, broken = choose(implementations)
+    return Plan(
+        suite=suite,
+        workloads=(suite.find(workload),),
+        implementations=tuple(references),
+        broken=tuple(broken),
+        dtypes=("float32",),
+        device="cpu",
+        settings=Settings(0.05, 0.005, processes, 1, 0, timeout, phases),
+    )
+
+
+def run_beside_gather(references, **options):
+    whole = plan(["gather"], **options)
+    return execute(replace(whole, implementations=(*whole.implementations, *references)))
+
+
+def by_phase(run, name):
+    return {cell.phase: cell for cell in run.cells if cell.implementation == name}
+
+
+@pytest.fixture(scope="module")
+def wrong_run():
+    return run_beside_gather(choose([str(PLUGINS / "wrong.py")])[0], workload=BIASED_FULL)
+
+
+@pytest.mark.parametrize(
+    "name", ["off_by_one_tap", "bias_everywhere", "wrong_second_call", "spurious_site"]
+)
+def test_a_wrong_output_is_incorrect_in_every_phase_and_holds_no_time(wrong_run, name):
+    cells = by_phase(wrong_run, name)
+    assert {cell.status for cell in cells.values()} == {Status.INCORRECT}
+    assert all(cell.timing is None and cell.reason for cell in cells.values())
+
+
+def test_a_wrong_gradient_is_incorrect_where_gradients_are_timed_and_only_there(wrong_run):
+    cells = by_phase(wrong_run, "wrong_gradient")
+    assert cells[Phase.BACKWARD].status is Status.INCORRECT
+    assert "gradient" in cells[Phase.BACKWARD].reason
+    assert cells[Phase.FORWARD].status is Status.OK
+
+
+def test_what_turns_wrong_while_being_measured_loses_its_samples(wrong_run):
+    cells = by_phase(wrong_run, "wrong_when_warm")
+    assert cells[Phase.FORWARD].status is Status.INCORRECT
+    assert "last timed call" in cells[Phase.FORWARD].reason
+
+
+def test_the_right_one_beside_wrong_ones_is_measured(wrong_run):
+    assert {cell.status for cell in by_phase(wrong_run, "gather").values()} == {Status.OK}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("raising", Status.ERROR, "RuntimeError: this one just raises"),
+        ("crashing", Status.ERROR, "SIGSEGV"),
+        ("exiting", Status.ERROR, "exit status 3"),
+        ("hanging", Status.TIMEOUT, "no sign of life"),
+        ("devouring", Status.OUT_OF_MEMORY, "allocate"),
+    ],
+)
+def test_a_sick_implementation_gets_a_status_and_costs_nobody_else_a_cell(name, status, words):
+    sick = [r for r in choose([str(PLUGINS / "sick.py")])[0] if r.name == name]
+    run = run_beside_gather(sick, timeout=3.0, phases=(Phase.FORWARD, Phase.FORWARD_COLD))
+    cells = by_phase(run, name)
+    assert {cell.status for cell in cells.values()} == {status}
+    assert words in cells[Phase.FORWARD].reason
+    assert "\n" not in cells[Phase.FORWARD].reason
+    assert {cell.status for cell in by_phase(run, "gather").values()} == {Status.OK}
+
+
+def test_every_implementation_is_measured_in_the_same_rounds_of_every_process():
+    run = execute(plan(["dense", "gather", "masked"], processes=2, phases=(Phase.FORWARD,)))
+    shapes = {
+        cell.implementation: [(s.process, len(s.rounds)) for s in cell.timing.processes]
+        for cell in run.cells
+    }
+    assert len({str(shape) for shape in shapes.values()}) == 1
+    assert [process for process, _ in shapes["gather"]] == [0, 1]
+
+
+def test_cells_say_how_they_were_verified_what_they_cost_and_what_they_took():
+    run = execute(plan(["gather"], phases=(Phase.FORWARD, Phase.TRAIN_STEP)))
+    forward, train = run.cells
+    assert forward.verified
+    assert forward.work.multiply_adds * 3 == train.work.multiply_adds
+    assert forward.work.dense_multiply_adds == 2 * 96 * 96 * 9 * 32 * 32
+    assert forward.peak_bytes is None or forward.peak_bytes < 2**26
+    assert run.header.machine.rates[0].multiply_adds_per_second > 1e8
+
+
+def test_dense_from_sparse_is_timed_only_where_it_differs_from_dense():
+    run = execute(plan(["dense_from_sparse"], phases=(Phase.FORWARD, Phase.FORWARD_COLD)))
+    statuses = {cell.phase: cell.status for cell in run.cells}
+    assert statuses == {Phase.FORWARD: Status.UNSUPPORTED, Phase.FORWARD_COLD: Status.OK}
+
+
+def test_a_resumed_run_keeps_finished_units_and_measures_the_others(tmp_path):
+    first = plan(["gather"], phases=(Phase.FORWARD,))
+    journal = Journal(tmp_path / "run.json")
+    interrupted = execute(first, journal)
+    both = replace(first, workloads=(*first.workloads, load_suite("quick").find(BIASED_FULL)))
+    resumed = execute(both, journal)
+    assert resumed.units[0] == interrupted.units[0]
+    assert [unit.workload.name for unit in resumed.units] == [WORKLOAD, BIASED_FULL]
+    journal.finish(resumed)
+    assert load(tmp_path / "run.json") == resumed
+    assert not journal.path.exists()
+
+
+def test_time_is_accounted_for():
+    run = execute(plan(["dense", "gather"], phases=(Phase.FORWARD,)))
+    seconds = run.units[0].seconds
+    parts = sum(seconds[what] for what in ("timed", "warm-up", "oracle", "other"))
+    assert 0 < parts <= seconds["wall"]
+
+
+def test_a_plugin_file_that_lost_its_implementation_is_named(tmp_path):
+    path = tmp_path / "plugin.py"
+    path.write_text("from impls.gather import Gather\nclass A(Gather):\n    name = 'a'\n")
+    with pytest.raises(UserError, match="no longer has"):
+        load_implementation(Reference("b", str(path), is_file=True))

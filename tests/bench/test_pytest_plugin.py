@@ -1,0 +1,114 @@
+"""`pytest --benchmark` in sessions of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+ITEMS = """
+import pytest
+
+@pytest.mark.sparsebench(suite="quick")
+def test_quick(sparsebench_cell, request):
+    sparsebench_cell.run(request)
+"""
+ONE = "--sparsebench-workload=2d-submanifold-k3-c32-grid96-uniform-1%"
+FAST = ("--sparsebench-seconds=0.05", "--sparsebench-processes=1")
+
+
+@pytest.fixture
+def session(pytester):
+    pytester.makepyfile(ITEMS)
+    return pytester
+
+
+def test_without_the_flag_items_are_checked_once_and_nothing_is_timed(session):
+    result = session.runpytest_subprocess(ONE, "--sparsebench-impl=dense,gather", "-q")
+    result.assert_outcomes(passed=14)
+    assert "benchmark:" not in result.stdout.str()
+
+
+def test_with_the_flag_the_table_and_json_hold_the_measured_samples(session):
+    result = session.runpytest_subprocess(
+        ONE,
+        *FAST,
+        "--benchmark",
+        "--sparsebench-impl=gather",
+        "--sparsebench-phase=forward",
+        "--benchmark-json=out.json",
+        "--sparsebench-output=run.json",
+    )
+    result.assert_outcomes(passed=1)
+    report = json.loads((session.path / "out.json").read_text())
+    run = json.loads((session.path / "run.json").read_text())
+    (benchmark,) = report["benchmarks"]
+    samples = run["units"][0]["cells"][0]["timing"]["processes"][0]
+    durations = [value / samples["calls"] * 1e-9 for one in samples["rounds"] for value in one]
+    assert benchmark["stats"]["data"] == pytest.approx(durations)
+    assert benchmark["extra_info"]["implementation"] == "gather"
+    assert benchmark["extra_info"]["verified"]
+    assert report["machine_info"]["sparsebench"]["machine"]
+    assert "0x" not in json.dumps(benchmark["options"])
+
+
+@pytest.mark.parametrize("flags", [(), ("--benchmark", *FAST)])
+def test_wrong_implementations_fail_in_both_modes_without_a_time(session, flags):
+    result = session.runpytest_subprocess(
+        ONE, *flags, f"--sparsebench-impl={PLUGINS / 'wrong.py'}", "--sparsebench-phase=backward"
+    )
+    failed = [line for line in result.stdout.lines if line.startswith("FAILED")]
+    names = {"off_by_one_tap", "wrong_gradient", "wrong_second_call", "spurious_site"}
+    assert names <= {line.split("float32-")[1].split("]")[0] for line in failed}
+    assert "incorrect" in result.stdout.str()
+
+
+def test_a_regression_against_a_saved_run_fails_the_session_in_one_line(session):
+    options = (
+        ONE,
+        *FAST,
+        "--benchmark",
+        "--sparsebench-impl=gather",
+        "--sparsebench-phase=forward",
+    )
+    session.runpytest_subprocess(*options, "--benchmark-save=base").assert_outcomes(passed=1)
+    (saved,) = session.path.glob(".benchmarks/*/*_base.json")
+    report = json.loads(saved.read_text())
+    for stats in (benchmark["stats"] for benchmark in report["benchmarks"]):
+        for key in ("min", "max", "mean", "median"):
+            stats[key] /= 1000
+    saved.write_text(json.dumps(report))
+    result = session.runpytest_subprocess(
+        *options, "--benchmark-compare=0001", "--benchmark-compare-fail=median:50%"
+    )
+    assert result.ret == 1
+    assert "Performance has regressed" in result.stdout.str()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--sparsebench-impl=nosuch", "unknown implementation 'nosuch'"),
+        ("--sparsebench-workload=nosuch", "no workload of suite 'quick' matches"),
+        ("--sparsebench-seconds=soon", "'soon' is no number"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(session, option, words):
+    result = session.runpytest_subprocess(option)
+    assert result.ret == 2
+    (line,) = [line for line in result.stdout.lines + result.stderr.lines if words in line]
+    assert "sparsebench: error: " in line
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_measuring_under_xdist_is_refused(session):
+    session.makeconftest("def pytest_addoption(parser):\n    parser.addoption('--numprocesses')")
+    result = session.runpytest_subprocess(ONE, "--benchmark", "--numprocesses=2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "xdist" in result.stderr.str()
+
+
+def test_the_plugin_costs_other_projects_no_torch_import(pytester):
+    pytester.makepyfile("import sys\ndef test_nothing():\n    assert 'torch' not in sys.modules")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)

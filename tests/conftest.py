@@ -1,0 +1,30 @@
+import math
+
+import pytest
+import torch
+from hypothesis import settings
+
+from bench.batch import SparseBatch, coordinates_of
+
+torch.set_num_threads(1)
+settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def random_batch():
+    """Make a canonical batch of random sites and features."""
+
+    def make(
+        grid_size=(9, 8), *, density=0.3, channels=3, batch_size=2, seed=0, dtype=torch.float64
+    ):
+        generator = torch.Generator().manual_seed(seed)
+        size = batch_size * math.prod(grid_size)
+        keys = torch.randperm(size, generator=generator)[: round(density * size)].sort().values
+        features = torch.randn((len(keys), channels), generator=generator, dtype=torch.float64)
+        return SparseBatch(
+            coordinates_of(keys, grid_size), features.to(dtype), batch_size, grid_size
+        )
+
+    return make
