@@ -231,7 +231,7 @@ def _expect_windows(
     chosen = sites if rows is None else sites[rows]
     upstream = _upstream(len(sites), channels, seed, batch.features)
     if rows is not None:
-        kept = torch.zeros(len(sites), 1, dtype=upstream.dtype)
+        kept = upstream.new_zeros(len(sites), 1)
         kept[rows] = 1
         upstream = upstream * kept
     windows = _Windows(operator, weights, batch, chosen, limits.chunk_bytes)
@@ -308,7 +308,7 @@ class _Windows:
             shape = (len(sites), features.shape[1], *geometry.kernel_size)
             windows = windows.masked_fill(~inside[:, None, :], -math.inf)
             pooled = POOL[geometry.dimensions](windows.reshape(shape), geometry.kernel_size)
-            return pooled.reshape(len(sites), -1)
+            return pooled.flatten(1)
         # A window as large as the kernel: the dense operator is one product of flattened taps.
         values = F.linear(windows.flatten(1), leaves["weight"].flatten(1))
         if operator.rule is Rule.SPARSITY_INVARIANT:

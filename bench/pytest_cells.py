@@ -17,7 +17,8 @@ from bench.errors import UserError
 from bench.expectation import Expectation, expect
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
-from bench.measure.engine import Engine, Plan
+from bench.measure.engine import Engine
+from bench.measure.plan import Plan
 from bench.registry import choose, load, load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
 from bench.results.store import write
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from bench.batch import SparseBatch
     from bench.build import Weights
+    from bench.implementation import Implementation
     from bench.phases import Phase
     from bench.workload import Workload
 
@@ -140,6 +142,7 @@ class SuiteSession:
         self.header: Header | None = None
         self._engine: Engine | None = None
         self._units: dict[str, Unit] = {}
+        self._checked: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
         self._expected: tuple[tuple[str, str], _Expected] | None = None
 
     def cells(self) -> list[CellUnderTest]:
@@ -176,8 +179,18 @@ class SuiteSession:
         reason = reason or why_unmeasured(implementation, item.phase)
         if reason is not None:
             _skip_or_fail(Status.UNSUPPORTED, reason)
-        expected = self._expectation(item.workload, item.dtype)
-        try:
+        outputs, gradients = self._faults(implementation, item)
+        fault = outputs or (gradients if item.phase.needs_gradients else None)
+        if fault is not None:
+            _skip_or_fail(Status.INCORRECT, fault)
+
+    def _faults(
+        self, implementation: Implementation, item: CellUnderTest
+    ) -> tuple[str | None, str | None]:
+        """What is wrong with outputs and with gradients; found once for all phases."""
+        key = (item.workload.name, item.dtype, item.implementation)
+        if key not in self._checked:
+            expected = self._expectation(item.workload, item.dtype)
             candidate = Candidate(
                 implementation,
                 item.workload.network,
@@ -185,11 +198,11 @@ class SuiteSession:
                 expected.batch,
                 expected.expectation,
             )
-            candidate.verify_outputs()
-            if item.phase.needs_gradients:
-                candidate.verify_gradients()
-        except IncorrectError as error:
-            _skip_or_fail(Status.INCORRECT, str(error))
+            self._checked[key] = (
+                _fault_of(candidate.verify_outputs),
+                _fault_of(candidate.verify_gradients),
+            )
+        return self._checked[key]
 
     def close(self) -> None:
         """End workers, and write the run file where one was asked for."""
@@ -216,6 +229,14 @@ class _Expected:
     batch: SparseBatch
     weights: Weights
     expectation: Expectation
+
+
+def _fault_of(verify: Callable[[], None]) -> str | None:
+    try:
+        verify()
+    except IncorrectError as error:
+        return str(error)
+    return None
 
 
 def _or_skip(make: Callable[[], Result]) -> Result:

@@ -54,7 +54,7 @@ def installed() -> tuple[list[Reference], list[Broken]]:
     for entry in _unique(IMPLEMENTATIONS):
         try:
             _from_entry_point(entry.name, entry.value)
-        except Exception as error:  # noqa: BLE001  # whatever a plug-in raises is its owner's
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may even exit
             broken.append(Broken(entry.name, entry.value, _one_line(error)))
         else:
             found.append(Reference(entry.name, entry.value))
@@ -80,7 +80,7 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
                 load(reference)
             except UserError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise UserError(f"implementation {item!r} is broken: {_one_line(error)}") from error
             chosen.append(reference)
         else:
@@ -150,7 +150,7 @@ def load_suite(name: str) -> Suite:
         raise UserError(f"unknown suite {name!r}; the suites are {', '.join(sorted(known))}")
     try:
         suite = known[name].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
     if not isinstance(suite, Suite):
         raise UserError(f"suite {name!r}: {known[name].value} is no bench.workload.Suite")

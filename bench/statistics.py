@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,10 +69,9 @@ def round_medians(timing: Timing) -> list[Values]:
 
 def seconds_per_call(timing: Timing) -> Interval:
     """Median time of a call with its 99 % bootstrap interval over rounds and processes."""
-    logarithms = [np.log(values) for values in round_medians(timing)]
-    estimate = _statistic(logarithms)
-    low, high = _percentiles(_bootstrap(logarithms, estimate))
-    return Interval(float(np.exp(estimate)), float(np.exp(low)), float(np.exp(high)))
+    estimate, resampled = _bootstrap(list(_logarithms(timing).values()))
+    low, high = _percentiles(resampled)
+    return Interval(math.exp(estimate), math.exp(low), math.exp(high))
 
 
 def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
@@ -83,15 +83,14 @@ def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
     differences = _paired(numerator, denominator)
     if not differences:
         return None
-    estimate = _statistic(differences)
-    resampled = _bootstrap(differences, estimate)
+    estimate, resampled = _bootstrap(differences)
     low, high = _percentiles(resampled)
     half_width = (high - low) / 2
-    beyond = (abs(estimate) - DEAD_BAND) / max(float(resampled.std()), 1e-12)
+    beyond = (abs(estimate) - DEAD_BAND) / max(math.sqrt(_variance(resampled)), 1e-12)
     return Ratio(
-        Interval(float(np.exp(estimate)), float(np.exp(low)), float(np.exp(high))),
+        Interval(math.exp(estimate), math.exp(low), math.exp(high)),
         p_value=min(1.0, math.erfc(beyond / math.sqrt(2))),
-        detectable=float(np.expm1(half_width + DEAD_BAND)),
+        detectable=math.expm1(half_width + DEAD_BAND),
         rounds=sum(len(values) for values in differences),
     )
 
@@ -105,7 +104,7 @@ def verdict(compared: Ratio | None, p_value: float | None = None) -> Verdict:
     """
     if compared is None:
         return Verdict.MISSING
-    low, high = np.log(compared.interval.low), np.log(compared.interval.high)
+    low, high = math.log(compared.interval.low), math.log(compared.interval.high)
     significant = p_value is None or p_value <= 1 - CONFIDENCE
     if low > DEAD_BAND and significant:
         return Verdict.SLOWER
@@ -129,25 +128,29 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _paired(numerator: Timing, denominator: Timing) -> list[Values]:
     """Log-ratios of the rounds that both have, one array for each process."""
-    below = {
-        samples.process: values
-        for samples, values in zip(denominator.processes, round_medians(denominator), strict=True)
-    }
+    above, below = _logarithms(numerator), _logarithms(denominator)
     paired = []
-    for samples, values in zip(numerator.processes, round_medians(numerator), strict=True):
-        other = below.get(samples.process)
+    for process, values in above.items():
+        other = below.get(process)
         if other is not None:
             count = min(len(values), len(other))
-            paired.append(np.log(values[:count] / other[:count]))
+            paired.append(values[:count] - other[:count])
     return paired
+
+
+@lru_cache(maxsize=64)
+def _logarithms(timing: Timing) -> dict[int, Values]:
+    """Logarithms of the round medians by process; kept, since a baseline is compared with many."""
+    medians = zip(timing.processes, round_medians(timing), strict=True)
+    return {samples.process: np.log(values) for samples, values in medians}
 
 
 def _medians_of_rounds(samples: Samples) -> Values:
     """Median duration of each round, in nanoseconds."""
     rounds = samples.rounds
-    length = len(rounds[0])
-    if any(len(durations) != length for durations in rounds):
+    if len(set(map(len, rounds))) > 1:
         return np.array([np.median(durations) for durations in rounds])
+    length = len(rounds[0])
     table = np.fromiter(
         chain.from_iterable(rounds), dtype=np.float64, count=length * len(rounds)
     ).reshape(len(rounds), length)
@@ -155,47 +158,70 @@ def _medians_of_rounds(samples: Samples) -> Values:
     return np.asarray((table[:, (length - 1) // 2] + table[:, length // 2]) / 2)
 
 
-def _statistic(groups: list[Values]) -> float:
-    """Mean over processes of the median over rounds."""
-    return float(np.mean([np.median(values) for values in groups]))
+def _bootstrap(groups: list[Values]) -> tuple[float, Values]:
+    """Return the mean over processes of the median over rounds, and resamples of it.
+
+    Processes are resampled, then rounds within each; deterministic.
+    """
+    count = len(groups)
+    draws = _draws(tuple(len(values) for values in groups))
+    ascending = np.concatenate([np.sort(values) for values in groups])
+    medians = (ascending[draws.middle_low] + ascending[draws.middle_high]) / 2
+    resampled = (ascending[draws.low] + ascending[draws.high]) / 2
+    estimate = float(medians.sum() / count)
+    means = resampled.ravel()[draws.processes].sum(axis=0) / count
+    widening = _widening(medians, resampled, len(ascending))
+    return estimate, estimate + (means - estimate) * widening
 
 
-def _bootstrap(groups: list[Values], estimate: float) -> Values:
-    """Resample processes, then rounds within each; deterministic."""
-    drawn, chosen = _draws(tuple(len(values) for values in groups))
-    medians = np.empty((len(groups), RESAMPLES))
-    for row, values, (lower, upper) in zip(medians, groups, drawn, strict=True):
-        ascending = np.sort(values)
-        row[:] = (ascending[lower] + ascending[upper]) / 2
-    resampled = np.take_along_axis(medians, chosen, axis=0).mean(axis=0)
-    return np.asarray(estimate + (resampled - estimate) * _widening(groups, medians))
+class _Draws(NamedTuple):
+    """Random choices, as places in the joined, sorted values of all processes.
+
+    Attributes:
+        middle_low, middle_high: `[P]`, the two middle values of each process as measured.
+        low, high: `[P, RESAMPLES]`, the two middle values of each resample of each process.
+        processes: `[P, RESAMPLES]`, which resampled medians make up each resample, as places in the
+            flattened table of them.
+    """
+
+    middle_low: Indices
+    middle_high: Indices
+    low: Indices
+    high: Indices
+    processes: Indices
 
 
 @lru_cache(maxsize=64)
-def _draws(sizes: tuple[int, ...]) -> tuple[list[tuple[Indices, Indices]], Indices]:
-    """Draw the ranks of the two middle values of every resample of each process, and processes.
+def _draws(sizes: tuple[int, ...]) -> _Draws:
+    """Draw for processes with these numbers of rounds.
 
     A resample of n values picks ranks floor(n u) for n uniform u, so that its middle values have
     the ranks floor(n u') for the middle order statistics u' of n uniform numbers, which are drawn
     here directly: the same distribution as sorting every resample, at a cost free of n.
     """
     generator = np.random.default_rng(0)
-    ranks = []
-    for size in sizes:
+    starts = np.cumsum([0, *sizes[:-1]])
+    lows, highs = [], []
+    for start, size in zip(starts, sizes, strict=True):
         middle = (size + 1) // 2
         low = generator.beta(middle, size - middle + 1, RESAMPLES)
         high = low
         if size % 2 == 0:
             high = 1 - (1 - low) * generator.random(RESAMPLES) ** (1 / (size - middle))
-        lower, upper = (
-            np.minimum((size * uniform).astype(np.intp), size - 1) for uniform in (low, high)
-        )
-        ranks.append((lower, upper))
-    chosen = generator.integers(len(sizes), size=(len(sizes), RESAMPLES))
-    return ranks, chosen
+        lows.append(start + np.minimum((size * low).astype(np.intp), size - 1))
+        highs.append(start + np.minimum((size * high).astype(np.intp), size - 1))
+    processes = generator.integers(len(sizes), size=(len(sizes), RESAMPLES))
+    rounds = np.array(sizes)
+    return _Draws(
+        starts + (rounds - 1) // 2,
+        starts + rounds // 2,
+        np.stack(lows),
+        np.stack(highs),
+        processes * RESAMPLES + np.arange(RESAMPLES),
+    )
 
 
-def _widening(groups: list[Values], medians: Values) -> float:
+def _widening(medians: Values, resampled: Values, rounds: int) -> float:
     """By how much a bootstrap of few processes understates the 99 % interval.
 
     Resampling n processes understates their spread by (n - 1) / n, and percentiles take it for
@@ -204,22 +230,33 @@ def _widening(groups: list[Values], medians: Values) -> float:
     (1946) gives to the sum of what processes and what rounds contribute. One process says nothing
     about others: nothing is widened.
     """
-    count = len(groups)
+    count = len(medians)
     if count == 1:
         return 1.0
-    between = np.var([np.median(values) for values in groups], ddof=1) / count
-    within = medians.var(axis=1).mean() / (count - 1)
-    rounds = max(1, sum(len(values) for values in groups) - count)
-    uncertainty = between**2 / (count - 1) + within**2 / rounds
-    freedom = (between + within) ** 2 / uncertainty if uncertainty > 0 else np.inf
+    between = _variance(medians) / (count - 1)
+    within = _variance(resampled) / (count - 1)
+    uncertainty = between**2 / (count - 1) + within**2 / max(1, rounds - count)
+    if uncertainty == 0:
+        return 1.0
+    freedom = (between + within) ** 2 / uncertainty
     tail = (1 + CONFIDENCE) / 2
     few_processes = special.stdtrit(freedom, tail) / special.ndtri(tail)
-    return float(few_processes * np.sqrt(count / (count - 1)))
+    return float(few_processes) * math.sqrt(count / (count - 1))
+
+
+def _variance(values: Values) -> float:
+    """Variance along the last axis, averaged over the others."""
+    deviations = values - values.sum(axis=-1, keepdims=True) / values.shape[-1]
+    return float(np.vdot(deviations, deviations)) / values.size
 
 
 def _percentiles(resampled: Values) -> tuple[float, float]:
+    """The two ends of the interval, between neighbours in order."""
     ascending = np.sort(resampled)
-    tail = (1 - CONFIDENCE) / 2
-    places = np.array([tail, 1 - tail]) * (len(ascending) - 1)
-    low, high = np.interp(places, np.arange(len(ascending)), ascending)
-    return float(low), float(high)
+    tail = (1 - CONFIDENCE) / 2 * (len(ascending) - 1)
+    place, share = int(tail), tail % 1
+    low, high = ascending[place : place + 2], ascending[-2 - place : len(ascending) - place]
+    return (
+        float(low[0] + share * (low[1] - low[0])),
+        float(high[1] - share * (high[1] - high[0])),
+    )

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.conformance.checks import check  # noqa: PLC0415
     from bench.conformance.properties import check_properties  # noqa: PLC0415
     from bench.dtypes import DTYPES  # noqa: PLC0415
-    from bench.measure.engine import check_device  # noqa: PLC0415
+    from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
     device = check_device(arguments.device)

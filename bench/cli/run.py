@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.measure.engine import Plan
+    from bench.measure.plan import Plan
     from bench.results.schema import Run
     from bench.results.store import Journal
 
 PRECISION = 0.005
 TIMEOUT = 120.0
+INTERRUPTED = 130
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -67,8 +68,13 @@ def _run_one(arguments: argparse.Namespace, plan: "Plan", journal: "Journal") ->
     from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.measure.engine import execute  # noqa: PLC0415
 
-    with shown() as tell:
-        measured = execute(plan, journal, tell)
+    try:
+        with shown() as tell:
+            measured = execute(plan, journal, tell)
+    except KeyboardInterrupt:
+        hint = f"; go on with --resume {journal.path}" if journal.path.exists() else ""
+        print(f"sparsebench: interrupted{hint}", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
     written = journal.finish(measured)
     print_summary(measured, written, as_json=arguments.json)
     if arguments.report:
@@ -95,7 +101,7 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
         UserError: if an option names something that is not there.
     """
     from bench.cli import selection  # noqa: PLC0415
-    from bench.measure.engine import Plan  # noqa: PLC0415
+    from bench.measure.plan import Plan  # noqa: PLC0415
     from bench.registry import choose, load_suite  # noqa: PLC0415
     from bench.results.schema import Settings  # noqa: PLC0415
 

@@ -17,6 +17,8 @@ from bench.errors import DataError, UserError
 from bench.results.schema import FORMAT, SCHEMA, Header, Run, Unit
 
 LARGEST_FILE_BYTES = 2**30
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON, no UTF-8, or nested without end."""
 
 
 class _Envelope(msgspec.Struct):
@@ -78,7 +80,7 @@ class Journal:
         try:
             header = msgspec.json.decode(complete[0], type=_FirstLine).header
             units = tuple(msgspec.json.decode(line, type=Unit) for line in complete[1:])
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise DataError(f"{self.path} is damaged: {error}") from error
         return Run(header, units)
 
@@ -133,7 +135,7 @@ def load(path: Path) -> Run:
     _check_envelope(path, content)
     try:
         return msgspec.json.decode(content, type=Run)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise DataError(f"{path} is damaged: {error}") from error
 
 
@@ -178,7 +180,7 @@ def _check_envelope(path: Path, content: bytes) -> None:
         envelope = msgspec.json.decode(content, type=_Envelope)
     except msgspec.ValidationError as error:
         raise DataError(f"{path} is not a sparsebench run file: {error}") from error
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise DataError(f"{path} is truncated, or no JSON at all: {error}") from error
     if envelope.format != FORMAT:
         raise DataError(f"{path} is not a sparsebench run file: it does not say {FORMAT!r}")

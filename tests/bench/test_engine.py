@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.measure.engine import Plan, execute
+from bench.measure.engine import execute
+from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.registry import Reference, choose, load_suite
 from bench.registry import load as load_implementation
@@ -130,6 +131,15 @@ def test_a_resumed_run_keeps_finished_units_and_measures_the_others(tmp_path):
     journal.finish(resumed)
     assert load(tmp_path / "run.json") == resumed
     assert not journal.path.exists()
+
+
+def test_a_run_is_not_resumed_with_other_settings_or_implementations(tmp_path):
+    first = plan(["gather"], phases=(Phase.FORWARD,))
+    journal = Journal(tmp_path / "run.json")
+    execute(first, journal)
+    other = plan(["masked"], phases=(Phase.FORWARD, Phase.DECODE))
+    with pytest.raises(UserError, match="other settings, implementations"):
+        execute(other, journal)
 
 
 def test_time_is_accounted_for():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bench.build import BuiltNetwork, initial_weights
+from bench.build import BuiltNetwork, LayerWeights, initial_weights
 from bench.expectation import OracleLimits, expect
 from bench.network import INPUT, Layer, Network, single
 from bench.operators import InverseConvolution, Rectifier, convolution, max_pooling
@@ -73,7 +73,7 @@ def test_windows_give_the_same_outputs_gradients_and_magnitudes_as_the_dense_way
 def test_windows_computed_in_small_chunks_are_the_same(operator, random_batch):
     batch = random_batch(GRIDS[operator.window.dimensions], density=0.4)
     whole = expectation(operator, batch, ALL_WINDOWS)
-    chunks = expectation(operator, batch, OracleLimits(dense_bytes=0, chunk_bytes=1000))
+    chunks = expectation(operator, batch, OracleLimits(dense_bytes=0, chunk_bytes=10_000))
     close(chunks.output.values, whole.output.values)
     for name, expected in whole.gradients.items():
         close(chunks.gradients[name].values, expected.values)
@@ -145,11 +145,8 @@ def test_another_seed_samples_other_windows_and_the_same_seed_the_same(random_ba
 @every_operator
 @pytest.mark.parametrize("limits", [None, ALL_WINDOWS, SAMPLED], ids=["dense", "all", "sampled"])
 def test_an_empty_batch_has_an_empty_expectation_whose_gradients_are_zero(
-    operator, limits, random_batch, request
+    operator, limits, random_batch
 ):
-    if limits is not None and "pooling" in request.node.callspec.id:
-        reason = "_Windows._compute reshapes no windows to [0, -1], which torch refuses"
-        request.applymarker(pytest.mark.xfail(reason=reason, raises=RuntimeError))
     batch = random_batch(GRIDS[operator.window.dimensions], density=0)
     expected = expectation(operator, batch, limits)
     assert expected.coordinates.shape == (0, 1 + operator.window.dimensions)
@@ -166,16 +163,20 @@ def test_the_dense_way_is_left_when_its_bytes_or_its_work_exceed_the_limits(rand
     assert expectation(operator, batch, OracleLimits(size, work - 1)).coverage == "all windows"
 
 
-@pytest.mark.parametrize("operator", [OPERATORS["submanifold"], OPERATORS["pooling"]])
-def test_values_rounded_to_a_half_type_are_computed_on_in_float64(operator, random_batch):
+@pytest.mark.parametrize("limits", [None, ALL_WINDOWS, SAMPLED], ids=["dense", "all", "sampled"])
+def test_values_rounded_to_a_half_type_are_computed_on_in_float64(limits, random_batch):
+    network = single(OPERATORS["submanifold"])
     batch = random_batch(dtype=torch.bfloat16)
-    for limits in (None, ALL_WINDOWS):
-        expected = expectation(operator, batch, limits)
-        assert expected.output.values.dtype == torch.float64
-        assert expected.upstream.dtype == torch.bfloat16
-        exact = expectation(operator, batch.to(dtype=torch.float64))
-        if expected.gradients.keys() == {"input"}:
-            close(expected.output.values, exact.output.values)
+    rounded = initial_weights(network, 1, torch.bfloat16, CPU)
+    widened = {
+        name: LayerWeights(layer.weight.double(), layer.bias.double())
+        for name, layer in rounded.items()
+    }
+    half = expect(network, rounded, batch, limits=limits)
+    wide = expect(network, widened, batch.to(dtype=torch.float64), limits=limits)
+    assert half.upstream.dtype == torch.bfloat16
+    close(half.output.values, wide.output.values)
+    assert half.gradients["input"].values.dtype == torch.float64
 
 
 def test_magnitudes_bound_the_values_of_convolutions(random_batch):

@@ -1,0 +1,50 @@
+"""What a run is to measure, checked before anything is measured."""
+
+from dataclasses import dataclass
+
+import torch
+
+from bench.dtypes import torch_dtype
+from bench.errors import UserError
+from bench.registry import Broken, Reference
+from bench.results.schema import Settings
+from bench.workload import Suite, Workload
+
+
+def check_device(name: str) -> torch.device:
+    """Return torch's device of a name.
+
+    Raises:
+        UserError: if it is unknown or not there.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"unknown device {name!r}; known are cpu and cuda") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise UserError(f"device {name!r} is not measured; known are cpu and cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {name!r}: torch {torch.__version__} finds no CUDA device")
+    return device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to measure."""
+
+    suite: Suite
+    workloads: tuple[Workload, ...]
+    implementations: tuple[Reference, ...]
+    broken: tuple[Broken, ...]
+    dtypes: tuple[str, ...]
+    device: str
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        if not self.workloads:
+            raise UserError(f"no workload of suite {self.suite.name!r} matches")
+        if not self.implementations:
+            raise UserError("no implementation to measure")
+        for name in self.dtypes:
+            torch_dtype(name)
+        check_device(self.device)

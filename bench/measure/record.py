@@ -1,0 +1,199 @@
+"""What becomes of one workload: events of its workers in, cells out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from bench.measure.messages import Checked, Described, Done, Failed, Measured, PhaseDone, Task
+from bench.measure.plan import Plan
+from bench.measure.processes import Templates, WorkerLostError
+from bench.phases import Phase
+from bench.registry import Reference, load
+from bench.results.schema import (
+    Cell,
+    Samples,
+    Status,
+    Timing,
+    Unit,
+    Work,
+    WorkloadRecord,
+)
+from bench.workload import Workload
+
+
+@dataclass
+class Record:
+    """What is known so far of one workload in one element type."""
+
+    plan: Plan
+    workload: Workload
+    dtype: str
+    described: Described | None = None
+    verified: dict[str, str] = field(default_factory=dict)
+    failures: dict[tuple[str, Phase], tuple[Status, str]] = field(default_factory=dict)
+    samples: dict[tuple[str, Phase], dict[int, Samples]] = field(default_factory=dict)
+    timers: dict[Phase, str] = field(default_factory=dict)
+    peaks: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def measure(self, templates: Templates, process: int) -> None:
+        """Measure in one process; start another for those who are left when one dies."""
+        phases = list(self.plan.settings.phases)
+        implementations = [
+            reference
+            for reference in self.plan.implementations
+            if any((reference.name, phase) not in self.failures for phase in phases)
+        ]
+        while phases and implementations:
+            task = self._task(templates, process, implementations, phases)
+            try:
+                for event in templates.run(process, task, self.plan.settings.timeout):
+                    self._hear(event)
+                    if isinstance(event, PhaseDone):
+                        phases.remove(event.phase)
+            except WorkerLostError as lost:
+                if not 0 <= lost.implementation < len(implementations):
+                    self._blame_all(implementations, phases, lost)
+                    return
+                culprit = implementations.pop(lost.implementation)
+                self._blame(culprit, lost)
+            else:
+                return
+
+    def cells(self) -> Iterator[Cell]:
+        """One cell for each implementation and phase."""
+        versions = {ref.name: str(load(ref).version) for ref in self.plan.implementations}
+        for reference in self.plan.implementations:
+            for phase in self.plan.settings.phases:
+                yield self._cell(reference.name, versions[reference.name], phase)
+
+    def _task(
+        self,
+        templates: Templates,
+        process: int,
+        implementations: list[Reference],
+        phases: list[Phase],
+    ) -> Task:
+        settings = self.plan.settings
+        return Task(
+            suite=self.plan.suite.name,
+            workload=self.workload.name,
+            version=self.workload.version(),
+            implementations=tuple(implementations),
+            dtype=self.dtype,
+            device=self.plan.device,
+            phases=tuple(phases),
+            process=process,
+            seconds=settings.seconds,
+            precision=settings.precision,
+            threads=settings.threads,
+            seed=settings.seed,
+            pulse=templates.pulse_path,
+            log=str(templates.log),
+        )
+
+    def _hear(self, event: object) -> None:
+        match event:
+            case Described():
+                self.described = event
+            case Checked():
+                self.verified[event.implementation] = event.verified
+            case Failed():
+                for phase in event.phases:
+                    self.failures.setdefault(
+                        (event.implementation, phase), (event.status, event.reason)
+                    )
+            case Measured():
+                key = (event.implementation, event.phase)
+                self.samples.setdefault(key, {})[event.samples.process] = event.samples
+                self.timers[event.phase] = event.timer
+                known = [p for p in (self.peaks.get(key), event.peak_bytes) if p is not None]
+                self.peaks[key] = max(known, default=None)
+            case Done():
+                for what, seconds in event.seconds.items():
+                    self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+
+    def _blame(self, culprit: Reference, lost: WorkerLostError) -> None:
+        phase = f" in {tuple(Phase)[lost.phase]}" if lost.phase >= 0 else " while being checked"
+        status = Status.TIMEOUT if lost.silent else Status.ERROR
+        for each in self.plan.settings.phases:
+            self.failures[culprit.name, each] = (status, f"{lost}{phase}")
+
+    def _blame_all(
+        self, implementations: list[Reference], phases: list[Phase], lost: WorkerLostError
+    ) -> None:
+        for reference in implementations:
+            for phase in phases:
+                self.failures.setdefault(
+                    (reference.name, phase),
+                    (
+                        Status.ERROR,
+                        f"{lost}, in the harness, before any implementation was at work",
+                    ),
+                )
+
+    def _cell(self, name: str, version: str, phase: Phase) -> Cell:
+        key = (name, phase)
+        cell = Cell(
+            workload=self.workload.name,
+            workload_version=self.workload.version(),
+            implementation=name,
+            implementation_version=version,
+            phase=phase,
+            dtype=self.dtype,
+            device=self.plan.device,
+            status=Status.ERROR,
+            reason="not measured: every process ended before this phase",
+            work=self._work(phase),
+        )
+        if key in self.failures:
+            status, reason = self.failures[key]
+            return replace(cell, status=status, reason=reason)
+        if key in self.samples:
+            return replace(
+                cell,
+                status=Status.OK,
+                reason="",
+                verified=self.verified[name],
+                peak_bytes=self.peaks.get(key),
+                timing=Timing(self.timers[phase], tuple(self.samples[key].values())),
+            )
+        return cell
+
+    def _work(self, phase: Phase) -> Work | None:
+        return None if self.described is None else self.described.work[phase]
+
+
+def unit_of(records: list[Record], wall_seconds: float) -> Unit:
+    """Join a workload's records, one for each element type, to what is written in one go."""
+    described = next((r.described for r in records if r.described is not None), None)
+    workload = records[0].workload
+    seconds: dict[str, float] = {"wall": wall_seconds}
+    for record in records:
+        for what, spent in record.seconds.items():
+            seconds[what] = seconds.get(what, 0.0) + spent
+    description = (
+        described.record
+        if described is not None
+        else _unknown(workload, records[0].plan.suite.name)
+    )
+    return Unit(description, tuple(cell for record in records for cell in record.cells()), seconds)
+
+
+def _unknown(workload: Workload, suite: str) -> WorkloadRecord:
+    """The record of a workload whose input no worker lived to describe."""
+    return WorkloadRecord(
+        name=workload.name,
+        version=workload.version(),
+        suite=suite,
+        group=workload.group,
+        position=workload.position,
+        batch_size=0,
+        grid_size=(),
+        channels=workload.channels,
+        output_channels=0,
+        sites=0,
+        density=0.0,
+        output_sites=0,
+        neighbours=0.0,
+        definition=workload.definition(),
+    )

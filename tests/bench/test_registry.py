@@ -1,0 +1,351 @@
+import re
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+
+import bench.registry
+from bench.errors import UserError
+from bench.registry import (
+    IMPLEMENTATIONS,
+    SUITES,
+    Reference,
+    choose,
+    installed,
+    load,
+    load_suite,
+    references_in,
+    suites,
+)
+
+WHOLE = '''
+from bench.implementation import Implementation
+
+class {kind}(Implementation):
+    name = "{name}"
+
+    def encode(self, batch): ...
+    def decode(self, native): ...
+    def features(self, native): ...
+    def with_features(self, native, features): ...
+'''
+
+
+def whole(name="mine", kind="Mine"):
+    return WHOLE.format(name=name, kind=kind)
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Write a plug-in file and return its path."""
+
+    def write(text, name="plugin.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """Pretend that these entry points are installed, and no others."""
+
+    def pretend(*found):
+        def entry_points(*, group):
+            return [entry for entry in found if entry.group == group]
+
+        monkeypatch.setattr(bench.registry, "entry_points", entry_points)
+
+    return pretend
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Write an importable module and return an entry point to a name in it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    count = 0
+
+    def write(name, text, attribute="Mine"):
+        nonlocal count
+        count += 1
+        module = f"installed_{tmp_path.name.replace('-', '_')}_{count}"
+        (tmp_path / f"{module}.py").write_text(text)
+        return EntryPoint(name, f"{module}:{attribute}", IMPLEMENTATIONS)
+
+    return write
+
+
+def refusal(call, *arguments):
+    with pytest.raises(UserError) as refused:
+        call(*arguments)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+DENSE = EntryPoint("dense", "impls.dense:Dense", IMPLEMENTATIONS)
+GATHER = EntryPoint("gather", "impls.gather:Gather", IMPLEMENTATIONS)
+
+
+def test_a_plug_in_file_gives_an_implementation_that_can_be_made(plugin):
+    path = plugin(whole())
+    (reference,) = references_in(path)
+    assert reference == Reference("mine", str(path), is_file=True)
+    made = load(reference)
+    assert made.name == "mine"
+    assert type(made).__name__ == "Mine"
+
+
+def test_a_plug_in_file_may_define_several_and_import_others(plugin):
+    path = plugin("from impls.dense import Dense\n" + whole() + whole("other", "Other"))
+    assert [reference.name for reference in references_in(path)] == ["mine", "other"]
+    assert [load(reference).name for reference in references_in(path)] == ["mine", "other"]
+
+
+def test_a_missing_plug_in_file_is_named(tmp_path):
+    path = tmp_path / "nowhere.py"
+    assert refusal(references_in, path) == f"plug-in file {path} does not exist"
+    assert "does not exist" in refusal(references_in, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def broken(:\n", "SyntaxError"),
+        ("import a_module_that_nobody_has\n", "No module named 'a_module_that_nobody_has'"),
+        ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
+        ("raise ValueError('first\\nsecond')\n", "ValueError: first"),
+        ("1 / 0\n", "ZeroDivisionError"),
+    ],
+    ids=["SyntaxError", "ImportError", "sys.exit", "two lines", "exception"],
+)
+def test_a_plug_in_file_that_does_not_import_is_refused_with_its_error(text, words, plugin):
+    path = plugin(text)
+    message = refusal(references_in, path)
+    assert message.startswith(f"plug-in file {path} does not import: ")
+    assert words in message
+
+
+def test_a_plug_in_file_that_was_mended_imports_the_second_time(plugin):
+    path = plugin("import a_module_that_nobody_has\n")
+    refusal(references_in, path)
+    path.write_text(whole())
+    assert references_in(path)[0].name == "mine"
+
+
+def test_the_users_own_interruption_of_an_import_passes_through(plugin):
+    with pytest.raises(KeyboardInterrupt):
+        references_in(plugin("raise KeyboardInterrupt\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "class Mine: name = 'mine'\n", "from impls.dense import Dense\n"],
+    ids=["empty", "another class", "imported only"],
+)
+def test_a_plug_in_file_without_a_class_of_its_own_is_refused(text, plugin):
+    path = plugin(text)
+    assert refusal(references_in, path) == (
+        f"{path} has no class that derives from bench.implementation.Implementation"
+    )
+
+
+def test_a_class_that_lacks_methods_is_refused_with_their_names(plugin):
+    path = plugin(
+        "from bench.implementation import Implementation\n"
+        "class Half(Implementation):\n"
+        "    name = 'half'\n"
+        "    def encode(self, batch): ...\n"
+        "    def features(self, native): ...\n"
+    )
+    assert refusal(references_in, path) == f"{path}: class Half lacks decode, with_features"
+
+
+@pytest.mark.parametrize("line", ["", 'name = ""', "name = 3"])
+def test_a_class_without_a_name_is_refused_with_what_to_write(line, plugin):
+    message = refusal(references_in, plugin(whole().replace('name = "mine"', line)))
+    assert 'class Mine has no name; give it `name = "..."`' in message
+
+
+def test_a_file_that_is_not_python_is_refused(plugin):
+    assert "is no Python file" in refusal(references_in, plugin(whole(), "plugin.txt"))
+
+
+def test_a_name_that_is_installed_already_is_refused_with_both_places(plugin, entries):
+    entries(DENSE)
+    path = plugin(whole("dense"))
+    message = refusal(references_in, path)
+    assert f"{path} calls an implementation 'dense'" in message
+    assert "impls.dense:Dense" in message
+
+
+def test_two_classes_of_one_name_in_a_file_are_refused(plugin):
+    message = refusal(references_in, plugin(whole() + whole("mine", "Again")))
+    assert "two implementations called 'mine'" in message
+
+
+def test_two_files_that_define_one_name_are_refused_with_both_paths(plugin, entries):
+    entries(DENSE)
+    first, second = plugin(whole(), "first.py"), plugin(whole(), "second.py")
+    message = refusal(choose, [str(first), str(second)])
+    assert "two implementations are called 'mine'" in message
+    assert str(first) in message
+    assert str(second) in message
+
+
+def test_two_files_of_one_file_name_are_told_apart(plugin, entries):
+    entries(DENSE)
+    first = plugin(whole("one"), "a/plugin.py")
+    second = plugin(whole("two"), "b/plugin.py")
+    chosen, _ = choose([str(first), str(second)])
+    assert [load(reference).name for reference in chosen] == ["one", "two"]
+
+
+@pytest.mark.xfail(reason="_classes walks vars(module): an alias counts as a second class")
+def test_a_class_with_a_second_name_in_its_file_is_one_implementation(plugin):
+    assert len(references_in(plugin(whole() + "Alias = Mine\n"))) == 1
+
+
+def test_everything_installed_is_found_in_the_order_of_names():
+    found, broken = installed()
+    assert broken == []
+    assert [reference.name for reference in found] == sorted(reference.name for reference in found)
+    assert {"dense", "dense_from_sparse", "masked", "gather"} <= {r.name for r in found}
+    assert choose(None) == (found, broken)
+    for reference in found:
+        made = load(reference)
+        assert made.name == reference.name
+        assert made.unavailable(torch.device("cpu")) is None
+
+
+BROKEN = {
+    "missing module": ("nowhere.to_be:Found", "No module named 'nowhere'"),
+    "missing class": ("impls.dense:Sparse", "no attribute 'Sparse'"),
+    "no class": ("impls.dense:CHANNELS_LAST", "is no subclass of"),
+    "another class": ("impls.dense:Sites", "is no subclass of"),
+    "another name": ("impls.dense:Dense", "calls itself 'dense', its entry point 'broken'"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_entry_point_is_listed_with_its_error_and_the_others_are_there(case, entries):
+    value, words = BROKEN[case]
+    entries(GATHER, EntryPoint("broken", value, IMPLEMENTATIONS), DENSE)
+    found, broken = installed()
+    assert [reference.name for reference in found] == ["dense", "gather"]
+    assert [(each.name, each.source) for each in broken] == [("broken", value)]
+    assert words in broken[0].error
+    assert "\n" not in broken[0].error
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def broken(:\n", "SyntaxError"),
+        ("raise RuntimeError('first\\nsecond')\n", "RuntimeError: first"),
+        ("raise RuntimeError\n", "RuntimeError"),
+        (
+            "from bench.implementation import Implementation\n"
+            "class Mine(Implementation): name = 'broken'\n",
+            "abstract",
+        ),
+        (
+            whole("broken") + "    def __init__(self):\n        raise OSError('no licence')\n",
+            "OSError: no licence",
+        ),
+        ("import sys\nsys.exit('goodbye')\n", "SystemExit: goodbye"),
+    ],
+    ids=["SyntaxError", "two lines", "no words", "abstract", "constructor", "sys.exit"],
+)
+def test_an_installed_plug_in_that_fails_is_broken_and_stops_nothing(
+    text, words, entries, package
+):
+    entries(DENSE, package("broken", text))
+    found, broken = installed()
+    assert [reference.name for reference in found] == ["dense"]
+    assert words in broken[0].error
+    assert "\n" not in broken[0].error
+
+
+def test_a_broken_one_that_the_user_names_is_an_error(entries, package):
+    entries(DENSE, package("broken", "raise RuntimeError('no driver')\n"))
+    assert refusal(choose, ["broken"]) == (
+        "implementation 'broken' is broken: RuntimeError: no driver"
+    )
+    chosen, broken = choose(["dense"])
+    assert [reference.name for reference in chosen] == ["dense"]
+    assert broken == []
+
+
+def test_one_that_exits_when_the_user_names_it_is_an_error_like_any_other(entries, package):
+    entries(package("broken", "import sys\nsys.exit('goodbye')\n"))
+    assert "is broken: SystemExit: goodbye" in refusal(choose, ["broken"])
+
+
+def test_two_entry_points_of_one_name_are_refused_with_both(entries):
+    entries(DENSE, EntryPoint("dense", "elsewhere:Dense", IMPLEMENTATIONS))
+    message = refusal(installed)
+    assert "'dense'" in message
+    assert "impls.dense:Dense and elsewhere:Dense" in message
+
+
+def test_one_entry_point_that_is_seen_twice_is_one(entries):
+    # An editable install beside an ordinary one lists the same entry point twice.
+    entries(DENSE, DENSE)
+    assert [reference.name for reference in installed()[0]] == ["dense"]
+
+
+def test_an_unknown_implementation_is_refused_with_the_known_ones(entries):
+    entries(DENSE, GATHER)
+    message = refusal(choose, ["sparse"])
+    assert "unknown implementation 'sparse'; installed: dense, gather" in message
+    assert "--impl path/to/file.py" in message
+
+
+def test_an_unknown_implementation_is_refused_where_none_is_installed(entries):
+    entries()
+    assert "installed: none" in refusal(choose, ["sparse"])
+
+
+def test_naming_one_implementation_twice_is_refused(entries):
+    entries(DENSE)
+    assert "'dense'" in refusal(choose, ["dense", "dense"])
+
+
+def test_the_order_that_the_user_names_is_kept(plugin, entries):
+    entries(DENSE, GATHER)
+    path = plugin(whole())
+    chosen, _ = choose(["gather", str(path), "dense"])
+    assert [reference.name for reference in chosen] == ["gather", "mine", "dense"]
+
+
+def test_a_reference_to_a_class_that_is_gone_is_refused(plugin):
+    path = plugin(whole())
+    gone = Reference("theirs", str(path), is_file=True)
+    assert refusal(load, gone) == f"{path} no longer has an implementation 'theirs'"
+
+
+def test_the_projects_suites_are_known_and_load():
+    assert {"quick", "layers", "real"} <= suites().keys()
+    assert load_suite("quick").name == "quick"
+
+
+def test_an_unknown_suite_is_refused_with_the_known_ones(entries):
+    entries(EntryPoint("quick", "suites.quick:SUITE", SUITES))
+    assert refusal(load_suite, "slow") == "unknown suite 'slow'; the suites are quick"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("nowhere.to_be:SUITE", "cannot be loaded: ModuleNotFoundError"),
+        ("suites.quick:NOTHING", "cannot be loaded: AttributeError"),
+        ("suites.quick:workloads", "suites.quick:workloads is no bench.workload.Suite"),
+    ],
+)
+def test_a_suite_that_cannot_be_loaded_is_refused_with_its_error(value, words, entries):
+    entries(EntryPoint("mine", value, SUITES))
+    assert re.match(r"suite 'mine'", refusal(load_suite, "mine"))
+    assert words in refusal(load_suite, "mine")
