@@ -222,26 +222,28 @@ def _draws(sizes: tuple[int, ...]) -> _Draws:
 
 
 def _widening(medians: Values, resampled: Values, rounds: int) -> float:
-    """By how much a bootstrap of few processes understates the 99 % interval.
+    """By how much a bootstrap of few processes misstates the 99 % interval.
 
-    Resampling n processes understates their spread by (n - 1) / n, and percentiles take it for
-    known, where n processes give it n - 1 degrees of freedom only: the quantile of Student's
-    distribution takes the place of the normal one, at the degrees of freedom that Satterthwaite
-    (1946) gives to the sum of what processes and what rounds contribute. One process says nothing
+    The variance of a mean over n processes has two parts: what rounds contribute, which every
+    process's own bootstrap tells, and what processes differ by beyond that, known with n - 1 degrees
+    of freedom only. The interval gets the sum of both, and the quantile of Student's distribution
+    at the degrees of freedom that Satterthwaite (1946) gives to the sum. One process says nothing
     about others: nothing is widened.
     """
     count = len(medians)
     if count == 1:
         return 1.0
-    between = _variance(medians) / (count - 1)
-    within = _variance(resampled) / (count - 1)
+    of_medians = _variance(medians) * count / (count - 1)
+    within = _variance(resampled)
+    between = max(0.0, of_medians - within)
     uncertainty = between**2 / (count - 1) + within**2 / max(1, rounds - count)
     if uncertainty == 0:
         return 1.0
     freedom = (between + within) ** 2 / uncertainty
     tail = (1 + CONFIDENCE) / 2
     few_processes = special.stdtrit(freedom, tail) / special.ndtri(tail)
-    return float(few_processes) * math.sqrt(count / (count - 1))
+    of_bootstrap = _variance(medians) + within
+    return float(few_processes) * math.sqrt((between + within) / of_bootstrap)
 
 
 def _variance(values: Values) -> float:

@@ -37,6 +37,11 @@ class Crossing:
     high: float | None
     faster_below: bool
 
+    @property
+    def is_established(self) -> bool:
+        """Whether some workload on either side is clearly on that side."""
+        return self.low is not None and self.high is not None
+
 
 @dataclass(frozen=True)
 class Point:

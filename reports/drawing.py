@@ -2,8 +2,8 @@
 
 Colours are drawn as placeholders and then replaced by CSS variables, so that a figure follows dark
 mode. No text of a run file enters a figure: names stand in the page's legend, which escapes them.
-Axes, grid and ticks are drawn here and not by matplotlib, whose own take ten times as long; a page may
-hold a hundred panels.
+There are no axes of matplotlib's, which take ten times as long to draw: a page may hold a hundred
+panels.
 """
 
 import html
@@ -15,7 +15,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
@@ -25,7 +24,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "h", ">", "*")
 SERIES_COLOURS = 8
 """As many as style.css defines; after that the marker alone tells series apart."""
 LEGEND_SIZE = 9
-MOST_TICKS = 7
 POINTS_PER_INCH = 72
 LARGEST_SCALE, SMALLEST_SCALE = 1.32, 0.95
 """Pixels for a point on a wide and on a narrow screen."""
@@ -54,13 +52,11 @@ def style(identity: str) -> Iterator[None]:
         yield
 
 
-def sheet(width: float, height: float) -> tuple[Figure, Axes]:
-    """Make an empty figure whose coordinates are points, from the lower left corner."""
+def sheet(width: float, height: float) -> Figure:
+    """Make an empty figure of a size in points."""
     figure = Figure((width / POINTS_PER_INCH, height / POINTS_PER_INCH))
     figure.patch.set_visible(False)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-    axes.set_axis_off()
-    return figure, axes
+    return figure
 
 
 def colour(index: int) -> str:
@@ -86,8 +82,8 @@ def marker_path(index: int) -> str:
     return f"M{'L'.join(f'{x:.1f} {-y:.1f}' for x, y in places)}Z"
 
 
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers between two positive ones, about as many as can be read."""
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers between two positive ones, not many more than `most`."""
     found: list[float] = []
     for steps in ((1, 2, 5), (1, 3), (1,)):
         found = [
@@ -96,9 +92,9 @@ def log_ticks(low: float, high: float) -> list[float]:
             for step in steps
             if low * 0.999 <= step * 10.0**power <= high * 1.001
         ]
-        if len(found) <= MOST_TICKS:
+        if len(found) <= most:
             return found
-    return found[:: 1 + (len(found) - 1) // MOST_TICKS]
+    return found[:: 1 + (len(found) - 1) // most]
 
 
 def to_svg(figure: Figure, title: str) -> str:
@@ -117,7 +113,7 @@ def to_svg(figure: Figure, title: str) -> str:
     text = re.sub(r"font: ([\d.]+)px [^;\"]*|font-family: [^;\"]*; ", _font_size, text)
     text = re.sub(r"-?\d+\.\d{2,}(?=[^<>]*>)", _shorter, text)
     text = _without_idle_ids(text)
-    text = re.sub(r"\s+", " ", text).replace("> <", "><").replace(' z "', 'z"')
+    text = re.sub(r"[ \n]+", " ", text).replace("> <", "><").replace(' z "', 'z"')
     if "<g " not in text:
         text = text.replace("<g>", "").replace("</g>", "")
     text = _MARKERS_ALIKE.sub(_shared_style, text)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.results.schema import Rate
 from reports import sentences, words
@@ -18,6 +18,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 240.0, 200.0
 ROW_HEIGHT = 22.0
 LEFT, RIGHT, BOTTOM, TOP = 44.0, 14.0, 38.0, 24.0
 ROOFLINE_SIZE = (520.0, 260.0)
+X_TICKS, Y_TICKS = 5, 7
 ROOM = 1.15
 """Factor by which axes reach beyond the data."""
 LEAST_RATIO_SPAN = 1.5
@@ -53,13 +54,15 @@ def ratio_figure(comparison: Comparison, setting: Setting, identity: str) -> str
     )
     height = ROW_HEIGHT * len(shown)
     with style(identity):
-        figure, axes = sheet(PANEL_WIDTH * len(comparison.headline), height + BOTTOM + TOP)
+        figure = sheet(PANEL_WIDTH * len(comparison.headline), height + BOTTOM + TOP)
         for place, phase in enumerate(comparison.headline):
             left = place * PANEL_WIDTH + RIGHT
             box = (left, BOTTOM, PANEL_WIDTH - 2 * RIGHT, height)
             # The vertical axis is a list: row r lies at 2 to the power of r.
-            panel = Panel(axes, *box, x_range, (2**-0.5, 2 ** (len(shown) - 0.5)))
-            panel.x_ticks(log_ticks(*x_range), lambda tick: words.plain(tick) + words.TIMES)
+            panel = Panel(figure, *box, x_range, (2**-0.5, 2 ** (len(shown) - 0.5)))
+            panel.x_ticks(
+                log_ticks(*x_range, X_TICKS), lambda tick: words.plain(tick) + words.TIMES
+            )
             panel.frame(str(phase), "time relative to the baseline")
             panel.vertical(1, TEXT)
             for height_rank, name in enumerate(reversed(shown)):
@@ -71,9 +74,9 @@ def ratio_figure(comparison: Comparison, setting: Setting, identity: str) -> str
 def break_even_figure(groups: Sequence[Group], comparison: Comparison, identity: str) -> str:
     """Draw time against position for one group, a panel for each phase."""
     with style(identity):
-        figure, axes = sheet(PANEL_WIDTH * len(groups), PANEL_HEIGHT)
+        figure = sheet(PANEL_WIDTH * len(groups), PANEL_HEIGHT)
         for place, group in enumerate(groups):
-            _curves(axes, place * PANEL_WIDTH + LEFT, group, comparison)
+            _curves(figure, place * PANEL_WIDTH + LEFT, group, comparison)
         return to_svg(figure, "Time against density or position, by phase")
 
 
@@ -89,11 +92,11 @@ def roofline_figure(
     y_range = (min(*ys, x_range[0] * slope) / ROOM, max(ys) * ROOM)
     width, height = ROOFLINE_SIZE
     with style(identity):
-        figure, axes = sheet(width, height)
+        figure = sheet(width, height)
         box = (LEFT, BOTTOM, width - LEFT - RIGHT, height - BOTTOM - TOP)
-        panel = Panel(axes, *box, x_range, y_range)
-        panel.x_ticks(log_ticks(*x_range), words.plain)
-        panel.y_ticks(log_ticks(*y_range), words.plain_rate)
+        panel = Panel(figure, *box, x_range, y_range)
+        panel.x_ticks(log_ticks(*x_range, X_TICKS), words.plain)
+        panel.y_ticks(log_ticks(*y_range, Y_TICKS), words.plain_rate)
         panel.frame("multiply-adds per second", "multiply-adds per byte")
         panel.limit([x_range[0], knee, x_range[1]], [x_range[0] * slope, top, top])
         for index, name in enumerate(comparison.implementations):
@@ -116,7 +119,7 @@ def _ratios(panel: Panel, ratios: list[float], row: float, index: int) -> None:
         panel.ring(mean, row, TEXT, marker(index), 9)
 
 
-def _curves(axes: Axes, left: float, group: Group, comparison: Comparison) -> None:
+def _curves(figure: Figure, left: float, group: Group, comparison: Comparison) -> None:
     places = group.positions
     points = [point for curve in group.curves for point in curve.points]
     low = min(point.seconds.low for point in points)
@@ -124,10 +127,10 @@ def _curves(axes: Axes, left: float, group: Group, comparison: Comparison) -> No
     x_range = (places[0] / ROOM, places[-1] * ROOM)
     y_range = (low / ROOM, high * ROOM)
     box = (left, BOTTOM, PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - BOTTOM - TOP)
-    panel = Panel(axes, *box, x_range, y_range)
-    panel.y_ticks(log_ticks(*y_range), words.plain_seconds)
+    panel = Panel(figure, *box, x_range, y_range)
+    panel.y_ticks(log_ticks(*y_range, Y_TICKS), words.plain_seconds)
     if group.is_density:
-        panel.x_ticks(log_ticks(*x_range), words.plain_percent)
+        panel.x_ticks(log_ticks(*x_range, X_TICKS), words.plain_percent)
     else:
         panel.x_ticks(places, words.plain)
     numbers = {name: index for index, name in enumerate(comparison.implementations)}
@@ -159,10 +162,9 @@ def _curve(panel: Panel, curve: Curve, index: int) -> None:
 
 
 def _mark_crossing(panel: Panel, crossing: Crossing, against: Curve, index: int) -> None:
-    """Mark a crossing by a ring on the baseline's curve, and its band over the whole height."""
-    low = against.points[0].position if crossing.low is None else crossing.low
-    high = against.points[-1].position if crossing.high is None else crossing.high
-    panel.span(low, high, index)
+    """Mark a crossing by a ring on the baseline's curve; its band, where closed, is filled."""
+    if crossing.low is not None and crossing.high is not None:
+        panel.span(crossing.low, crossing.high, index)
     panel.vertical(crossing.position, colour(index), ":")
     height = _interpolated(against.points, crossing.position)
     panel.ring(crossing.position, height, colour(index))

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
+from matplotlib.transforms import Affine2D, Transform
 
-from reports.drawing import GRID, TEXT, colour, marker
+from reports.drawing import GRID, POINTS_PER_INCH, TEXT, colour, marker
 
 TICK_SIZE = 8.5
 LABEL_SIZE = 9.0
@@ -18,6 +20,7 @@ MARKER_SIZE = 4.5
 TICK_GAP = 5
 LABEL_GAP = 20
 NOTE_STEP = 10
+NOTE_ROOM = 40
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,17 @@ class Panel:
         x_range, y_range: smallest and largest number of either axis.
     """
 
-    axes: Axes
+    figure: Figure
     left: float
     bottom: float
     width: float
     height: float
     x_range: tuple[float, float]
     y_range: tuple[float, float]
+
+    @cached_property
+    def _points(self) -> Transform:
+        return Affine2D().scale(1 / POINTS_PER_INCH) + self.figure.dpi_scale_trans
 
     def x(self, value: float) -> float:
         """Horizontal place of a number, in points."""
@@ -114,8 +121,8 @@ class Panel:
         """Fill between two curves."""
         outline = [(self.x(x), self.y(y)) for x, y in zip(xs, lows, strict=True)]
         outline += [(self.x(x), self.y(y)) for x, y in zip(xs, highs, strict=True)][::-1]
-        fill = Polygon(outline, facecolor=colour(index), alpha=0.2, linewidth=0, clip_on=False)
-        self.axes.add_artist(fill)
+        look: dict[str, Any] = {"facecolor": colour(index), "alpha": 0.2, "linewidth": 0}
+        self.figure.add_artist(Polygon(outline, transform=self._points, **look))
 
     def span(self, low: float, high: float, index: int) -> None:
         """Fill the whole height between two places of the horizontal axis."""
@@ -130,8 +137,10 @@ class Panel:
     def note(self, place: float, text: str, text_colour: str, number: int) -> None:
         """Write beside a vertical line, each next note a line lower."""
         top = self.bottom + self.height - NOTE_STEP * number
-        look = {"ha": "right", "va": "top", "color": text_colour, "weight": "bold"}
-        self._write(self.x(place) - 3, top, text, TICK_SIZE, **look)
+        at = self.x(place)
+        is_left = at < self.left + NOTE_ROOM
+        look = {"ha": "left" if is_left else "right", "color": text_colour, "weight": "bold"}
+        self._write(at + (3 if is_left else -3), top, text, TICK_SIZE, va="top", **look)
 
     def limit(self, xs: Sequence[float], ys: Sequence[float]) -> None:
         """Draw a line that no point should pass."""
@@ -146,11 +155,10 @@ class Panel:
         self._line(xs, ys, color=GRID, linewidth=0.7)
 
     def _line(self, xs: Sequence[float], ys: Sequence[float], **look: Any) -> None:  # noqa: ANN401
-        # Adding an artist is twice as fast as plotting, which keeps track of limits.
-        self.axes.add_artist(Line2D(xs, ys, clip_on=False, **look))
+        self.figure.add_artist(Line2D(xs, ys, transform=self._points, **look))
 
     def _write(self, x: float, y: float, text: str, size: float, **look: Any) -> None:  # noqa: ANN401
-        self.axes.text(x, y, text, fontsize=size, **look)
+        self.figure.text(x, y, text, fontsize=size, transform=self._points, **look)
 
 
 def _share(value: float, ends: tuple[float, float]) -> float:

@@ -61,35 +61,37 @@ def break_even_sentences(groups: list[Group], baseline: str) -> list[str]:
         for curve in group.curves:
             if group.is_density and curve.implementation != baseline:
                 by_name.setdefault(curve.implementation, []).append((group, curve))
-    crossings = sum(len(curve.crossings) for pairs in by_name.values() for _, curve in pairs)
     other = words.label(baseline)
-    if crossings > MOST_SINGLE_SENTENCES:
+    crossings = sum(len(curve.crossings) for pairs in by_name.values() for _, curve in pairs)
+    is_summed = crossings > MOST_SINGLE_SENTENCES
+    if is_summed:
         single = [
             f"{words.label(name)} {_summed(pairs, other)}."
             for name, pairs in by_name.items()
-            if any(curve.crossings for _, curve in pairs)
+            if any(crossing.is_established for _, curve in pairs for crossing in curve.crossings)
         ]
     else:
         single = [
-            f"{words.label(name)} beats {other} {outcome(group, curve, baseline)} "
-            f"for {words.label(group.name)}."
+            f"{words.label(name)} beats {other} {outcome(group, curve, baseline)} for "
+            f"{words.label(group.name)}."
             for name, pairs in by_name.items()
             for group, curve in pairs
             if curve.crossings
         ]
-    return single + _flat(by_name, other)
+    return single + _flat(by_name, other, unsure_too=is_summed)
 
 
 def _place(group: Group, crossing: Crossing) -> str:
     side = "below" if crossing.faster_below else "above"
-    return f"{side} {position(group, crossing.position)}"
+    doubt = "" if crossing.is_established else "perhaps "
+    return f"{doubt}{side} {position(group, crossing.position)}"
 
 
 def _crossing(group: Group, crossing: Crossing) -> str:
     text = _place(group, crossing) + (" density" if group.is_density else "")
     low = "open" if crossing.low is None else position(group, crossing.low)
     high = "open" if crossing.high is None else position(group, crossing.high)
-    return f"{text} (99 % band {low.removesuffix(words.SPACE + '%')}{words.DASH}{high})"
+    return f"{text} (99{words.SPACE}% band {low.removesuffix(words.SPACE + '%')}{words.DASH}{high})"
 
 
 def _level(group: Group, curve: Curve) -> str:
@@ -105,8 +107,10 @@ def _level(group: Group, curve: Curve) -> str:
     return ", ".join([*said, "elsewhere not told apart"]) if said else "not told apart anywhere"
 
 
-def _flat(by_name: dict[str, list[tuple[Group, Curve]]], baseline: str) -> list[str]:
-    """One sentence for each way not to cross."""
+def _flat(
+    by_name: dict[str, list[tuple[Group, Curve]]], baseline: str, *, unsure_too: bool
+) -> list[str]:
+    """One sentence for each way not to cross; a crossing that is not established may be one."""
     verbs = {
         Outcome.FASTER: f"faster than {baseline} at every measured density",
         Outcome.SLOWER: f"slower than {baseline} at every measured density",
@@ -115,7 +119,7 @@ def _flat(by_name: dict[str, list[tuple[Group, Curve]]], baseline: str) -> list[
     found = []
     for wanted, verb in verbs.items():
         numbers = {
-            name: sum(curve.outcome is wanted for _, curve in pairs)
+            name: sum(_flat_outcome(curve, unsure_too=unsure_too) is wanted for _, curve in pairs)
             for name, pairs in by_name.items()
         }
         names = words.listed(
@@ -128,6 +132,11 @@ def _flat(by_name: dict[str, list[tuple[Group, Curve]]], baseline: str) -> list[
     return found
 
 
+def _flat_outcome(curve: Curve, *, unsure_too: bool) -> Outcome:
+    unsure = unsure_too and not any(crossing.is_established for crossing in curve.crossings)
+    return Outcome.LEVEL if curve.crossings and unsure else curve.outcome
+
+
 def _summed(pairs: list[tuple[Group, Curve]], baseline: str) -> str:
     """The crossings of one implementation over all groups."""
     parts = []
@@ -136,7 +145,7 @@ def _summed(pairs: list[tuple[Group, Curve]], baseline: str) -> str:
             (crossing.position, group.name)
             for group, curve in pairs
             for crossing in curve.crossings
-            if crossing.faster_below is faster_below
+            if crossing.faster_below is faster_below and crossing.is_established
         )
         if not places:
             continue

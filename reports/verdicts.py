@@ -104,13 +104,13 @@ def _fastest(comparison: Comparison, leader: Lead) -> str:
         text = (
             f"{names[0]} and {names[1]} cannot be told apart as the fastest: {names[1]} takes "
             f"{words.ratio(leader.ahead.estimate)} the time of {names[0]} "
-            f"({words.ratio_range(leader.ahead)}, {shared})."
+            f"(99 % interval {words.ratio_range(leader.ahead)}; {shared})."
         )
     elif leader.ahead is not None:
         text = (
             f"{names[0]} is fastest overall; {names[1]}, second, takes "
-            f"{words.ratio(leader.ahead.estimate)} its time ({words.ratio_range(leader.ahead)}, "
-            f"{shared})."
+            f"{words.ratio(leader.ahead.estimate)} its time (99 % interval "
+            f"{words.ratio_range(leader.ahead)}; {shared})."
         )
     else:
         text = f"{names[0]} is fastest overall ({shared}); no rounds are shared with the others."

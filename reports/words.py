@@ -28,8 +28,8 @@ def number(value: float, digits: int = 3) -> str:
     """A positive number with that many significant digits, never in powers of ten."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(decimals, 12)}f}"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{value:,.{min(max(0, digits - 1 - exponent), 12)}f}"
 
 
 def plain(value: float) -> str:

@@ -68,6 +68,6 @@ SUITE = Suite(
     name="quick",
     description="layers in 2D and 3D over a few densities: about two minutes",
     workloads=workloads,
-    seconds=0.35,
+    seconds=0.4,
     processes=3,
 )

@@ -5,8 +5,12 @@ import os
 import tempfile
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.results.schema import Run
 
 MARKER_BYTES = 4096
 """How far into a file its marker is looked for."""
@@ -77,6 +81,19 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0
+
+
+def write_page(run: "Run", target: Path) -> Path:
+    """Write a run's page, and return where it is.
+
+    Raises:
+        UserError: if the target is something else than a page of ours, or cannot be written.
+    """
+    from reports.page import render  # noqa: PLC0415
+
+    _refuse_foreign(target, "html")
+    _write(target, render(run))
+    return target
 
 
 def _beside(run_file: Path) -> Path:

@@ -20,6 +20,9 @@ from bench.verification import (
     run_with_gradients,
 )
 
+MOST_FRESH_BATCHES = 16
+"""Copying the input for every call costs time that is not measured: so many for one sample."""
+
 
 class IncorrectError(Exception):
     """An implementation returned something else than the oracle; the message says what."""
@@ -33,11 +36,13 @@ class Step:
         prepare: makes the argument of one call, outside of the timed region.
         call: the timed region.
         check: raises `IncorrectError` where the last timed call's result is wrong.
+        most_calls: how many arguments may be made for one sample.
     """
 
     prepare: Callable[[], Any]
     call: Callable[[Any], Any]
     check: Callable[[Any], None]
+    most_calls: int = 64
 
 
 class Candidate:
@@ -113,7 +118,9 @@ class Candidate:
         }[phase]()
 
     def _encode_step(self) -> Step:
-        return Step(self.fresh_batch, self.implementation.encode, self._check_encoded)
+        return Step(
+            self.fresh_batch, self.implementation.encode, self._check_encoded, MOST_FRESH_BATCHES
+        )
 
     def _map_step(self) -> Step:
         module = next(iter(self.built.layers.values()))
@@ -151,7 +158,12 @@ class Candidate:
         else:
             prepare = self.fresh_batch
             call = self._encode_and_run
-        return Step(prepare, call, lambda output: self._check_output(output, "last timed call"))
+        return Step(
+            prepare,
+            call,
+            lambda output: self._check_output(output, "last timed call"),
+            MOST_FRESH_BATCHES,
+        )
 
     def _encode_and_run(self, batch: SparseBatch) -> Native:
         return self.built(self.implementation.encode(batch))
@@ -193,7 +205,9 @@ class Candidate:
 
         if implementation.starts_dense:
             return Step(self._native_without_maps, from_native, lambda _: self.verify_gradients())
-        return Step(self.fresh_batch, from_batch, lambda _: self.verify_gradients())
+        return Step(
+            self.fresh_batch, from_batch, lambda _: self.verify_gradients(), MOST_FRESH_BATCHES
+        )
 
     def _leaves(self, features: Tensor) -> list[Tensor]:
         """What gradients are taken at: weights, and for a single operator its input too."""

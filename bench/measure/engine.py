@@ -148,7 +148,8 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
 
 
 def _rates(plan: Plan, templates: Templates) -> Machine:
-    """Describe the machine and measure its limits."""
+    """Describe the machine, once our own processes are quiet, and measure its limits."""
+    templates.wait_until_ready()
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
     order = RateTask(plan.dtypes, plan.device, plan.settings.threads, str(templates.log))
     for event in templates.run(0, order, RATE_TIMEOUT):

@@ -14,6 +14,8 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         suite: entry point of the suite, loaded by the worker itself.
         version: hash of the workload as the engine knows it.
         process: number of the process, which also seeds the order of visits.
+        known_ns: durations of a call by implementation and phase, where another process measured
+            them already: the same number of calls then makes a sample in every process.
         pulse: file that the worker writes its sign of life into.
     """
 
@@ -31,6 +33,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     seed: int
     pulse: str
     log: str
+    known_ns: dict[str, dict[Phase, int]] = {}
 
 
 class RateTask(msgspec.Struct, tag=True, frozen=True):

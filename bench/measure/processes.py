@@ -61,6 +61,15 @@ class Templates:
         self.pulse.close()
         self.folder.cleanup()
 
+    def wait_until_ready(self) -> None:
+        """Wait until every template has imported what workers need.
+
+        Raises:
+            UserError: if one cannot start.
+        """
+        for template in self._templates:
+            template.wait_until_ready()
+
     def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
         """Have a fresh worker carry out an order, and yield what it says until it is done.
 
@@ -149,10 +158,13 @@ class _Template:
         self.log = log
         self.ready = False
 
-    def fork(self, connection: socket.socket) -> int:
+    def wait_until_ready(self) -> None:
         if not self.ready:
             self._receive()
             self.ready = True
+
+    def fork(self, connection: socket.socket) -> int:
+        self.wait_until_ready()
         socket.send_fds(self.control, [b"fork"], [connection.fileno()])
         return int(self._receive())
 

@@ -23,7 +23,6 @@ WARMED_CALLS = 4
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
-LONGEST_PREPARED = 64
 
 
 @dataclass
@@ -48,7 +47,7 @@ class Contestant:
     @property
     def calls(self) -> int:
         """Calls in one sample."""
-        return min(LONGEST_PREPARED, max(1, round(SHORTEST_SAMPLE_NS / self.first_ns)))
+        return min(self.step.most_calls, max(1, round(SHORTEST_SAMPLE_NS / self.first_ns)))
 
     @property
     def samples(self) -> int:

@@ -202,7 +202,9 @@ def known():
         pytest.param(
             Phase.DECODE,
             3 * 12 + 12 * 4,
-            marks=pytest.mark.xfail(reason="phase_bytes counts the input's features, not the output's"),
+            marks=pytest.mark.xfail(
+                reason="phase_bytes counts the input's features, not the output's"
+            ),
         ),
         (Phase.FORWARD_COLD, 2 * 12 + 22 * 4),
         (Phase.TRAIN_STEP, 2 * 12 + 3 * 22 * 4),

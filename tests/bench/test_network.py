@@ -101,7 +101,9 @@ def test_an_inverse_convolution_onto_sites_that_do_not_lead_to_its_source_is_ref
     network = Network(
         (Layer("down", DOWN), Layer("further", further), Layer("up", UP, ("further", INPUT)))
     )
-    with pytest.raises(UserError, match=r"layer 'up': its window takes .* to \(4, 4\), not .*\(2, 2"):
+    with pytest.raises(
+        UserError, match=r"layer 'up': its window takes .* to \(4, 4\), not .*\(2, 2"
+    ):
         network.shapes(4, (8, 8))
 
 

@@ -18,7 +18,9 @@ from bench.window import window
 
 @pytest.mark.parametrize("kernel_size", [2, 4, (3, 2)], ids=str)
 def test_an_even_submanifold_kernel_is_refused_because_libraries_disagree(kernel_size):
-    with pytest.raises(UserError, match=r"no agreed anchor for an even kernel .* \(libraries differ"):
+    with pytest.raises(
+        UserError, match=r"no agreed anchor for an even kernel .* \(libraries differ"
+    ):
         convolution(2, "submanifold", 1, 1, kernel_size)
 
 

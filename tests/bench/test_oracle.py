@@ -155,9 +155,7 @@ def test_an_inverse_convolution_returns_to_the_earlier_sites_with_the_taps_that_
 
 
 def test_pointwise_layers_act_on_active_sites_only():
-    linear = run(
-        single(Linear(1, 1)), row((1, -2.0), width=3), {"layer": ([[3.0]], [7.0])}
-    )
+    linear = run(single(Linear(1, 1)), row((1, -2.0), width=3), {"layer": ([[3.0]], [7.0])})
     assert linear.values.flatten().tolist() == [0.0, 1.0, 0.0]
     batch = row((0, -2.0), (2, 4.0), width=3)
     assert columns(run(single(Rectifier()), batch)) == {0: 0.0, 2: 4.0}

@@ -18,7 +18,7 @@ from bench.registry import (
     suites,
 )
 
-WHOLE = '''
+WHOLE = """
 from bench.implementation import Implementation
 
 class {kind}(Implementation):
@@ -28,7 +28,7 @@ class {kind}(Implementation):
     def decode(self, native): ...
     def features(self, native): ...
     def with_features(self, native, features): ...
-'''
+"""
 
 
 def whole(name="mine", kind="Mine"):
@@ -247,8 +247,7 @@ def test_a_broken_entry_point_is_listed_with_its_error_and_the_others_are_there(
         ("raise RuntimeError('first\\nsecond')\n", "RuntimeError: first"),
         ("raise RuntimeError\n", "RuntimeError"),
         (
-            "from bench.implementation import Implementation\n"
-            "class Mine(Implementation): name = 'broken'\n",
+            "import bench.implementation as i\nclass Mine(i.Implementation): name = 'broken'\n",
             "abstract",
         ),
         (
@@ -259,9 +258,7 @@ def test_a_broken_entry_point_is_listed_with_its_error_and_the_others_are_there(
     ],
     ids=["SyntaxError", "two lines", "no words", "abstract", "constructor", "sys.exit"],
 )
-def test_an_installed_plug_in_that_fails_is_broken_and_stops_nothing(
-    text, words, entries, package
-):
+def test_an_installed_plug_in_that_fails_is_broken_and_stops_nothing(text, words, entries, package):
     entries(DENSE, package("broken", text))
     found, broken = installed()
     assert [reference.name for reference in found] == ["dense"]

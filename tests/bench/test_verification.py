@@ -257,9 +257,7 @@ class CutsTheGraph(Oracle):
 def test_an_implementation_that_cuts_the_graph_is_said_to_have_a_wrong_gradient(subject):
     case = subject(torch.float64)
     cuts = CutsTheGraph()
-    built = BuiltNetwork(
-        cuts, single(case.operator), {"layer": case.weights}, torch.float64, CPU
-    )
+    built = BuiltNetwork(cuts, single(case.operator), {"layer": case.weights}, torch.float64, CPU)
     output, gradients = run_with_gradients(cuts, built, case.batch, case.expectation.upstream)
     assert case.fault(output) is None
     assert "gradient at input is wrong" in gradient_fault(

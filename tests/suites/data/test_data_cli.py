@@ -58,7 +58,7 @@ def test_list_for_machines_is_json(run, data_folder, plain, capsys):
     assert plain.name == row["name"]
 
 
-def test_fetch_says_what_it_wrote_and_what_was_there(run, data_folder, plain, capsys):  # noqa: ARG001
+def test_fetch_says_what_it_wrote_and_what_was_there(run, data_folder, plain, capsys):
     assert run("fetch", "plain") == 0
     assert capsys.readouterr().out == (
         f"plain: verified and written {data_folder / 'plain' / 'plain.bin'}\n"
@@ -67,13 +67,13 @@ def test_fetch_says_what_it_wrote_and_what_was_there(run, data_folder, plain, ca
     assert capsys.readouterr().out == f"plain: already in {data_folder / 'plain'}, and good\n"
 
 
-def test_a_wrong_name_downloads_nothing(run, data_folder, plain, publisher):  # noqa: ARG001
+def test_a_wrong_name_downloads_nothing(run, data_folder, plain, publisher):
     with pytest.raises(UserError, match="no data set 'plane'; there are plain"):
         run("fetch", "plain", "plane")
     assert publisher.asked == []
 
 
-def test_add_takes_a_file_and_says_what_is_missing(run, data_folder, plain, capsys, tmp_path):  # noqa: ARG001
+def test_add_takes_a_file_and_says_what_is_missing(run, data_folder, plain, capsys, tmp_path):
     (tmp_path / "mine").write_bytes(b"published")
     assert run("add", "plain", str(tmp_path / "mine")) == 0
     assert "plain: verified and written" in capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_add_takes_a_file_and_says_what_is_missing(run, data_folder, plain, caps
         run("add", "plain", str(tmp_path / "other"))
 
 
-def test_add_says_which_files_are_still_missing(run, data_folder, tmp_path, monkeypatch, capsys):  # noqa: ARG001
+def test_add_says_which_files_are_still_missing(run, data_folder, tmp_path, monkeypatch, capsys):
     made = catalogue.DataSet(
         "two",
         "two",
@@ -110,7 +110,7 @@ def test_the_command_line_is_parsed_without_heavy_imports():
         "data.add_parser(argparse.ArgumentParser().add_subparsers())\n"
         "print({'torch', 'numpy', 'pooch', 'rich', 'suites'} & set(sys.modules))\n"
     )
-    ran = subprocess.run(  # noqa: S603
+    ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "set()"

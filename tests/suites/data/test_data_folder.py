@@ -59,7 +59,7 @@ def test_presence_goes_from_missing_over_partial_and_damaged_to_present(data_fol
 def test_images_and_labels_that_do_not_belong_together_are_refused(monkeypatch):
     monkeypatch.setattr(mnist, "find", lambda _, name: name)
     counts = {"t10k-images-idx3-ubyte.gz": (3, 28, 28), "t10k-labels-idx1-ubyte.gz": (2,)}
-    monkeypatch.setattr(mnist, "read_idx", lambda name, axes: np.full(counts[name], 10, np.uint8))  # noqa: ARG005
+    monkeypatch.setattr(mnist, "read_idx", lambda name, axes: np.full(counts[name], 10, np.uint8))
     with pytest.raises(DataError, match="3 images and 2 labels"):
         mnist.load(train=False)
     counts["t10k-labels-idx1-ubyte.gz"] = (3,)

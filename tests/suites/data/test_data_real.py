@@ -26,7 +26,7 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def have(own_cache):  # noqa: ARG001
+def have(own_cache):
     from suites.data.folder import data_folder  # noqa: PLC0415
 
     absent = [one.name for one in CATALOGUE if presence(one, data_folder()).state != "present"]
@@ -35,7 +35,7 @@ def have(own_cache):  # noqa: ARG001
 
 
 @pytest.fixture(scope="module")
-def recordings(have):  # noqa: ARG001
+def recordings(have):
     return assamese.load()
 
 
@@ -53,7 +53,7 @@ def test_every_assamese_recording_and_point_is_read(recordings):
     assert {one.character for one in recordings} == set(range(1, assamese.CHARACTERS + 1))
 
 
-def test_the_split_by_writers_has_the_published_sizes(recordings):  # noqa: ARG001
+def test_the_split_by_writers_has_the_published_sizes(recordings):
     assert len(assamese.load(assamese.TRAIN_WRITERS)) == 6_588
     assert len(assamese.load(assamese.TEST_WRITERS)) == 1_647
 

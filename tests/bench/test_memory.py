@@ -1,0 +1,102 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.measure import memory
+from bench.measure.memory import peak_of
+from bench.measure.worker import ALLOCATION_FAILED
+
+CPU = torch.device("cpu")
+MEBIBYTE = 2**20
+on_linux = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the system does not say"
+)
+
+
+def fill(mebibytes):
+    return torch.ones(mebibytes * MEBIBYTE, dtype=torch.uint8)
+
+
+@on_linux
+def test_a_call_that_takes_64_mebibytes_is_seen_as_such_within_a_tenth():
+    result, peak = peak_of(lambda: fill(64), CPU)
+    assert result.numel() == 64 * MEBIBYTE
+    assert peak == pytest.approx(64 * MEBIBYTE, rel=0.1)
+
+
+@on_linux
+def test_memory_that_is_let_go_within_the_call_counts_all_the_same():
+    def call():
+        fill(64)
+        return "result"
+
+    result, peak = peak_of(call, CPU)
+    assert result == "result"
+    assert peak == pytest.approx(64 * MEBIBYTE, rel=0.1)
+
+
+@on_linux
+def test_the_peak_is_the_most_at_one_time_not_the_sum():
+    def call():
+        for _ in range(3):
+            fill(64)
+
+    assert peak_of(call, CPU)[1] == pytest.approx(64 * MEBIBYTE, rel=0.1)
+
+
+@on_linux
+def test_memory_taken_and_let_go_before_the_call_does_not_hide_what_it_takes():
+    pieces = [fill(1) for _ in range(64)]
+    del pieces
+    peak = peak_of(lambda: [torch.ones(MEBIBYTE // 8, dtype=torch.uint8) for _ in range(256)], CPU)[
+        1
+    ]
+    assert peak == pytest.approx(32 * MEBIBYTE, rel=0.1)
+
+
+@on_linux
+def test_what_stood_before_the_call_does_not_count():
+    held = fill(64)
+    peak = peak_of(lambda: fill(16), CPU)[1]
+    assert held.numel() == 64 * MEBIBYTE
+    assert peak == pytest.approx(16 * MEBIBYTE, rel=0.1)
+
+
+@on_linux
+def test_a_call_that_takes_nothing_has_next_to_no_peak():
+    peak_of(lambda: None, CPU)
+    assert peak_of(lambda: None, CPU)[1] < MEBIBYTE
+
+
+def test_where_the_system_cannot_say_there_is_a_result_but_no_peak(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_CLEAR", tmp_path / "missing" / "clear_refs")
+    assert peak_of(lambda: "result", CPU) == ("result", None)
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "missing")
+    assert peak_of(lambda: "result", CPU) == ("result", None)
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "allocate", ["torch.empty(size, dtype=torch.uint8)", "bytearray(size)"], ids=["torch", "Python"]
+)
+def test_a_limit_turns_a_huge_allocation_into_an_error_and_leaves_usual_ones(allocate):
+    code = (
+        "import psutil, torch\n"
+        "from bench.measure.memory import limit_memory\n"
+        "limit_memory()\n"
+        "torch.ones(2**24)\n"
+        "size = 2 * psutil.virtual_memory().total\n"
+        "try:\n"
+        f"    {allocate}\n"
+        "except (MemoryError, RuntimeError) as error:\n"
+        "    print(type(error).__name__, str(error).splitlines()[:1])\n"
+        "torch.ones(2**24)\n"
+        "print('alive')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    first, last = done.stdout.splitlines()
+    assert last == "alive"
+    assert "MemoryError" in first or any(words in first for words in ALLOCATION_FAILED)

@@ -1,0 +1,245 @@
+"""Intervals that hold what they promise, and verdicts that follow from them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.results.schema import Samples, Timing
+from bench.statistics import (
+    DEAD_BAND,
+    RESOLUTION,
+    Interval,
+    Ratio,
+    Verdict,
+    holm,
+    ratio,
+    round_medians,
+    seconds_per_call,
+    verdict,
+)
+
+REPEATS = 300
+
+
+def simulated(generator, *, processes=3, rounds=20, between=0.0, within=0.03, shift=0.0):
+    """Times around 1 ms whose processes differ by `between`, and rounds by `within`."""
+    found = []
+    for process in range(processes):
+        offset = shift + generator.normal(0, between)
+        values = 1e-3 * np.exp(offset + generator.normal(0, within, rounds))
+        found.append(Samples(process, 1, tuple((int(value * 1e9),) for value in values)))
+    return Timing("made up", tuple(found))
+
+
+def exact(processes=3, rounds=20, nanoseconds=1_000_000):
+    return Timing(
+        "made up",
+        tuple(Samples(process, 1, ((nanoseconds,),) * rounds) for process in range(processes)),
+    )
+
+
+def ratio_between(low, high):
+    return Ratio(Interval(math.sqrt(low * high), low, high), 1e-9, 0.02, 60)
+
+
+@pytest.mark.parametrize(
+    ("between", "within", "processes", "least"),
+    [
+        (0.0, 0.03, 1, 0.97),
+        (0.0, 0.03, 3, 0.985),
+        (0.01, 0.03, 3, 0.97),
+        (0.03, 0.003, 3, 0.95),
+        (0.03, 0.03, 5, 0.96),
+        (0.03, 0.003, 5, 0.96),
+    ],
+)
+def test_the_interval_covers_the_truth_with_and_without_process_effects(
+    between, within, processes, least
+):
+    generator = np.random.default_rng(7)
+    reference = exact(processes)
+    covered = 0
+    for _ in range(REPEATS):
+        made = simulated(generator, processes=processes, between=between, within=within)
+        interval = ratio(made, reference).interval
+        covered += interval.low <= 1 <= interval.high
+    assert covered / REPEATS >= least
+
+
+def test_few_processes_that_differ_widen_the_interval_beyond_their_own_spread():
+    offsets = (-0.02, 0.0, 0.02)
+    processes = tuple(
+        Samples(place, 1, ((int(1e6 * math.exp(offset)),),) * 20)
+        for place, offset in enumerate(offsets)
+    )
+    interval = ratio(Timing("made up", processes), exact()).interval
+    assert math.log(interval.high) > 0.06
+    assert math.log(interval.low) < -0.06
+
+
+def test_identical_code_on_a_noisy_machine_raises_at_most_one_false_alarm_in_a_hundred():
+    generator = np.random.default_rng(11)
+    alarms = 0
+    for _ in range(REPEATS):
+        first = simulated(generator, between=0.02)
+        second = simulated(generator, between=0.02)
+        compared = ratio(first, second)
+        alarms += verdict(compared) in {Verdict.FASTER, Verdict.SLOWER}
+    assert alarms / REPEATS <= 0.01
+
+
+def test_holm_over_a_page_of_identical_code_raises_no_false_alarm():
+    generator = np.random.default_rng(13)
+    compared = [
+        ratio(simulated(generator, between=0.01), simulated(generator, between=0.01))
+        for _ in range(REPEATS)
+    ]
+    corrected = holm([found.p_value for found in compared])
+    verdicts = {verdict(*pair) for pair in zip(compared, corrected, strict=True)}
+    assert not verdicts & {Verdict.FASTER, Verdict.SLOWER}
+
+
+def test_a_planted_slowdown_of_a_twentieth_is_found_with_five_processes():
+    generator = np.random.default_rng(17)
+    found = sum(
+        verdict(
+            ratio(
+                simulated(generator, processes=5, between=0.003, within=0.02, shift=0.05),
+                simulated(generator, processes=5, between=0.003, within=0.02),
+            )
+        )
+        is Verdict.SLOWER
+        for _ in range(100)
+    )
+    assert found >= 95
+
+
+def test_drift_that_both_cells_share_cancels_in_the_ratio():
+    generator = np.random.default_rng(19)
+    drift = np.linspace(0, 1, 30)
+    timings = [
+        Timing(
+            "made up",
+            tuple(
+                Samples(
+                    process,
+                    1,
+                    tuple(
+                        (int(1e6 * math.exp(share + generator.normal(0, 0.001))),)
+                        for share in drift
+                    ),
+                )
+                for process in range(3)
+            ),
+        )
+        for _ in range(2)
+    ]
+    interval = ratio(*timings).interval
+    assert interval.high / interval.low < 1.01
+
+
+def test_the_time_of_a_call_is_the_mean_over_processes_of_medians_of_round_medians():
+    processes = (
+        Samples(0, 10, ((1000, 9000, 2000), (2000,), (3000, 5000))),
+        Samples(1, 10, ((4000,), (4000,), (4000,))),
+    )
+    timing = Timing("made up", processes)
+    first, second = round_medians(timing)
+    assert first.tolist() == pytest.approx([2e-7, 2e-7, 4e-7])
+    assert second.tolist() == pytest.approx([4e-7] * 3)
+    assert seconds_per_call(timing).estimate == pytest.approx(math.sqrt(2e-7 * 4e-7))
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 10, 11])
+def test_resamples_of_the_median_are_distributed_as_by_sorting(rounds):
+    generator = np.random.default_rng(23)
+    values = generator.normal(0, 0.1, rounds)
+    timing = Timing(
+        "made up", (Samples(0, 1, tuple((int(1e9 * math.exp(value)),) for value in values)),)
+    )
+    interval = seconds_per_call(timing)
+    drawn = generator.choice(values, size=(20_000, rounds))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.005, 0.995])
+    spread = max(high - low, 1e-6)
+    assert math.log(interval.low) == pytest.approx(low, abs=0.2 * spread)
+    assert math.log(interval.high) == pytest.approx(high, abs=0.2 * spread)
+
+
+def test_the_same_samples_give_the_same_interval_in_any_order_of_calls():
+    generator = np.random.default_rng(29)
+    first, second, third = (simulated(generator) for _ in range(3))
+    before = ratio(first, second)
+    ratio(third, second)
+    seconds_per_call(third)
+    assert ratio(first, second) == before
+
+
+def test_swapping_the_cells_inverts_the_ratio():
+    generator = np.random.default_rng(31)
+    first, second = simulated(generator, shift=0.4), simulated(generator)
+    forward, backward = ratio(first, second), ratio(second, first)
+    assert forward.interval.estimate == pytest.approx(1 / backward.interval.estimate)
+    assert forward.interval.low == pytest.approx(1 / backward.interval.high, rel=0.02)
+
+
+def test_rounds_are_paired_within_processes_that_both_have():
+    first = Timing("made up", exact(3, 12).processes[1:])
+    second = Timing("made up", exact(2, 8).processes)
+    assert ratio(first, second).rounds == 8
+    assert ratio(first, Timing("made up", exact(1).processes)) is None
+
+
+def test_samples_without_any_spread_give_an_interval_without_width():
+    compared = ratio(exact(nanoseconds=2_000_000), exact())
+    assert compared.interval.low == pytest.approx(2)
+    assert compared.interval.high == pytest.approx(2)
+    assert verdict(compared, compared.p_value) is Verdict.SLOWER
+    assert compared.detectable == pytest.approx(math.expm1(DEAD_BAND))
+
+
+def test_the_p_value_says_what_the_interval_says():
+    generator = np.random.default_rng(37)
+    for shift in (0.0, 0.01, 0.1, 1.0):
+        compared = ratio(simulated(generator, shift=shift), exact())
+        beyond = math.log(compared.interval.low) > 1.3 * DEAD_BAND
+        assert 0 <= compared.p_value <= 1
+        if beyond:
+            assert compared.p_value < 0.02
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1.02, 1.03, Verdict.SLOWER),
+        (0.97, 0.98, Verdict.FASTER),
+        (1.005, 1.02, Verdict.SAME),
+        (math.exp(DEAD_BAND) - 1e-6, 1.04, Verdict.SAME),
+        (math.exp(DEAD_BAND) + 1e-6, 1.04, Verdict.SLOWER),
+        (0.96, math.exp(-DEAD_BAND) + 1e-6, Verdict.SAME),
+        (0.96, math.exp(-DEAD_BAND) - 1e-6, Verdict.FASTER),
+        (0.99, math.exp(RESOLUTION) + 1e-6, Verdict.AMBIGUOUS),
+        (0.99, math.exp(RESOLUTION) - 1e-6, Verdict.SAME),
+        (math.exp(-RESOLUTION) - 1e-6, 1.01, Verdict.AMBIGUOUS),
+        (0.5, 2.0, Verdict.AMBIGUOUS),
+    ],
+)
+def test_the_verdict_follows_from_where_the_interval_lies(low, high, expected):
+    assert verdict(ratio_between(low, high)) is expected
+
+
+def test_a_difference_that_does_not_survive_correction_is_no_verdict():
+    wide, narrow = ratio_between(1.02, 1.5), ratio_between(1.02, 1.03)
+    assert verdict(wide, 0.009) is Verdict.SLOWER
+    assert verdict(wide, 0.011) is Verdict.AMBIGUOUS
+    assert verdict(narrow, 0.011) is Verdict.SAME
+
+
+def test_no_ratio_is_missing():
+    assert verdict(None) is Verdict.MISSING
+
+
+def test_holm_multiplies_by_the_number_of_hypotheses_left_and_keeps_the_order():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []

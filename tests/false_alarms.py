@@ -1,0 +1,47 @@
+"""Counts the verdicts between implementations and their twins in a run file: all should be "same".
+
+sparsebench run quick --impl gather,tests/plugins/twins.py --processes 6 -o null.json
+python tests/false_alarms.py null.json
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bench.results.store import load
+from bench.statistics import holm, ratio, verdict
+
+TWIN = "_twin"
+
+
+def main(path: str) -> None:
+    """Print how many comparisons got which verdict, and every one that is not "same"."""
+    run = load(Path(path))
+    cells = {cell.key: cell for cell in run.cells if cell.timing is not None}
+    compared = []
+    for key, cell in cells.items():
+        workload, name, *rest = key
+        original = cells.get((workload, name.removesuffix(TWIN), *rest))
+        if name.endswith(TWIN) and original is not None:
+            compared.append((key, ratio(cell.timing, original.timing)))
+    corrected = holm([each.p_value for _, each in compared])
+    verdicts = [
+        (verdict(each, p_value), key, each)
+        for (key, each), p_value in zip(compared, corrected, strict=True)
+    ]
+    counts = Counter(str(found) for found, _, _ in verdicts)
+    detectable = np.median([each.detectable for _, _, each in verdicts])
+    print(f"{len(verdicts)} comparisons: {dict(counts)}; median detectable {detectable:.1%}")
+    for found, key, each in verdicts:
+        if found != "same":
+            interval = each.interval
+            print(
+                f"{found}: {' '.join(key)}: {interval.estimate:.4f} "
+                f"[{interval.low:.4f}, {interval.high:.4f}], {each.rounds} rounds"
+            )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

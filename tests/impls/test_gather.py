@@ -1,0 +1,413 @@
+import gc
+import weakref
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.build import BuiltNetwork, initial_weights
+from bench.conformance.properties import batches
+from bench.network import INPUT, Layer, Network, single
+from bench.operators import (
+    InverseConvolution,
+    Linear,
+    Rectifier,
+    Rule,
+    convolution,
+    max_pooling,
+)
+from bench.window import Window, window
+from impls import kernel_map
+from impls.gather import Gather
+from impls.kernel_map import Sites, grid_is_affordable, reversed_map
+
+CPU = torch.device("cpu")
+GATHER = Gather()
+
+
+def sites_of(batch):
+    return Sites(batch.coordinates, batch.batch_size, batch.grid_size)
+
+
+def built(network, dtype=torch.float64, seed=0):
+    weights = initial_weights(network, seed, dtype, CPU)
+    return BuiltNetwork(GATHER, network, weights, dtype, CPU)
+
+
+def same(left, right):
+    """Whether two lists of rows are equal; None stands for all rows."""
+    return len(left) == len(right) and all(
+        (a is None and b is None) or torch.equal(a, b) for a, b in zip(left, right, strict=True)
+    )
+
+
+@st.composite
+def maps(draw):
+    dimensions = draw(st.sampled_from([2, 3]))
+    batch = draw(batches(dimensions, 1, torch.float64))
+
+    def axes(least, most):
+        return tuple(draw(st.integers(least, most)) for _ in range(dimensions))
+
+    drawn = Window(axes(1, 3), axes(1, 2), axes(0, 1), axes(1, 2))
+    odd = tuple(draw(st.sampled_from([1, 3])) for _ in range(dimensions))
+    return batch, drawn, window(dimensions, odd, 1, tuple(size // 2 for size in odd))
+
+
+@pytest.fixture(scope="module")
+def two_paths():
+    """Build something with keys searched in order, and again with a grid of row numbers."""
+
+    def build(make):
+        results = []
+        for largest in (0, 2**62):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(kernel_map, "LARGEST_GRID", largest)
+                patched.setattr(kernel_map, "SITES_OF_GRID_PER_ACTIVE_SITE", largest)
+                results.append(make())
+        return results
+
+    return build
+
+
+@given(drawn=maps())
+def test_searching_keys_gives_the_same_kernel_maps_as_a_grid_of_row_numbers(two_paths, drawn):
+    batch, any_window, submanifold = drawn
+    try:
+        any_window.output_grid(batch.grid_size)
+    except Exception:  # noqa: BLE001  # a window that does not fit: drawn again
+        return
+    for geometry, is_submanifold in ((any_window, False), (submanifold, True)):
+        (searched, outputs), (indexed, same_outputs) = two_paths(
+            lambda g=geometry, s=is_submanifold: sites_of(batch).kernel_map(g, submanifold=s)
+        )
+        assert torch.equal(outputs.coordinates, same_outputs.coordinates)
+        assert searched.output_count == indexed.output_count
+        assert searched.offsets == indexed.offsets
+        assert same(searched.inputs, indexed.inputs)
+        assert same(searched.targets, indexed.targets)
+    (table, _), (same_table, _) = two_paths(lambda: sites_of(batch).pooling_table(any_window))
+    assert torch.equal(table, same_table)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+def test_sites_are_found_by_their_keys_on_both_paths(two_paths, density, random_batch):
+    batch = random_batch((9, 8), density=density)
+    every = torch.arange(batch.all_sites)
+    expected = torch.full((batch.all_sites,), -1)
+    expected[batch.keys()] = torch.arange(batch.sites)
+    for rows in two_paths(lambda: sites_of(batch).find(every)):
+        assert torch.equal(rows, expected)
+
+
+def test_the_two_paths_are_really_two(two_paths):
+    affordable = two_paths(lambda: grid_is_affordable(1000, 10))
+    assert affordable == [False, True]
+
+
+def test_a_grid_of_row_numbers_is_for_grids_that_are_small_for_their_sites():
+    assert grid_is_affordable(2**27, 10**6)
+    assert not grid_is_affordable(2**27 + 1, 10**6)
+    assert grid_is_affordable(20_000, 10)
+    assert not grid_is_affordable(20_001, 10)
+    assert grid_is_affordable(2000, 0)
+
+
+def test_a_grid_too_large_for_row_numbers_gives_right_results():
+    far = 2**20 - 1
+    coordinates = torch.tensor([(0, 0, 0, 0), (0, 0, 0, 1), (0, far, far, far)], dtype=torch.int32)
+    sites = Sites(coordinates, 1, (2**20,) * 3)
+    pairs, outputs = sites.kernel_map(window(3, 3, 1, 1), submanifold=True)
+    assert outputs is sites
+    # Taps 12, 13, 14 look at the left neighbour, the site itself, the right neighbour.
+    assert pairs.offsets == [12, 13, 14]
+    assert [None if rows is None else rows.tolist() for rows in pairs.inputs] == [[0], None, [1]]
+    assert [None if rows is None else rows.tolist() for rows in pairs.targets] == [[1], None, [0]]
+
+
+def counted(monkeypatch):
+    """Count how many kernel maps are built."""
+    built_maps = []
+    for name in ("_full_pairs", "_submanifold_pairs"):
+        inner = getattr(kernel_map, name)
+
+        def build(sites, geometry, inner=inner):
+            built_maps.append(geometry)
+            return inner(sites, geometry)
+
+        monkeypatch.setattr(kernel_map, name, build)
+    return built_maps
+
+
+def test_two_layers_of_one_geometry_on_the_same_sites_share_one_map(monkeypatch, random_batch):
+    built_maps = counted(monkeypatch)
+    native = GATHER.encode(random_batch())
+    layers = [
+        convolution(2, "submanifold", 3, 3, 3),
+        convolution(2, "submanifold", 3, 3, 3, bias=False),
+    ]
+    network = Network(
+        (Layer("one", layers[0]), Layer("active", Rectifier()), Layer("two", layers[1]))
+    )
+    output = built(network)(native)
+    assert len(built_maps) == 1
+    assert output.sites is native.sites
+    first = native.sites.kernel_map(layers[0].window, submanifold=True)[0]
+    assert native.sites.kernel_map(layers[1].window, submanifold=True)[0] is first
+
+
+def test_another_geometry_or_rule_gets_a_map_of_its_own(monkeypatch, random_batch):
+    built_maps = counted(monkeypatch)
+    native = GATHER.encode(random_batch())
+    for operator in (
+        convolution(2, "submanifold", 3, 3, 3),
+        convolution(2, "submanifold", 3, 3, 3, dilation=2),
+        convolution(2, "full", 3, 3, 3, 1, 1),
+        convolution(2, "full", 3, 3, 3, 2, 1),
+    ):
+        built(single(operator))(native)
+    assert len(built_maps) == 4
+
+
+def test_pooling_an_inverse_and_the_convolution_before_share_one_map(monkeypatch, random_batch):
+    built_maps = counted(monkeypatch)
+    down = convolution(2, "full", 3, 3, 2, 2)
+    network = Network(
+        (
+            Layer("down", down),
+            Layer("up", InverseConvolution(3, 3, down.window), ("down", INPUT)),
+            Layer("pool", max_pooling(2, 2, 2)),
+        )
+    )
+    built(network)(GATHER.encode(random_batch()))
+    assert len(built_maps) == 1
+
+
+def test_a_warm_call_builds_nothing_and_a_call_without_maps_everything_again(
+    monkeypatch, random_batch
+):
+    built_maps = counted(monkeypatch)
+    down = convolution(2, "full", 3, 3, 2, 2)
+    network = Network((Layer("one", convolution(2, "submanifold", 3, 3, 3)), Layer("down", down)))
+    modules = built(network)
+    native = GATHER.encode(random_batch())
+    warm = modules(native)
+    assert len(built_maps) == 2
+    modules(native)
+    assert len(built_maps) == 2
+    dropped = GATHER.without_maps(native)
+    cold = modules(dropped)
+    assert len(built_maps) == 4
+    assert torch.equal(cold.features, warm.features)
+    modules(native)
+    assert len(built_maps) == 4
+
+
+def test_without_maps_nothing_derived_from_the_coordinates_is_left(random_batch):
+    batch = random_batch()
+    native = GATHER.encode(batch)
+    built(single(convolution(2, "submanifold", 3, 3, 3)))(native)
+    built(single(max_pooling(2, 2, 2)))(native)
+    dropped = GATHER.without_maps(native).sites
+    assert vars(dropped) == vars(sites_of(batch))
+    assert vars(native.sites) != vars(sites_of(batch))
+
+
+def test_building_the_map_leaves_nothing_of_it_to_the_forward_pass(monkeypatch, random_batch):
+    built_maps = counted(monkeypatch)
+    for operator in (convolution(2, "full", 3, 3, 2), max_pooling(2, 2, 2)):
+        modules = built(single(operator))
+        native = GATHER.encode(random_batch())
+        GATHER.build_map(modules.layers["layer"], native)
+        before = len(built_maps)
+        assert before
+        modules(native)
+        assert len(built_maps) == before
+
+
+GEOMETRIES = [
+    (2, (3, 2), (2, 1), (1, 0), (1, 2)),
+    (3, (2, 3, 1), (1, 2, 1), (0, 1, 0), (1, 1, 1)),
+]
+
+
+def convolutions():
+    for geometry in GEOMETRIES:
+        for rule in (Rule.FULL, Rule.SPARSITY_INVARIANT):
+            yield convolution(geometry[0], rule, 2, 3, *geometry[1:])
+    yield convolution(2, "submanifold", 2, 3, (3, 5), dilation=(2, 1))
+    yield convolution(3, "submanifold", 2, 3, (1, 3, 3))
+
+
+GRIDS = {2: (5, 6), 3: (3, 4, 3)}
+
+
+@pytest.mark.parametrize(
+    "operator", list(convolutions()), ids=lambda o: f"{o.rule}-{o.window.dimensions}d"
+)
+def test_gradients_of_convolutions_are_numerically_right(operator, random_batch):
+    batch = random_batch(GRIDS[operator.window.dimensions], channels=2)
+    module = built(single(operator)).layers["layer"]
+    sites = GATHER.encode(batch).sites
+
+    def forward(features, weight, bias):
+        parameters = {"weight": weight, "bias": bias}
+        native = GATHER.encode(batch.with_features(features))._replace(sites=sites)
+        return torch.func.functional_call(module, parameters, (native,)).features
+
+    leaves = (batch.features, module.weight, module.bias)
+    assert torch.autograd.gradcheck(forward, [leaf.detach().requires_grad_() for leaf in leaves])
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=["2d", "3d"])
+def test_gradients_of_inverse_convolutions_are_numerically_right(geometry, random_batch):
+    batch = random_batch(GRIDS[geometry[0]], channels=2)
+    down = convolution(geometry[0], "full", 2, 3, *geometry[1:])
+    up = InverseConvolution(3, 2, down.window)
+    target = GATHER.encode(batch)
+    source = built(single(down))(target)
+    module = built(single_inverse(up)).layers["up"]
+
+    def forward(features, weight, bias):
+        parameters = {"weight": weight, "bias": bias}
+        natives = (GATHER.with_features(source, features), target)
+        return torch.func.functional_call(module, parameters, natives).features
+
+    leaves = (source.features, module.weight, module.bias)
+    assert torch.autograd.gradcheck(forward, [leaf.detach().requires_grad_() for leaf in leaves])
+
+
+def single_inverse(up):
+    return Network((Layer("coarse", Rectifier()), Layer("up", up, ("coarse", INPUT))))
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [max_pooling(2, 2, 2), max_pooling(2, 3, 1, 1), max_pooling(3, (2, 3, 1), 1, (0, 1, 0))],
+    ids=str,
+)
+def test_gradients_of_pooling_are_numerically_right(operator, random_batch):
+    dimensions = operator.window.dimensions
+    batch = random_batch(GRIDS[dimensions], density=0.6, channels=2)
+    # Far enough apart that no numerical step changes which site is the largest.
+    order = torch.randperm(batch.features.numel(), generator=torch.Generator().manual_seed(0))
+    features = (order.double() - order.numel() / 2 + 0.3).view_as(batch.features)
+    module = GATHER.max_pooling(operator)
+
+    def forward(values):
+        return module(GATHER.encode(batch.with_features(values))).features
+
+    assert torch.autograd.gradcheck(forward, [features.requires_grad_()])
+
+
+def test_only_the_gradients_that_are_needed_are_computed(random_batch):
+    module = built(single(convolution(2, "full", 3, 4, 3))).layers["layer"]
+    native = GATHER.encode(random_batch())
+    total = module(native).features.sum()
+    (at_weight,) = torch.autograd.grad(total, [module.weight])
+    assert at_weight.abs().sum() > 0
+    module.requires_grad_(requires_grad=False)
+    features = native.features.requires_grad_()
+    (at_features,) = torch.autograd.grad(module(native).features.sum(), [features])
+    assert at_features.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        convolution(2, "full", 3, 5, (2, 3)),
+        convolution(3, "full", 3, 5, (2, 3, 4)),
+        InverseConvolution(3, 5, window(2, (2, 3))),
+        InverseConvolution(3, 5, window(3, (2, 3, 4))),
+    ],
+    ids=lambda o: f"{type(o).__name__}-{o.window.dimensions}d",
+)
+def test_a_weight_brought_back_into_torchs_layout_is_the_weight_that_was_given(operator):
+    weight = torch.randn(operator.weight_shape)
+    make = (
+        GATHER.inverse_convolution
+        if isinstance(operator, InverseConvolution)
+        else GATHER.convolution
+    )
+    module = make(operator, weight, None)
+    assert module.weight.shape != weight.shape
+    assert torch.equal(GATHER.torch_layout(operator, module.weight), weight)
+
+
+def test_a_linear_weight_is_in_torchs_layout_already():
+    weight = torch.randn(5, 3)
+    assert GATHER.torch_layout(Linear(3, 5), weight) is weight
+
+
+@pytest.fixture
+def no_collector():
+    """Only reference counts free memory, as while measuring."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_no_reference_cycle_keeps_sites_alive(no_collector, random_batch):
+    down = convolution(2, "full", 3, 3, 2, 2)
+    network = Network(
+        (
+            Layer("one", convolution(2, "submanifold", 3, 3, 3)),
+            Layer("invariant", convolution(2, "sparsity_invariant", 3, 3, 3, padding=1)),
+            Layer("down", down),
+            Layer("up", InverseConvolution(3, 3, down.window), ("down", "invariant")),
+            Layer("pool", max_pooling(2, 2, 2)),
+        )
+    )
+    modules = built(network)
+    native = GATHER.encode(random_batch())
+    output = modules(native)
+    torch.autograd.grad(output.features.sum(), list(modules.parameters()), allow_unused=True)
+    watched = [weakref.ref(native.sites), weakref.ref(output.sites)]
+    watched += [weakref.ref(pairs) for pairs, _ in native.sites._full.values()]
+    watched += [weakref.ref(pairs) for pairs in native.sites._submanifold.values()]
+    assert len(watched) > 2
+    del native, output
+    assert [reference() for reference in watched] == [None] * len(watched)
+
+
+def test_a_map_turned_round_finds_sites_that_the_source_holds_in_other_places():
+    # The source has one coarse site more and one less than the convolution would have made.
+    target = Sites(torch.tensor([(0, 0, 0), (0, 0, 3)], dtype=torch.int32), 1, (2, 6))
+    pairs, coarse = target.kernel_map(window(2, 2, 2), submanifold=False)
+    assert coarse.coordinates.tolist() == [[0, 0, 0], [0, 0, 1]]
+    source = Sites(torch.tensor([(0, 0, 1), (0, 0, 2)], dtype=torch.int32), 1, (1, 3))
+    turned = reversed_map(pairs, coarse, source, target)
+    found = {
+        (offset, int(i), int(t))
+        for offset, inputs, targets in turned.by_offset()
+        for i, t in zip(inputs, targets, strict=True)
+    }
+    # Column 3 is the right column of coarse site 1, now row 0; column 0 has lost its coarse site.
+    assert found == {(1, 0, 1)}
+    assert turned.output_count == 2
+
+
+def test_sums_of_half_types_are_taken_in_float32(random_batch):
+    # 1 + 2 ** -9 is no bfloat16: summed tap by tap it would stay 1 for ever.
+    operator = convolution(2, "full", 1, 1, (1, 17), bias=False)
+    batch = random_batch((1, 17), density=1, channels=1, batch_size=1)
+    features = torch.full((17, 1), 2.0**-9, dtype=torch.bfloat16)
+    features[0] = 1
+    module = GATHER.convolution(operator, torch.ones((1, 1, 1, 17), dtype=torch.bfloat16), None)
+    output = module(GATHER.encode(batch.with_features(features)))
+    assert output.features.dtype == torch.bfloat16
+    assert output.features.item() == 1 + 2**-5
+
+
+def test_counts_are_the_active_sites_under_the_kernel(random_batch):
+    batch = random_batch(density=0.4)
+    for geometry, submanifold in ((window(2, 3, 1, 1), True), (window(2, 2, 2), False)):
+        pairs, outputs = sites_of(batch).kernel_map(geometry, submanifold=submanifold)
+        ones = torch.ones((1, 1, *geometry.kernel_size)).double()
+        counts = torch.nn.functional.conv2d(
+            batch.mask().double(), ones, stride=geometry.stride, padding=geometry.padding
+        )
+        sample, row, column = outputs.coordinates.long().unbind(1)
+        assert torch.equal(pairs.counts(CPU), counts[sample, 0, row, column].long())

@@ -1,0 +1,179 @@
+"""Crossings are found where they were planted, and nowhere else."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
+
+from bench.phases import Phase
+from reports.break_even import Outcome, groups, growth, lonely
+from reports.sentences import break_even_sentences, curves_caption, outcome
+from reports.speed import compare
+
+DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+QUIET = Noise(rounds=0.003, processes=0.0005)
+NOISY = Noise(rounds=0.05, processes=0.02)
+
+
+def curves(ratio_at, *, noise=QUIET, records=None, phases=(Phase.FORWARD,), names=("gather",)):
+    """Groups of a run in which gather takes `ratio_at(position)` times as long as dense."""
+
+    def times(name, record):
+        return DENSE_SECONDS * (1 if name == "dense" else ratio_at(record.position))
+
+    run = make_run(
+        records or density_group(), ("dense", *names), times=times, phases=phases, noise=noise
+    )
+    return groups(compare(run), phases)
+
+
+def of_gather(found):
+    return next(curve for curve in found[0].curves if curve.implementation == "gather")
+
+
+@pytest.mark.parametrize("planted", [0.007, 0.03, 0.1, 0.38, 0.65, 0.9])
+def test_a_planted_crossing_is_found_and_lies_in_its_band(planted):
+    curve = of_gather(curves(lambda density: density / planted))
+    assert curve.outcome is Outcome.CROSSES
+    (crossing,) = curve.crossings
+    assert crossing.position == pytest.approx(planted, rel=0.02)
+    assert crossing.low < planted * 1.01
+    assert crossing.high > planted * 0.99
+    assert crossing.low <= crossing.position <= crossing.high
+    assert crossing.faster_below
+
+
+def test_interpolation_is_straight_in_logarithms():
+    records = [workload(f"at {place}", place, group="two") for place in (0.1, 0.9)]
+    curve = of_gather(curves(lambda density: 0.5 if density < 0.5 else 2.0, records=records))
+    assert curve.crossings[0].position == pytest.approx(math.sqrt(0.1 * 0.9), rel=0.02)
+
+
+def test_the_band_is_wider_where_noise_is_larger():
+    def width(noise):
+        (crossing,) = of_gather(curves(lambda density: density / 0.3, noise=noise)).crossings
+        return math.log(crossing.high / crossing.low)
+
+    assert width(NOISY) > 3 * width(QUIET) > 0
+
+
+def test_a_band_stays_open_where_one_side_is_not_told_apart():
+    noise = Noise(rounds=0.03, processes=0.005)
+    found = curves(lambda density: 0.5 if density < 0.5 else 1.005, noise=noise)
+    (crossing,) = of_gather(found).crossings
+    assert 0.4 < crossing.low < crossing.position < 0.7
+    assert crossing.high is None
+    said = outcome(found[0], of_gather(found), "dense")
+    assert said.startswith("perhaps below")
+    assert said.endswith("open)")
+
+
+@pytest.mark.parametrize(
+    ("level", "expected", "said"),
+    [
+        (0.5, Outcome.FASTER, "no crossing: faster at every measured density"),
+        (2.0, Outcome.SLOWER, "no crossing: slower at every measured density"),
+    ],
+)
+def test_a_curve_on_one_side_has_no_crossing(level, expected, said):
+    found = curves(lambda _density: level)
+    curve = of_gather(found)
+    assert (curve.outcome, curve.crossings) == (expected, ())
+    assert outcome(found[0], curve, "dense") == said
+
+
+def test_identical_code_has_no_crossing_although_its_estimates_change_sides():
+    found = curves(lambda _density: 1.0, noise=NOISY)
+    curve = of_gather(found)
+    estimates = [point.ratio.interval.estimate for point in curve.points]
+    assert min(estimates) < 1 < max(estimates)
+    assert curve.outcome is Outcome.LEVEL
+    assert outcome(found[0], curve, "dense") == "no crossing: not told apart anywhere"
+
+
+def test_a_curve_that_is_faster_only_in_the_middle_crosses_twice():
+    curve = of_gather(curves(lambda density: 0.5 if 0.015 < density < 0.3 else 2.0))
+    first, second = curve.crossings
+    assert not first.faster_below
+    assert second.faster_below
+    assert 0.01 < first.position < 0.02
+    assert 0.2 < second.position < 0.4
+
+
+def test_a_group_by_size_is_read_as_positions_and_its_growth_is_measured():
+    records = [
+        workload(f"grid {size}", 0.1, group="strokes", position=size)
+        for size in (48.0, 96.0, 192.0, 384.0)
+    ]
+    found = curves(lambda size: 100 / size, records=records)
+    curve = of_gather(found)
+    assert not found[0].is_density
+    assert growth(curve) == pytest.approx(0.5, rel=0.02)
+    assert outcome(found[0], curve, "dense").startswith("above 100 (99\u00a0% band ")
+    assert not break_even_sentences(found, "dense")
+
+
+def test_positions_without_a_time_are_left_out():
+    def times(name, record):
+        if name == "gather" and record.density in {0.2, 0.4}:
+            return None
+        return DENSE_SECONDS * (1 if name == "dense" else record.density / 0.3)
+
+    run = make_run(density_group(), ("dense", "gather"), times=times, noise=QUIET)
+    curve = of_gather(groups(compare(run), (Phase.FORWARD,)))
+    assert len(curve.points) == len(DENSITIES) - 2
+    assert curve.crossings[0].position == pytest.approx(0.3, rel=0.02)
+
+
+def test_one_position_makes_no_curve_and_is_named():
+    comparison = compare(make_run(density_group()[:1]))
+    assert groups(comparison, comparison.headline) == []
+    assert lonely(comparison) == ["2d-submanifold-k3-c32-grid96-uniform"]
+
+
+def test_a_position_of_zero_has_no_place_on_a_logarithmic_axis():
+    records = [workload("empty", 0.0, group="g"), *density_group("g")[4:]]
+    found = curves(lambda density: density / 0.3 if density else 1.0, records=records)
+    assert 0.0 not in found[0].positions
+
+
+def test_workloads_of_two_suites_with_one_group_name_stay_apart():
+    other = [replace(record, suite="other") for record in density_group()]
+    found = curves(lambda density: density / 0.3, records=[*density_group(), *other])
+    assert [group.suite for group in found] == ["made", "other"]
+
+
+def test_sentences_name_the_density_the_band_and_the_group():
+    found = curves(lambda density: density / 0.38)
+    (sentence,) = break_even_sentences(found, "dense")
+    text = sentence.replace("\u00a0", " ")
+    assert text.startswith("gather beats dense below 38 % density (99 % band 3")
+    assert text.endswith("for 2d-submanifold-k3-c32-grid96-uniform.")
+
+
+def test_many_crossings_are_summed_up_with_their_range():
+    records = [record for number in range(8) for record in density_group(f"group-{number}")]
+    run = make_run(
+        records,
+        ("dense", "gather"),
+        times=lambda name, record: (
+            DENSE_SECONDS
+            * (1 if name == "dense" else record.density / (0.1 + 0.05 * int(record.group[-1])))
+        ),
+        phases=(Phase.FORWARD,),
+        noise=QUIET,
+    )
+    found = groups(compare(run), (Phase.FORWARD,))
+    (sentence,) = break_even_sentences(found, "dense")
+    text = sentence.replace("\u00a0", " ")
+    assert "in the median of 8 crossings: from 10 % (group-0) to 45 % (group-7)" in text
+
+
+def test_the_caption_of_curves_states_what_they_show():
+    crossing = curves(lambda density: density / 0.38)
+    assert curves_caption(crossing, "dense").replace("\u00a0", " ") == (
+        "faster than dense, forward: gather below 38 %"
+    )
+    flat = curves(lambda _density: 2.0)
+    assert curves_caption(flat, "dense") == "no implementation crosses dense"

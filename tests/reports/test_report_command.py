@@ -1,0 +1,119 @@
+"""The command: where the report goes, what it never overwrites, what it says of mistakes."""
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+from synthetic_runs import density_group, make_run
+
+from bench.cli.report import add_parser
+from bench.errors import DataError, UserError
+from bench.results.store import write
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    path = tmp_path / "measured.json"
+    write(make_run(density_group()[:2]), path)
+    return path
+
+
+def report(*arguments):
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    parsed = parser.parse_args(["report", *map(str, arguments)])
+    return parsed.run(parsed)
+
+
+def test_the_page_lies_beside_the_run_file(run_file, capsys):
+    assert report(run_file) == 0
+    page = run_file.with_suffix(".html")
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert str(page) in capsys.readouterr().out
+
+
+def test_a_report_is_overwritten_and_leaves_no_other_file(run_file):
+    report(run_file)
+    report(run_file)
+    names = {path.name for path in run_file.parent.iterdir()}
+    assert names == {"measured.json", "measured.html"}
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",), ("--csv",)])
+def test_a_file_that_is_no_report_is_never_overwritten(run_file, form):
+    other = run_file.with_name("thesis.html")
+    other.write_text("<!doctype html><title>mine</title>")
+    with pytest.raises(UserError, match="is no sparsebench"):
+        report(run_file, "-o", other, *form)
+    assert other.read_text() == "<!doctype html><title>mine</title>"
+
+
+def test_a_run_file_is_never_overwritten_by_its_report(run_file):
+    before = run_file.read_bytes()
+    with pytest.raises(UserError, match="name another file"):
+        report(run_file, "-o", run_file)
+    assert run_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("form", "start"), [("--markdown", "<!-- "), ("--csv", "suite,workload")])
+def test_tables_go_to_standard_output_or_to_a_file(run_file, form, start, capsys):
+    assert report(run_file, form) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(start)
+    target = run_file.with_name("table.txt")
+    report(run_file, form, "-o", target)
+    report(run_file, form, "-o", target)
+    assert target.read_text("utf-8") == printed
+
+
+def test_several_runs_of_one_machine_are_joined(run_file, tmp_path):
+    other = tmp_path / "other.json"
+    write(make_run(density_group("another")[:2]), other)
+    report(run_file, other)
+    assert "another-0.01" in run_file.with_suffix(".html").read_text("utf-8")
+
+
+def test_an_unfinished_run_is_shown_from_its_journal(tmp_path):
+    from bench.results.store import Journal  # noqa: PLC0415
+
+    run = make_run(density_group()[:2])
+    journal = Journal(tmp_path / "going.json")
+    journal.begin(run.header)
+    journal.add(run.units[0])
+    assert report(journal.path) == 0
+    assert "the run is unfinished" in (tmp_path / "going.html").read_text("utf-8")
+
+
+def test_a_missing_or_damaged_run_is_a_mistake_that_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"absent\.json"):
+        report(tmp_path / "absent.json")
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text('{"format": "sparsebench-run", "sch')
+    with pytest.raises(DataError, match="truncated"):
+        report(damaged)
+    assert not (tmp_path / "damaged.html").exists()
+
+
+def test_a_folder_that_is_not_there_is_a_mistake_that_is_named(run_file, tmp_path):
+    with pytest.raises(UserError, match="cannot write"):
+        report(run_file, "-o", tmp_path / "absent" / "report.html")
+    with pytest.raises(UserError, match="is a folder"):
+        report(run_file, "-o", tmp_path)
+
+
+def test_a_table_cannot_be_opened_as_a_page(run_file):
+    with pytest.raises(UserError, match="--csv"):
+        report(run_file, "--csv", "--open")
+
+
+def test_the_command_s_help_imports_neither_torch_nor_matplotlib():
+    program = (
+        "import argparse, sys; from bench.cli.report import add_parser; "
+        "add_parser(argparse.ArgumentParser().add_subparsers()); "
+        "print({'torch', 'matplotlib', 'numpy', 'reports.page'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,67 @@
+"""Markdown and CSV hold the same numbers as the page, and no markup of names."""
+
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+from synthetic_runs import density_group, make_run, renamed, workload
+
+from bench.phases import Phase
+from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER, to_csv, to_markdown
+
+
+def records_of(run):
+    return list(csv.DictReader(io.StringIO(to_csv(run))))
+
+
+def test_csv_has_one_line_a_cell_with_all_columns():
+    run = make_run(density_group()[:3], ("dense", "gather", "brute"))
+    found = records_of(run)
+    assert len(found) == len(run.cells)
+    assert tuple(found[0]) == CSV_COLUMNS
+
+
+def test_csv_holds_numbers_where_there_are_times_and_reasons_where_not():
+    run = make_run([workload("one", 0.1)], ("dense", "gather", "brute"), phases=(Phase.FORWARD,))
+    rows = {row["implementation"]: row for row in records_of(run)}
+    assert float(rows["gather"]["ratio"]) == pytest.approx(0.1 / 0.38, rel=0.01)
+    assert rows["gather"]["verdict"] == "faster"
+    assert rows["gather"]["fastest"] == "yes"
+    assert rows["dense"]["ratio"] == ""
+    assert float(rows["dense"]["seconds_low"]) < 1e-3 < float(rows["dense"]["seconds_high"])
+    assert (rows["brute"]["seconds"], rows["brute"]["reason"]) == ("", "no kernel for this")
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_text():
+    run = renamed(make_run(density_group()[:1]), "gather", '=HYPERLINK("x")')
+    assert any(row["implementation"].startswith("'=") for row in records_of(run))
+
+
+def test_markdown_shows_findings_and_a_table_for_each_phase():
+    text = to_markdown(make_run(density_group()))
+    assert text.startswith(MARKDOWN_MARKER)
+    assert "- gather beats dense below 38" in text
+    for phase in ("forward", "forward_cold", "train_step"):
+        assert f"## {phase}, float32 on cpu" in text
+    row = next(line for line in text.splitlines() if line.startswith("| 2d") and "-0.01 " in line)
+    assert row.count("|") == 5
+    assert "▼ faster**" in row
+
+
+def test_markdown_keeps_hostile_names_in_their_cell():
+    run = make_run(density_group()[:1])
+    hostile = "a|b `c` *d* [e](f) <script> __init__\nnext"
+    run = replace(renamed(run, "gather", hostile), finished="")
+    text = to_markdown(run)
+    heads = [line for line in text.splitlines() if line.startswith("| workload")]
+    assert all(line.count("|") == 5 for line in heads)
+    assert "<script>" not in text
+    assert "\\[e\\](f)" in text
+    assert "\\_\\_init\\_\\_" in text
+
+
+def test_exports_of_an_empty_run_are_headers_only():
+    run = replace(make_run(density_group()[:1]), units=())
+    assert to_csv(run).strip() == ",".join(CSV_COLUMNS)
+    assert "No ratio was measured" in to_markdown(run)

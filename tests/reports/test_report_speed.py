@@ -1,0 +1,172 @@
+"""Rows, verdicts and rankings follow from the times that were planted."""
+
+import math
+from collections import Counter
+
+import pytest
+from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
+
+from bench.phases import Phase
+from bench.statistics import Interval, Ratio, Verdict
+from reports.captions import overview, table
+from reports.speed import Setting, compare
+from reports.standing import geometric_mean, lead, standings
+from reports.verdicts import detectable, doubts, findings
+from reports.words import TIMES
+
+SETTING = Setting("cpu", "float32")
+QUIET = Noise(rounds=0.003, processes=0.0005)
+
+
+def times_of(**factors):
+    return lambda name, _record: None if factors[name] is None else DENSE_SECONDS * factors[name]
+
+
+def rows_of(**factors):
+    run = make_run(
+        [workload("one", 0.1)],
+        tuple(factors),
+        times=times_of(**factors),
+        phases=(Phase.FORWARD,),
+        noise=QUIET,
+    )
+    comparison = compare(run)
+    return comparison, {row.cell.implementation: row for row in comparison.rows}
+
+
+def test_ratios_are_times_relative_to_dense_and_carry_a_verdict():
+    _, rows = rows_of(gather=0.5, dense=1.0, masked=1.2, same=1.0)
+    assert rows["gather"].ratio.interval.estimate == pytest.approx(0.5, rel=0.01)
+    assert rows["gather"].verdict is Verdict.FASTER
+    assert rows["masked"].verdict is Verdict.SLOWER
+    assert rows["same"].verdict is Verdict.SAME
+    assert rows["dense"].ratio is None
+    assert rows["dense"].verdict is None
+
+
+def test_the_fastest_is_marked_together_with_those_not_told_apart_from_it():
+    _, rows = rows_of(dense=1.0, gather=0.5, twin=0.5, masked=1.2)
+    assert {name for name, row in rows.items() if row.fastest} == {"gather", "twin"}
+
+
+def test_one_implementation_alone_is_not_called_fastest():
+    _, rows = rows_of(dense=1.0, gather=None)
+    assert not any(row.fastest for row in rows.values())
+
+
+def test_the_baseline_comes_first_and_the_others_in_the_run_s_order():
+    comparison, _ = rows_of(gather=0.5, dense=1.0, masked=1.2)
+    assert comparison.implementations == ("dense", "gather", "masked")
+
+
+def test_a_cell_without_a_time_has_neither_ratio_nor_mark():
+    _, rows = rows_of(dense=1.0, gather=None)
+    assert (rows["gather"].seconds, rows["gather"].ratio, rows["gather"].verdict) == (None,) * 3
+
+
+def test_where_dense_failed_the_verdict_is_missing():
+    _, rows = rows_of(dense=None, gather=0.5, masked=1.0)
+    assert rows["gather"].verdict is Verdict.MISSING
+    assert rows["gather"].fastest
+
+
+def test_verdicts_are_corrected_for_all_comparisons_of_the_page():
+    noise = Noise(rounds=0.02, processes=0.006, length=10)
+    records = [workload(f"w{number}", 0.1) for number in range(60)]
+    run = make_run(
+        records, ("dense", "gather"), times=times_of(dense=1.0, gather=1.035), noise=noise
+    )
+    together = Counter(row.verdict for row in compare(run).rows if row.verdict)
+    alone: Counter[Verdict] = Counter()
+    for unit in run.units:
+        single = compare(type(run)(run.header, (unit,)))
+        alone.update(row.verdict for row in single.rows if row.verdict)
+    assert together[Verdict.SLOWER] < alone[Verdict.SLOWER]
+
+
+def test_the_geometric_mean_is_narrower_than_its_members():
+    members = [
+        Ratio(Interval(value, value / 1.04, value * 1.04), 0.0, 0.05, 60)
+        for value in (0.25, 1.0, 4.0, 1.0)
+    ]
+    mean = geometric_mean(members)
+    assert mean.estimate == pytest.approx(1.0)
+    assert math.log(mean.high) == pytest.approx(math.log(1.04) / 2)
+    assert geometric_mean([]) is None
+
+
+def test_standings_count_verdicts_and_wins():
+    run = make_run(density_group(), ("dense", "gather", "masked"), noise=QUIET)
+    rows = {row.implementation: row for row in standings(compare(run), SETTING, Phase.FORWARD)}
+    assert rows["gather"].verdicts == {Verdict.FASTER: 6, Verdict.SLOWER: 3}
+    assert rows["gather"].fastest == 6
+    assert rows["masked"].verdicts == {Verdict.SLOWER: 9}
+    assert rows["masked"].mean.estimate == pytest.approx(1.2, rel=0.01)
+    assert rows["dense"].fastest == 3
+
+
+def test_the_lead_goes_to_the_smallest_geometric_mean_on_shared_workloads():
+    run = make_run(density_group(), ("dense", "gather", "masked"), noise=QUIET)
+    found = lead(compare(run), SETTING, Phase.FORWARD)
+    assert found.ranking == ("gather", "dense", "masked")
+    assert found.workloads == 9
+    assert found.ahead.low > 1
+
+
+def test_an_implementation_with_few_times_is_not_ranked_and_shrinks_nothing():
+    def times(name, record):
+        if name == "rare":
+            return 1e-6 if record.density == 0.2 else None
+        return DENSE_SECONDS * {"dense": 1.0, "gather": 0.5}[name]
+
+    run = make_run(density_group(), ("dense", "rare", "gather"), times=times, noise=QUIET)
+    found = lead(compare(run), SETTING, Phase.FORWARD)
+    assert found.ranking == ("gather", "dense")
+    assert found.left_out == ("rare",)
+    assert found.workloads == 9
+
+
+def test_the_first_sentence_names_the_fastest_the_second_and_the_ratio_to_dense():
+    factors = {"dense": 1.0, "gather": 0.5, "masked": 0.8}
+    run = make_run(density_group(), tuple(factors), times=times_of(**factors), noise=QUIET)
+    finding = findings(compare(run), [])[0]
+    assert finding.about == "forward, float32 on cpu"
+    assert finding.sentences[0].startswith("gather is fastest overall; masked, second, takes 1.60")
+    assert "geometric mean over 9 workloads that all 3 completed" in finding.sentences[0]
+    assert f"gather takes 0.500{TIMES} the time of dense" in finding.sentences[0]
+
+
+def test_two_that_are_level_share_the_first_place():
+    factors = {"dense": 1.0, "gather": 0.5, "twin": 0.5}
+    run = make_run(density_group(), tuple(factors), times=times_of(**factors), noise=QUIET)
+    assert "cannot be told apart as the fastest" in findings(compare(run), [])[0].sentences[0]
+
+
+def test_the_smallest_detectable_effect_grows_with_noise():
+    def effect(noise):
+        run = make_run(density_group(), ("dense", "gather"), noise=noise)
+        text = detectable(compare(run)).replace("\u00a0", " ")
+        return float(text.split("detected: ")[1].split(" %")[0])
+
+    assert effect(Noise(rounds=0.1, processes=0.02)) > 3 * effect(QUIET)
+
+
+def test_doubts_of_the_machine_and_of_the_run_are_both_told():
+    run = make_run(density_group()[:1], noise=Noise(length=5))
+    found = " ".join(doubts(run, compare(run)))
+    assert "frequency governor 'powersave'" in found
+    quiet = make_run(density_group()[:1], noise=Noise(length=100))
+    assert len(doubts(quiet, compare(quiet))) == 1
+
+
+def test_captions_state_the_finding():
+    run = make_run(density_group(), ("dense", "gather", "masked"), noise=QUIET)
+    comparison = compare(run)
+    rows = standings(comparison, SETTING, Phase.FORWARD)
+    assert overview(comparison, SETTING, Phase.FORWARD, rows) == (
+        "forward, float32 on cpu: against dense, gather is faster in 6 and slower in 3; "
+        "masked is slower in 9 of 9 workloads."
+    )
+    assert table(comparison, comparison.tables[0]) == (
+        "fastest: gather in forward, forward_cold and train_step"
+    )
