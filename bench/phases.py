@@ -32,12 +32,12 @@ TIMED_REGION = {
     Phase.BACKWARD: "gradients at input features and weights, from a recorded warm forward pass",
     Phase.DECODE: "native tensor to canonical sparse batch, output coordinates included",
     Phase.FORWARD_COLD: "encode, kernel map and forward, from coordinates never seen before",
-    Phase.TRAIN_STEP: "encode, kernel map, forward, mean of squares as loss, backward",
+    Phase.TRAIN_STEP: "encode, kernel map, forward, sum of the output as loss, backward",
 }
 """What lies inside the timed region unless an implementation says otherwise."""
 
 TIMED_REGION_FROM_DENSE = {
     Phase.FORWARD_COLD: "forward and any mask, from a dense tensor: there is nothing to encode",
-    Phase.TRAIN_STEP: "any mask, forward, mean of squares as loss, backward, from a dense tensor",
+    Phase.TRAIN_STEP: "any mask, forward, sum of the output as loss, backward, from a dense tensor",
 }
 """The same for an implementation whose users hold a dense tensor to begin with."""

@@ -190,7 +190,7 @@ class Candidate:
         implementation = self.implementation
 
         def finish(native: Native, leaf: Tensor) -> tuple[Tensor, ...]:
-            loss = implementation.features(self.built(native)).square().mean()
+            loss = implementation.features(self.built(native)).sum()
             return torch.autograd.grad(loss, self._leaves(leaf))
 
         def from_batch(batch: SparseBatch) -> tuple[Tensor, ...]:
