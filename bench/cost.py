@@ -22,6 +22,7 @@ class Cost:
         multiply_adds: on active pairs.
         dense_multiply_adds: of the same layers computed on the whole grid.
         output_sites: active sites of the last layer.
+        output_channels: channels of the last layer.
         elements: numbers read and written at least once: input, every layer's output, weights.
     """
 
@@ -29,6 +30,7 @@ class Cost:
     multiply_adds: int
     dense_multiply_adds: int
     output_sites: int
+    output_channels: int
     elements: int
 
 
@@ -67,8 +69,15 @@ def network_cost(network: Network, batch: SparseBatch) -> Cost:
             elements += math.prod(operator.weight_shape)
         pairs_all += pairs
         elements += len(known[layer.name]) * out_channels
-    last = known[network.layers[-1].name]
-    return Cost(pairs_all, multiply_adds, dense, len(last), elements)
+    last = network.layers[-1].name
+    return Cost(
+        active_pairs=pairs_all,
+        multiply_adds=multiply_adds,
+        dense_multiply_adds=dense,
+        output_sites=len(known[last]),
+        output_channels=shapes[last][0],
+        elements=elements,
+    )
 
 
 def phase_multiply_adds(phase: Phase, multiply_adds: int) -> int:
@@ -94,7 +103,8 @@ def phase_bytes(phase: Phase, cost: Cost, batch: SparseBatch, element_bytes: int
         Phase.MAP: coordinates + 8 * cost.active_pairs,
         Phase.FORWARD: values,
         Phase.BACKWARD: 2 * values,
-        Phase.DECODE: 4 * cost.output_sites * (1 + batch.dimensions) + features,
+        Phase.DECODE: cost.output_sites
+        * (4 * (1 + batch.dimensions) + 2 * cost.output_channels * element_bytes),
         Phase.FORWARD_COLD: coordinates + values,
         Phase.TRAIN_STEP: coordinates + 3 * values,
     }[phase]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bench.errors import UserError
 from bench.operators import (
     Add,
+    BatchNorm,
     Concatenate,
     Convolution,
     InverseConvolution,
@@ -57,11 +58,7 @@ class Network:
                     raise UserError(
                         f"layer {layer.name!r} reads {name!r}, which does not come before it"
                     )
-            if isinstance(layer.operator, InverseConvolution) and len(layer.reads) != 2:
-                raise UserError(
-                    f"layer {layer.name!r} must read two layers: its source, and the one onto "
-                    f"whose sites it goes back"
-                )
+            _check_reads(layer)
             known.add(layer.name)
 
     def reads(self, position: int) -> tuple[str, ...]:
@@ -101,6 +98,20 @@ class Network:
         return known
 
 
+def _check_reads(layer: Layer) -> None:
+    if isinstance(layer.operator, InverseConvolution):
+        if len(layer.reads) != 2:
+            raise UserError(
+                f"layer {layer.name!r} must read two layers: its source, and the one onto "
+                f"whose sites it goes back"
+            )
+    elif isinstance(layer.operator, Add | Concatenate):
+        if len(layer.reads) < 2:
+            raise UserError(f"layer {layer.name!r} joins layers: it must read at least two")
+    elif len(layer.reads) > 1:
+        raise UserError(f"layer {layer.name!r} reads {', '.join(layer.reads)}: it takes one")
+
+
 def _shape_after(operator: Operator, sources: list[tuple[int, Axes]]) -> tuple[int, Axes]:
     channels, grid_size = sources[0]
     if isinstance(operator, Convolution | InverseConvolution | Linear):
@@ -109,6 +120,8 @@ def _shape_after(operator: Operator, sources: list[tuple[int, Axes]]) -> tuple[i
                 f"its input has {channels} channels, and it expects {operator.in_channels}"
             )
         channels = operator.out_channels
+    if isinstance(operator, BatchNorm) and channels != operator.channels:
+        raise UserError(f"its input has {channels} channels, and it expects {operator.channels}")
     match operator:
         case Convolution() | MaxPooling():
             return channels, operator.window.output_grid(grid_size)
@@ -120,6 +133,8 @@ def _shape_after(operator: Operator, sources: list[tuple[int, Axes]]) -> tuple[i
                     f"not to the {grid_size} that it is to come back from"
                 )
             return channels, target
+        case Concatenate() if any(size != grid_size for _, size in sources):
+            raise UserError(f"it joins tensors on different grids: {sources}")
         case Concatenate():
             return sum(count for count, _ in sources), grid_size
         case Add() if any(source != sources[0] for source in sources):

@@ -130,7 +130,8 @@ class _MaxPooling(nn.Module):
 
     def forward(self, native: DenseTensor) -> DenseTensor:
         mask = _pool(native.mask.double(), self.geometry) > 0
-        return DenseTensor(_pool(native.values, self.geometry) * mask, mask)
+        # A dilated window may lie on padding alone, and torch pools that to -inf.
+        return DenseTensor(torch.where(mask, _pool(native.values, self.geometry), 0), mask)
 
 
 class _OnRows(nn.Module):

@@ -199,10 +199,8 @@ def _import_file(path: Path) -> ModuleType:
 def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
     own = [
         kind
-        for kind in vars(module).values()
-        if inspect.isclass(kind)
-        and issubclass(kind, Implementation)
-        and kind.__module__ == module.__name__
+        for kind in dict.fromkeys(filter(inspect.isclass, vars(module).values()))
+        if issubclass(kind, Implementation) and kind.__module__ == module.__name__
     ]
     for kind in own:
         missing = sorted(getattr(kind, "__abstractmethods__", ()))

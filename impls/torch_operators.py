@@ -42,10 +42,13 @@ def transpose(
 
 
 def pool(values: Tensor, geometry: Window) -> Tensor:
-    """Max pooling of `[B, C, *grid]`."""
-    return _POOL[geometry.dimensions](
+    """Max pooling of `[B, C, *grid]`; 0 where a dilated window lies on padding alone."""
+    pooled = _POOL[geometry.dimensions](
         values, geometry.kernel_size, geometry.stride, geometry.padding, geometry.dilation
     )
+    if max(geometry.padding) > 0 and max(geometry.dilation) > 1:
+        pooled = pooled.masked_fill(pooled.isneginf(), 0)
+    return pooled
 
 
 def count_active(mask: Tensor, geometry: Window) -> Tensor:

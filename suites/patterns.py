@@ -27,6 +27,7 @@ class Uniform:
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Draw sites and features."""
+        _check_positive(batch_size=self.batch_size)
         generator = _generator(seed)
         count = _count(self.density, self.grid_size)
         size = math.prod(self.grid_size)
@@ -44,8 +45,14 @@ class Blobs:
     coarseness: int = 8
     version: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        _check_positive(coarseness=self.coarseness)
+        if len(self.grid_size) not in {2, 3}:
+            raise UserError(f"blobs are drawn in 2D and 3D, not on a grid of {self.grid_size}")
+
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Draw sites and features."""
+        _check_positive(batch_size=self.batch_size)
         generator = _generator(seed)
         count = _count(self.density, self.grid_size)
         coarse = [max(2, size // self.coarseness) for size in self.grid_size]
@@ -74,11 +81,13 @@ class PenStrokes:
     def __post_init__(self) -> None:
         if len(self.grid_size) != 2:
             raise UserError(f"pen strokes are drawn in 2D, not on a grid of {self.grid_size}")
+        _check_positive(scale=self.scale, characters=self.characters)
         if self.scale > min(self.grid_size):
             raise UserError(f"scale {self.scale} does not fit on a grid of {self.grid_size}")
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Draw sites and features."""
+        _check_positive(batch_size=self.batch_size)
         generator = _generator(seed)
         room = torch.tensor(self.grid_size) - self.scale
         chosen = []
@@ -109,6 +118,7 @@ class Shell:
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Draw sites and features."""
+        _check_positive(batch_size=self.batch_size)
         generator = _generator(seed)
         axes = [torch.arange(size) - (size - 1) / 2 for size in self.grid_size]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"))
@@ -122,6 +132,12 @@ class Shell:
             radius = min(self.grid_size) * (0.38 + 0.03 * bumps)
             chosen.append(((distance - radius).abs() < 0.5).flatten().nonzero().squeeze(1))
         return _batch(chosen, self.grid_size, channels, generator)
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise UserError(f"{name.replace('_', ' ')} {value} must be positive")
 
 
 def _generator(seed: int) -> torch.Generator:

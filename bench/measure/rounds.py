@@ -112,6 +112,7 @@ def run_rounds(
                     _visit(contestant, timer, spent)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                     contestants.remove(contestant)
+                    rule.restart()
                     drop(contestant, error)
             done += 1
             if contestants:

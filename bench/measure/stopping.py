@@ -9,6 +9,7 @@ import numpy as np
 FEWEST_ROUNDS = 8
 STABLE_ROUNDS = 64
 STABLE_SHRINKAGE = 0.9
+STABLE_LOOKS = 2
 NORMAL_QUANTILE = NormalDist().inv_cdf(0.995)
 
 
@@ -19,15 +20,20 @@ class StoppingRule:
 
     - `precise`: the 99 % interval of the median of every pairwise log-ratio, by order statistics, has
       a half-width of at most `precision`.
-    - `stable`: doubling the rounds, to at least 64, shrank the widest interval by less than a tenth,
-      where independent noise shrinks by three tenths: what is left is drift, not noise.
+    - `stable`: doubling the rounds, to at least 64, shrank the widest interval by less than a tenth
+      at two looks in a row, where independent noise shrinks by three tenths: what is left is drift.
     """
 
     def __init__(self, precision: float) -> None:
         self.precision = precision
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all rounds: somebody dropped out, and other pairs are left."""
         self._rounds: list[list[float]] = []
         self._widths: dict[int, float] = {}
         self._next_look = FEWEST_ROUNDS
+        self._looks_in_vain = 0
 
     def add(self, seconds: list[float]) -> None:
         """Take in one round: the time of every implementation, in a fixed order."""
@@ -44,11 +50,9 @@ class StoppingRule:
         if width <= self.precision:
             return "precise"
         halves = [rounds for rounds in self._widths if rounds <= count // 2]
-        if count >= STABLE_ROUNDS and halves:
-            earlier = self._widths[max(halves)]
-            if width > STABLE_SHRINKAGE * earlier:
-                return "stable"
-        return None
+        helped = not halves or width <= STABLE_SHRINKAGE * self._widths[max(halves)]
+        self._looks_in_vain = 0 if helped or count < STABLE_ROUNDS else self._looks_in_vain + 1
+        return "stable" if self._looks_in_vain >= STABLE_LOOKS else None
 
     def _widest(self) -> float:
         """The largest half-width over all pairs; for one implementation, that of its own times."""

@@ -105,13 +105,11 @@ class _Measurement:
         if workload.version() != task.version:
             raise UserError(f"workload {workload.name!r} changed since the run was planned")
         batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
-        shapes = workload.network.shapes(batch.channels, batch.grid_size)
         dtype = torch_dtype(task.dtype)
         batch = batch.to(self.device, dtype)
         weights = initial_weights(workload.network, workload.seed, dtype, self.device)
         cost = network_cost(workload.network, batch)
-        output_channels = shapes[workload.network.layers[-1].name][0]
-        self.tell(_describe(task.suite, workload, batch, cost, output_channels))
+        self.tell(_describe(task.suite, workload, batch, cost))
         started = time.perf_counter()
         expectation = expect(workload.network, weights, batch, seed=workload.seed)
         self.oracle_seconds += time.perf_counter() - started
@@ -268,9 +266,7 @@ class _Measurement:
         self.pulse.beat(implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase)
 
 
-def _describe(
-    suite: str, workload: Workload, batch: SparseBatch, cost: Cost, output_channels: int
-) -> Described:
+def _describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) -> Described:
     element_bytes = batch.features.element_size()
     work = {
         phase: Work(
@@ -289,7 +285,7 @@ def _describe(
         batch_size=batch.batch_size,
         grid_size=batch.grid_size,
         channels=batch.channels,
-        output_channels=output_channels,
+        output_channels=cost.output_channels,
         sites=batch.sites,
         density=batch.density,
         output_sites=cost.output_sites,

@@ -50,7 +50,7 @@ class Samples:
     def __post_init__(self) -> None:
         if self.calls < 1 or not self.rounds or not all(self.rounds):
             raise ValueError("samples need at least one call, one round, and one sample a round")
-        if any(duration <= 0 for duration in self.rounds[0]):
+        if min(map(min, self.rounds)) <= 0:
             raise ValueError("durations must be positive")
 
 

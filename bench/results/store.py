@@ -91,7 +91,10 @@ class Journal:
         return self.target
 
     def _append(self, document: Any) -> None:  # noqa: ANN401
-        with self.path.open("ab") as stream:
+        with self.path.open("r+b") as stream:
+            # A kill may have cut the last line off: what is left of it would spoil the next.
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.seek(0, os.SEEK_END)
             stream.write(msgspec.json.encode(document) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())

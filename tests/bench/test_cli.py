@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
+from bench.conformance import cases
 from bench.results.store import load
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -147,6 +148,15 @@ def test_run_without_its_data_exits_3_and_says_how_to_get_it(tmp_path, monkeypat
     assert "sparsebench data fetch mnist" in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.fixture
+def few_cases(monkeypatch):
+    """Every seventh case: finding what is wrong everywhere needs no more."""
+    monkeypatch.setattr(
+        cases, "all_cases", lambda dtypes, every=cases.all_cases: every(dtypes)[::7]
+    )
+
+
+@pytest.mark.usefixtures("few_cases")
 @pytest.mark.parametrize(
     "name",
     ["off_by_one_tap", "bias_everywhere", "wrong_gradient", "wrong_second_call", "spurious_site"],
@@ -162,6 +172,7 @@ def test_check_finds_every_kind_of_wrong_implementation(name, tmp_path, capsys):
     assert "FAILED" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_check_passes_what_is_right_and_shows_what_is_unsupported(tmp_path, capsys):
     path = tmp_path / "half.py"
     path.write_text(

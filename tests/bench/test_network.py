@@ -113,7 +113,6 @@ def test_adding_tensors_of_different_shapes_is_refused_with_the_layer():
         network.shapes(3, (8, 8))
 
 
-@pytest.mark.xfail(reason="Network.shapes takes the first grid size and looks at no other")
 def test_concatenating_tensors_on_different_grids_is_refused_with_the_layer():
     network = Network(
         (
@@ -126,13 +125,11 @@ def test_concatenating_tensors_on_different_grids_is_refused_with_the_layer():
         network.shapes(3, (8, 8))
 
 
-@pytest.mark.xfail(reason="Network.shapes does not compare BatchNorm.channels with its input's")
 def test_a_batch_norm_of_other_channels_is_refused_with_the_layer():
     with pytest.raises(UserError, match="layer 'layer'"):
         single(BatchNorm(4)).shapes(3, (8, 8))
 
 
-@pytest.mark.xfail(reason="only an inverse convolution's number of reads is checked")
 def test_a_layer_of_one_input_that_reads_two_is_refused():
     with pytest.raises(UserError, match="layer 'second'"):
         Network((Layer("first", Rectifier()), Layer("second", Rectifier(), ("first", INPUT))))

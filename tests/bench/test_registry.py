@@ -203,7 +203,6 @@ def test_two_files_of_one_file_name_are_told_apart(plugin, entries):
     assert [load(reference).name for reference in chosen] == ["one", "two"]
 
 
-@pytest.mark.xfail(reason="_classes walks vars(module): an alias counts as a second class")
 def test_a_class_with_a_second_name_in_its_file_is_one_implementation(plugin):
     assert len(references_in(plugin(whole() + "Alias = Mine\n"))) == 1
 

@@ -11,14 +11,14 @@ from impls.masked import Masked
 
 HALF_TYPES = {"bfloat16", "float16"}
 EXACT_CASES = [case for case in all_cases() if case.dtype not in HALF_TYPES]
-HALF_CASES = [case for case in all_cases() if case.dtype in HALF_TYPES][::4]
+HALF_CASES = [case for case in all_cases() if case.dtype in HALF_TYPES][::6]
 
 
 def subjects():
     """Pairs of implementation and case; `dense_from_sparse` shares its modules with `dense`."""
     for implementation in (Dense(), Masked(), Gather()):
         yield from ((implementation, case) for case in (*EXACT_CASES, *HALF_CASES))
-    yield from ((DenseFromSparse(), case) for case in (*EXACT_CASES[::25], *HALF_CASES[::10]))
+    yield from ((DenseFromSparse(), case) for case in (*EXACT_CASES[::25], *HALF_CASES[::5]))
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_the_cases_cover_every_operator_axis_density_and_type():
     assert len({str(case) for case in cases}) == len(cases)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("implementation", [Dense(), Masked(), Gather()], ids=lambda i: i.name)
+@pytest.mark.parametrize(
+    ("implementation", "dtype"),
+    [(Dense(), "float64"), (Dense(), "float32"), (Masked(), "float64"), (Gather(), "float64")],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_every_drawn_geometry_and_site_set_is_right(implementation, dtype):
     outcome = check_properties(implementation, dtype, examples=60)
     assert outcome.result is Result.PASSED, outcome.reason
 
 
-PADDING_LEFT = pytest.mark.xfail(
-    reason="torch pools a window of padding to -inf, and dense and masked leave it there"
-)
 ON_PADDING = ((1, 2), 1, (0, 1), (1, 2))
 """Kernel, stride, padding, dilation: on a grid one site wide both taps fall on padding."""
 
@@ -69,16 +69,13 @@ ON_PADDING = ((1, 2), 1, (0, 1), (1, 2))
     ("implementation", "operator"),
     [
         pytest.param(Dense(), convolution(2, "full", 2, 3, *ON_PADDING), id="dense-full"),
-        pytest.param(Dense(), max_pooling(2, *ON_PADDING), id="dense-pooling", marks=PADDING_LEFT),
+        pytest.param(Dense(), max_pooling(2, *ON_PADDING), id="dense-pooling"),
         pytest.param(
             Masked(),
             convolution(2, "full", 2, 3, *ON_PADDING),
             id="masked-full",
-            marks=PADDING_LEFT,
         ),
-        pytest.param(
-            Masked(), max_pooling(2, *ON_PADDING), id="masked-pooling", marks=PADDING_LEFT
-        ),
+        pytest.param(Masked(), max_pooling(2, *ON_PADDING), id="masked-pooling"),
         pytest.param(Gather(), convolution(2, "full", 2, 3, *ON_PADDING), id="gather-full"),
         pytest.param(Gather(), max_pooling(2, *ON_PADDING), id="gather-pooling"),
     ],
@@ -122,15 +119,16 @@ class LeavesBiasEverywhere(Dense):
         return module
 
 
-@pytest.mark.parametrize("implementation", [DropsATap(), LeavesBiasEverywhere()])
-def test_what_is_wrong_fails_systematic_and_drawn_cases_and_the_smallest_is_named(implementation):
-    failed = [
-        case
-        for case in all_cases(("float64",))[::3]
-        if case.operator.startswith("full") and not check(implementation, case).passed
-    ]
-    assert failed
-    outcome = check_properties(implementation, examples=60)
+@pytest.mark.parametrize(
+    "implementation", [DropsATap(), LeavesBiasEverywhere()], ids=lambda i: i.name
+)
+def test_what_is_wrong_fails_a_systematic_case(implementation):
+    cases = [case for case in all_cases(("float64",)) if case.operator.startswith("full")]
+    assert any(not check(implementation, case).passed for case in cases)
+
+
+def test_what_is_wrong_fails_a_drawn_case_and_the_smallest_is_named():
+    outcome = check_properties(LeavesBiasEverywhere(), examples=60)
     assert outcome.result is Result.FAILED
     for words in ("operator Convolution", "grid (", "coordinates ["):
         assert words in outcome.reason

@@ -227,7 +227,6 @@ def test_a_grid_without_sites_is_refused(pattern):
         pattern.batch(1, 0)
 
 
-@pytest.mark.xfail(reason="the patterns do not look at these arguments")
 @pytest.mark.parametrize(
     "make",
     [
