@@ -202,17 +202,18 @@ def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
         for kind in dict.fromkeys(filter(inspect.isclass, vars(module).values()))
         if issubclass(kind, Implementation) and kind.__module__ == module.__name__
     ]
-    for kind in own:
-        missing = sorted(getattr(kind, "__abstractmethods__", ()))
-        if missing:
-            raise UserError(f"{path}: class {kind.__name__} lacks {', '.join(missing)}")
+    whole = [kind for kind in own if not inspect.isabstract(kind)]
+    if own and not whole:
+        missing = ", ".join(sorted(getattr(own[0], "__abstractmethods__", ())))
+        raise UserError(f"{path}: class {own[0].__name__} lacks {missing}")
+    for kind in whole:
         if not isinstance(getattr(kind, "name", None), str) or not kind.name:
             raise UserError(f'{path}: class {kind.__name__} has no name; give it `name = "..."`')
-    if not own:
+    if not whole:
         raise UserError(
             f"{path} has no class that derives from bench.implementation.Implementation"
         )
-    return own
+    return whole
 
 
 def _one_line(error: BaseException) -> str:

@@ -66,5 +66,5 @@ class StoppingRule:
             right = [second for _, second in pairs]
             series = logarithms[:, left] - logarithms[:, right]
         ordered = np.sort(series, axis=0)
-        rank = max(0, math.floor(count / 2 - NORMAL_QUANTILE * math.sqrt(count) / 2))
+        rank = max(0, math.floor((count - 1 - NORMAL_QUANTILE * math.sqrt(count)) / 2))
         return float(((ordered[count - 1 - rank] - ordered[rank]) / 2).max())

@@ -345,3 +345,12 @@ def test_a_suite_that_cannot_be_loaded_is_refused_with_its_error(value, words, e
     entries(EntryPoint("mine", value, SUITES))
     assert re.match(r"suite 'mine'", refusal(load_suite, "mine"))
     assert words in refusal(load_suite, "mine")
+
+
+def test_variants_may_share_an_abstract_base_in_their_file(plugin):
+    path = plugin(
+        "from impls.gather import Gather\nfrom abc import abstractmethod\n"
+        "class Base(Gather):\n    @abstractmethod\n    def tile(self): ...\n"
+        "class Small(Base):\n    name = 'small'\n    def tile(self): return 8\n"
+    )
+    assert [reference.name for reference in references_in(path)] == ["small"]

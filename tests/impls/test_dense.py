@@ -207,9 +207,15 @@ def test_a_forward_pass_leaves_its_input_as_it_was(random_batch):
         assert torch.equal(native.values, batch.dense())
 
 
-def test_a_sparsity_invariant_convolution_is_zero_where_nothing_is_under_the_kernel(random_batch):
-    batch = random_batch((20, 20), density=0.01)
-    module = built(convolution(2, "sparsity_invariant", 3, 4, 3), torch.float64)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16], ids=str)
+def test_a_sparsity_invariant_convolution_is_zero_where_nothing_is_under_the_kernel(
+    dtype, random_batch
+):
+    batch = random_batch((20, 20), density=0.01, dtype=dtype)
+    operator = convolution(2, "sparsity_invariant", 3, 4, 3)
+    if why_torch_lacks(operator, dtype, CPU) is not None:
+        pytest.skip("torch has no such convolution here")
+    module = built(operator, dtype)
     output = module(DENSE.encode(batch))
     empty = ~output.sites.mask.expand_as(output.values)
     assert empty.any()

@@ -2,7 +2,6 @@
 
 from impls.dense import Dense
 from impls.gather import Gather
-from impls.masked import Masked
 
 
 class GatherTwin(Gather):
@@ -15,9 +14,3 @@ class DenseTwin(Dense):
     """Dense under another name."""
 
     name = "dense_twin"
-
-
-class MaskedTwin(Masked):
-    """Masked under another name."""
-
-    name = "masked_twin"
