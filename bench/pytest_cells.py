@@ -127,7 +127,7 @@ class SuiteSession:
             threads=option("threads"),
             seed=0,
             timeout=TIMEOUT,
-            phases=selection.phases(option("phase")),
+            phases=selection.phases(option("phase"), suite.phases),
         )
         self.plan = Plan(
             suite=suite,

@@ -11,6 +11,7 @@ import msgspec
 from bench.batch import SparseBatch
 from bench.errors import UserError
 from bench.network import Network
+from bench.phases import Phase
 
 DEFINITION = 1
 """Raised when the harness itself changes what a workload means: weights, loss, features."""
@@ -84,6 +85,7 @@ class Suite:
         description: one sentence.
         workloads: makes the workloads; called when the suite is used.
         dtypes: element types measured unless the user names others.
+        phases: phases timed unless the user names others.
         seconds: budget of one phase of one workload in one process, unless the user sets it.
         processes: fresh processes a workload, unless the user sets it.
     """
@@ -92,6 +94,7 @@ class Suite:
     description: str
     workloads: Callable[[], tuple[Workload, ...]]
     dtypes: tuple[str, ...] = ("float32",)
+    phases: tuple[Phase, ...] = tuple(Phase)
     seconds: float = 1.0
     processes: int = 3
 

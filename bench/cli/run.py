@@ -21,7 +21,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("suite", help="quick, layers, real, or another installed suite")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
-    parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: all)")
+    parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: the suite's)")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: the suite's)")
     parser.add_argument(
         "--device", default="cpu", help="cpu, cuda, or auto: cpu and then cuda if there is one"
@@ -114,7 +114,7 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
         threads=arguments.threads,
         seed=arguments.seed,
         timeout=arguments.timeout,
-        phases=selection.phases(arguments.phase),
+        phases=selection.phases(arguments.phase, suite.phases),
     )
     return Plan(
         suite=suite,

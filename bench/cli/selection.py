@@ -18,11 +18,15 @@ def split(names: str | None) -> list[str] | None:
     return items
 
 
-def phases(names: str | None) -> tuple[Phase, ...]:
-    """Return the phases of these names, in their own order; all of them without names."""
+def phases(names: str | None, default: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """Return the phases of these names, in their own order.
+
+    Raises:
+        UserError: if one is unknown.
+    """
     wanted = split(names)
     if wanted is None:
-        return tuple(Phase)
+        return default
     for name in wanted:
         if name not in set(Phase):
             raise UserError(f"unknown phase {name!r}; the phases are {', '.join(Phase)}")

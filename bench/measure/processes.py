@@ -52,6 +52,9 @@ class Templates:
         self.pulse = Pulse.create(pulse)
         self.pulse_path = str(pulse)
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        # One for each process would be best, but they start at the same time, a second and more of
+        # importing each: no more than there are processors.
+        count = min(count, os.cpu_count() or 1)
         self._templates = [_Template(environment, modules, self.log) for _ in range(count)]
 
     def close(self) -> None:
@@ -181,11 +184,8 @@ class _Template:
 
     def close(self) -> None:
         self.control.close()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.kill()
+        self.process.wait()
 
 
 def _kill(process: int) -> None:

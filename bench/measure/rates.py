@@ -9,8 +9,8 @@ from bench.dtypes import torch_dtype
 from bench.results.schema import Rate
 
 MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
-COPY_BYTES = {"cpu": 2**28, "cuda": 2**32}
-SECONDS = 0.25
+COPY_BYTES = {"cpu": 2**27, "cuda": 2**32}
+SECONDS = 0.2
 FEWEST = 3
 
 

@@ -52,7 +52,7 @@ PHASES = tuple(Phase)
 ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
 """How torch's allocator and oneDNN say so, in a RuntimeError."""
 SHORT_CALL_NS = 5_000_000
-"""A shorter call is timed once more before measuring: its first time may hold a page fault."""
+"""A shorter call is timed twice more before measuring: its first time may hold page faults."""
 
 
 def serve(stream: BinaryIO) -> None:
@@ -236,16 +236,13 @@ class _Measurement:
         peak = None
         if known is None:
             argument = step.prepare()
+            before = time.perf_counter_ns()
             _, peak = peak_of(lambda: step.call(argument), self.device)
-            first_ns = self._time_once(step)
-            if first_ns < SHORT_CALL_NS:
-                first_ns = min(first_ns, self._time_once(step))
-        else:
-            first_ns = known
-            if known < SHORT_CALL_NS:
-                self._time_once(step)
+            known = max(1, time.perf_counter_ns() - before)
+        if known < SHORT_CALL_NS:
+            known = min(known, self._time_once(step), self._time_once(step))
         self.spent.warm_up += time.perf_counter() - started
-        return Contestant(name, number, step, first_ns), peak
+        return Contestant(name, number, step, known), peak
 
     def _time_once(self, step: Step) -> int:
         """Nanoseconds of one untimed call: good enough to choose the number of calls in a sample."""
