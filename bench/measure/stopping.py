@@ -9,7 +9,7 @@ import numpy as np
 FEWEST_ROUNDS = 8
 STABLE_ROUNDS = 64
 STABLE_SHRINKAGE = 0.9
-STABLE_LOOKS = 2
+STABLE_LOOKS = 3
 NORMAL_QUANTILE = NormalDist().inv_cdf(0.995)
 
 
@@ -21,7 +21,7 @@ class StoppingRule:
     - `precise`: the 99 % interval of the median of every pairwise log-ratio, by order statistics, has
       a half-width of at most `precision`.
     - `stable`: doubling the rounds, to at least 64, shrank the widest interval by less than a tenth
-      at two looks in a row, where independent noise shrinks by three tenths: what is left is drift.
+      at three looks in a row, where independent noise shrinks by three tenths: what is left is drift.
     """
 
     def __init__(self, precision: float) -> None:
