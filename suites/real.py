@@ -47,7 +47,7 @@ def workloads() -> tuple[Workload, ...]:
 
 SUITE = Suite(
     name="real",
-    description="layers on Assamese recordings, MNIST, digits and scanned scenes: about 10 minutes",
+    description="layers on Assamese recordings, MNIST, digits and scanned scenes",
     workloads=workloads,
     seconds=1.0,
     processes=3,
