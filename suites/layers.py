@@ -146,7 +146,7 @@ def _named(name: str, network: Network, source: Input, channels: int) -> Workloa
 
 SUITE = Suite(
     name="layers",
-    description="single layers over grid sizes, densities, channels, kernels and strides: well over an hour",
+    description="single layers over grids, densities, channels, kernels, strides: well over an hour",
     workloads=workloads,
     seconds=1.0,
     processes=3,

@@ -59,7 +59,7 @@ def test_phases_come_in_their_own_order_and_once():
 
 
 def test_an_unknown_phase_is_refused_with_the_known_ones():
-    message = refusal(phases, "forward,backwards")
+    message = refusal(phases, "forward,backwards", tuple(Phase))
     assert message == f"unknown phase 'backwards'; the phases are {', '.join(Phase)}"
 
 
