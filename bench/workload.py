@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from bench.background import Background
 from bench.batch import SparseBatch
 from bench.errors import UserError
 from bench.network import Network
@@ -48,7 +49,9 @@ class Workload:
         channels: of the input.
         seed: of features and weights.
         group: workloads that differ in one thing only, for curves: the name of what they share.
-        position: that one thing, a number such as the density; orders the group.
+        position: that one thing, as a number; orders the group.
+        axis: what the position counts: `density`, `grid size`, `batch size`, ...
+        background: what inactive sites hold between the layers of the network.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Workload:
     seed: int = 0
     group: str = ""
     position: float = 0.0
+    axis: str = "density"
+    background: Background = Background.ZERO
 
     def definition(self) -> dict[str, Any]:
         """Everything that defines the workload, as plain data."""
@@ -67,6 +72,7 @@ class Workload:
             "input": _plain(self.input) | {"version": self.input.version},
             "channels": self.channels,
             "seed": self.seed,
+            "background": self.background,
         }
 
     def version(self) -> str:

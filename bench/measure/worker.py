@@ -288,6 +288,8 @@ def _describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) ->
         output_sites=cost.output_sites,
         neighbours=cost.active_pairs / max(1, cost.output_sites),
         definition=workload.definition(),
+        axis=workload.axis,
+        background=workload.background,
     )
     return Described(record, work)
 

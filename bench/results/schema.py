@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bench.background import Background
 from bench.phases import Phase
 
 FORMAT = "sparsebench-run"
@@ -91,6 +92,8 @@ class Cell:
         verified: how the oracle checked it: `dense`, `all windows`, or how many sampled windows.
         peak_bytes: most memory that one call took beyond what stood before, where it is known.
         timing: the samples; there if and only if the status is `ok`.
+        layers: median nanoseconds of each layer of a network, in order, `encode` first in a cold
+            phase; from passes of their own, outside of the samples. Empty where not taken.
     """
 
     workload: str
@@ -106,6 +109,7 @@ class Cell:
     work: Work | None = None
     peak_bytes: int | None = None
     timing: Timing | None = None
+    layers: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.timing is not None) != (self.status is Status.OK):
@@ -130,6 +134,7 @@ class WorkloadRecord:
     Attributes:
         sites: active input sites, over all samples.
         output_sites: active output sites.
+        axis: what `position` counts: `density`, `grid size`, ...
         neighbours: mean number of active sites under the kernel, over all layers' outputs.
         definition: what its version is the hash of.
     """
@@ -148,6 +153,8 @@ class WorkloadRecord:
     output_sites: int
     neighbours: float
     definition: dict[str, Any]
+    axis: str = "density"
+    background: Background = Background.ZERO
 
 
 @dataclass(frozen=True)
