@@ -17,7 +17,7 @@ from bench.errors import UserError
 from bench.expectation import Expectation, expect
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
-from bench.measure.engine import Engine
+from bench.measure.engine import Engine, templates_for
 from bench.measure.plan import Plan
 from bench.registry import choose, load, load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bench.batch import SparseBatch
     from bench.build import Weights
     from bench.implementation import Implementation
+    from bench.measure.processes import Templates
     from bench.phases import Phase
     from bench.workload import Workload
 
@@ -141,6 +142,7 @@ class SuiteSession:
         self.output = Path(option("output")) if option("output") else None
         self.header: Header | None = None
         self._engine: Engine | None = None
+        self._templates: Templates | None = None
         self._units: dict[str, Unit] = {}
         self._checked: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
         self._expected: tuple[tuple[str, str], _Expected] | None = None
@@ -158,7 +160,8 @@ class SuiteSession:
     def measured(self, item: CellUnderTest) -> Cell:
         """Return an item's cell, measuring its whole workload if that was not done yet."""
         if self._engine is None:
-            self._engine = Engine(self.plan)
+            self._templates = templates_for(self.plan)
+            self._engine = Engine(self.plan, self._templates)
             self.header = self._engine.header()
         if item.workload.name not in self._units:
             self._units[item.workload.name] = _or_skip(
@@ -206,8 +209,8 @@ class SuiteSession:
 
     def close(self) -> None:
         """End workers, and write the run file where one was asked for."""
-        if self._engine is not None:
-            self._engine.close()
+        if self._templates is not None:
+            self._templates.close()
         if self.output is not None and self.header is not None:
             write(Run(self.header, tuple(self._units.values()), self.header.started), self.output)
 

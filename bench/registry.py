@@ -7,41 +7,14 @@ named is the user's to mend. Two that share a name are an error: results could n
 import importlib.util
 import inspect
 import sys
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
 from bench.errors import UserError
 from bench.implementation import Implementation
+from bench.plugins import IMPLEMENTATIONS, Broken, Reference, installed_entries, suite_entry
 from bench.workload import Suite
-
-IMPLEMENTATIONS = "sparsebench.implementations"
-SUITES = "sparsebench.suites"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Where an implementation is found, as plain data that another process can follow.
-
-    Attributes:
-        name: the implementation's name.
-        source: an entry point's value (`package.module:Class`), or the path of a file.
-        is_file: whether `source` is a path.
-    """
-
-    name: str
-    source: str
-    is_file: bool = False
-
-
-@dataclass(frozen=True)
-class Broken:
-    """An installed plug-in that cannot be used, and why."""
-
-    name: str
-    source: str
-    error: str
 
 
 def installed() -> tuple[list[Reference], list[Broken]]:
@@ -51,7 +24,7 @@ def installed() -> tuple[list[Reference], list[Broken]]:
         UserError: if two entry points share a name.
     """
     found, broken = [], []
-    for entry in _unique(IMPLEMENTATIONS):
+    for entry in installed_entries(IMPLEMENTATIONS).values():
         try:
             _from_entry_point(entry.name, entry.value)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may even exit
@@ -69,7 +42,7 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
     """
     if not wanted:
         return installed()
-    known = {entry.name: entry for entry in _unique(IMPLEMENTATIONS)}
+    known = installed_entries(IMPLEMENTATIONS)
     chosen: list[Reference] = []
     for item in wanted:
         if item.endswith(".py") or "/" in item:
@@ -84,7 +57,7 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
                 raise UserError(f"implementation {item!r} is broken: {_one_line(error)}") from error
             chosen.append(reference)
         else:
-            names = ", ".join(sorted(known)) or "none"
+            names = ", ".join(known) or "none"
             raise UserError(
                 f"unknown implementation {item!r}; installed: {names}; a file needs its path, as in "
                 f"--impl path/to/file.py"
@@ -120,12 +93,12 @@ def references_in(path: Path) -> list[Reference]:
     if not path.is_file():
         raise UserError(f"plug-in file {path} does not exist")
     classes = _classes(_import_file(path), path)
-    taken = {entry.name: entry.value for entry in _unique(IMPLEMENTATIONS)}
+    taken = installed_entries(IMPLEMENTATIONS)
     for kind in classes:
         if kind.name in taken:
             raise UserError(
-                f"{path} calls an implementation {kind.name!r}, and so does {taken[kind.name]}; "
-                f"rename it"
+                f"{path} calls an implementation {kind.name!r}, and so does "
+                f"{taken[kind.name].value}; rename it"
             )
     names = [kind.name for kind in classes]
     if len(set(names)) < len(names):
@@ -134,38 +107,20 @@ def references_in(path: Path) -> list[Reference]:
     return [Reference(name, str(path), is_file=True) for name in names]
 
 
-def suites() -> dict[str, EntryPoint]:
-    """Entry points of all suites, by name; loading one imports its module."""
-    return {entry.name: entry for entry in _unique(SUITES)}
-
-
 def load_suite(name: str) -> Suite:
     """Load a suite by name.
 
     Raises:
         UserError: if there is none of that name, or it cannot be loaded.
     """
-    known = suites()
-    if name not in known:
-        raise UserError(f"unknown suite {name!r}; the suites are {', '.join(sorted(known))}")
+    entry = suite_entry(name)
     try:
-        suite = known[name].load()
+        suite = entry.load()
     except (Exception, SystemExit) as error:
         raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
     if not isinstance(suite, Suite):
-        raise UserError(f"suite {name!r}: {known[name].value} is no bench.workload.Suite")
+        raise UserError(f"suite {name!r}: {entry.value} is no bench.workload.Suite")
     return suite
-
-
-def _unique(group: str) -> list[EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=group):
-        other = found.setdefault(entry.name, entry)
-        if other.value != entry.value:
-            raise UserError(
-                f"two {group} are called {entry.name!r}: {other.value} and {entry.value}; uninstall one"
-            )
-    return sorted(found.values(), key=lambda entry: entry.name)
 
 
 def _from_entry_point(name: str, value: str) -> Implementation:

@@ -65,9 +65,10 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 
 def _suites() -> list[dict[str, str]]:
-    from bench.registry import load_suite, suites  # noqa: PLC0415
+    from bench.plugins import SUITES, installed_entries  # noqa: PLC0415
+    from bench.registry import load_suite  # noqa: PLC0415
 
-    loaded = [load_suite(name) for name in sorted(suites())]
+    loaded = [load_suite(name) for name in installed_entries(SUITES)]
     return [
         {
             "name": suite.name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
+    from bench.measure.processes import Templates
     from bench.results.schema import Run
     from bench.results.store import Journal
 
@@ -55,22 +56,29 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and write a run file for each device."""
-    # Every mistake is found before anything is measured.
-    jobs = [
-        (make_plan(arguments, device), _journal(arguments, device))
-        for device in _devices(arguments)
-    ]
-    return max([_run_one(arguments, plan, journal) for plan, journal in jobs])
+    from contextlib import closing  # noqa: PLC0415
+
+    from bench.measure.processes import Templates  # noqa: PLC0415
+
+    with closing(Templates(arguments.suite, arguments.threads, arguments.processes)) as templates:
+        # Every mistake is found before anything is measured.
+        jobs = [
+            (make_plan(arguments, device), _journal(arguments, device))
+            for device in _devices(arguments)
+        ]
+        return max([_run_one(arguments, plan, journal, templates) for plan, journal in jobs])
 
 
-def _run_one(arguments: argparse.Namespace, plan: "Plan", journal: "Journal") -> int:
+def _run_one(
+    arguments: argparse.Namespace, plan: "Plan", journal: "Journal", templates: "Templates"
+) -> int:
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.measure.engine import execute  # noqa: PLC0415
 
     try:
         with shown() as tell:
-            measured = execute(plan, journal, tell)
+            measured = execute(plan, journal, tell, templates)
     except KeyboardInterrupt:
         hint = f"; go on with --resume {journal.path}" if journal.path.exists() else ""
         print(f"sparsebench: interrupted{hint}", file=sys.stderr)  # noqa: T201

@@ -17,14 +17,13 @@ from bench.measure.messages import Rates, RateTask
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates
 from bench.measure.record import Record, unit_of
-from bench.registry import Broken, Reference, load, suites
+from bench.plugins import Broken, Reference
+from bench.registry import load
 from bench.results.schema import Header, ImplementationRecord, Machine, Run, Unit
 from bench.results.store import Journal
 from bench.workload import Workload
 
 RATE_TIMEOUT = 120.0
-PRELOADED = ("torch.fx.experimental.symbolic_shapes",)
-"""What torch imports at the first gradient, for half a second: done once, before workers fork."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,11 @@ class Progress:
 
 
 class Engine:
-    """Measures a plan's workloads one at a time, in worker processes that end with it."""
+    """Measures a plan's workloads one at a time, in worker processes forked from templates."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, templates: Templates) -> None:
         self.plan = plan
-        modules = (*PRELOADED, suites()[plan.suite.name].module)
-        self.templates = Templates(plan.settings.processes, plan.settings.threads, modules)
-
-    def close(self) -> None:
-        """End the worker processes."""
-        self.templates.close()
+        self.templates = templates
 
     def header(self) -> Header:
         """Describe the run that begins, and measure the machine's limits."""
@@ -76,8 +70,16 @@ class Engine:
         return unit_of(records, time.perf_counter() - started)
 
 
+def templates_for(plan: Plan) -> Templates:
+    """Start what a plan's workers are forked from."""
+    return Templates(plan.suite.name, plan.settings.threads, plan.settings.processes)
+
+
 def execute(
-    plan: Plan, journal: Journal | None = None, tell: Callable[[Progress], None] | None = None
+    plan: Plan,
+    journal: Journal | None = None,
+    tell: Callable[[Progress], None] | None = None,
+    templates: Templates | None = None,
 ) -> Run:
     """Measure a plan; every finished unit goes to the journal, the whole run is returned.
 
@@ -85,38 +87,42 @@ def execute(
         plan: what to measure.
         journal: where units are kept as they are finished; an existing one is gone on with.
         tell: told after every worker process.
+        templates: started before for the plan's suite and threads; by default started here.
 
     Raises:
         UserError: if a workload's data is missing, or a worker refuses for another reason.
     """
-    with closing(Engine(plan)) as engine:
-        units: list[Unit] = []
-        if journal is not None and journal.path.exists():
-            earlier = journal.read()
-            _check_resumable(plan, earlier)
-            header = earlier.header
-            units.extend(earlier.units)
-        else:
-            header = engine.header()
-            if journal is not None:
-                journal.begin(header)
-        measured = {unit.workload.name for unit in units}
-        steps = len(plan.dtypes) * plan.settings.processes
-        finished = len(measured) * steps
-        for workload in plan.workloads:
-            if workload.name in measured:
-                continue
+    if templates is None:
+        with closing(templates_for(plan)) as own:
+            return execute(plan, journal, tell, own)
+    engine = Engine(plan, templates)
+    units: list[Unit] = []
+    if journal is not None and journal.path.exists():
+        earlier = journal.read()
+        _check_resumable(plan, earlier)
+        header = earlier.header
+        units.extend(earlier.units)
+    else:
+        header = engine.header()
+        if journal is not None:
+            journal.begin(header)
+    measured = {unit.workload.name for unit in units}
+    steps = len(plan.dtypes) * plan.settings.processes
+    finished = len(measured) * steps
+    for workload in plan.workloads:
+        if workload.name in measured:
+            continue
 
-            def advance(dtype: str, process: int, name: str = workload.name) -> None:
-                nonlocal finished
-                finished += 1
-                if tell is not None:
-                    tell(Progress(finished, len(plan.workloads) * steps, name, dtype, process))
+        def advance(dtype: str, process: int, name: str = workload.name) -> None:
+            nonlocal finished
+            finished += 1
+            if tell is not None:
+                tell(Progress(finished, len(plan.workloads) * steps, name, dtype, process))
 
-            unit = engine.measure(workload, advance)
-            units.append(unit)
-            if journal is not None:
-                journal.add(unit)
+        unit = engine.measure(workload, advance)
+        units.append(unit)
+        if journal is not None:
+            journal.add(unit)
     return Run(header, tuple(units), finished=_now())
 
 
@@ -154,7 +160,9 @@ def _rates(plan: Plan, templates: Templates) -> Machine:
     order = RateTask(plan.dtypes, plan.device, plan.settings.threads, str(templates.log))
     for event in templates.run(0, order, RATE_TIMEOUT):
         if isinstance(event, Rates):
-            machine = replace(machine, rates=event.rates)
+            kept = "kept for the next allocation" if event.keeps_memory else "the system's default"
+            facts = machine.facts | {"freed memory": kept}
+            machine = replace(machine, facts=facts, rates=event.rates)
     return machine
 
 

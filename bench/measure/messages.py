@@ -3,7 +3,7 @@
 import msgspec
 
 from bench.phases import Phase
-from bench.registry import Reference
+from bench.plugins import Reference
 from bench.results.schema import Rate, Samples, Status, Work, WorkloadRecord
 
 
@@ -85,9 +85,10 @@ class PhaseDone(msgspec.Struct, tag=True, frozen=True):
 
 
 class Rates(msgspec.Struct, tag=True, frozen=True):
-    """The machine's rates."""
+    """The machine's rates, and whether freed memory is kept for the next allocation."""
 
     rates: tuple[Rate, ...]
+    keeps_memory: bool
 
 
 class Refused(msgspec.Struct, tag=True, frozen=True):

@@ -6,7 +6,7 @@ import torch
 
 from bench.dtypes import torch_dtype
 from bench.errors import UserError
-from bench.registry import Broken, Reference
+from bench.plugins import Broken, Reference
 from bench.results.schema import Settings
 from bench.workload import Suite, Workload
 

@@ -15,6 +15,7 @@ import msgspec
 from bench.errors import UserError
 from bench.measure.messages import EVENTS, Done, Event, Order, Refused
 from bench.measure.pulse import NOBODY, Pulse
+from bench.plugins import suite_entry
 
 POLL_SECONDS = 0.2
 THREAD_VARIABLES = (
@@ -24,6 +25,9 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+PRELOADED = "torch.fx.experimental.symbolic_shapes"
+"""What torch imports at the first gradient, for half a second: done once, before workers fork."""
+USUAL_PROCESSES = 3
 
 
 class WorkerLostError(Exception):
@@ -43,9 +47,22 @@ class WorkerLostError(Exception):
 
 
 class Templates:
-    """Freshly executed processes that workers are forked from; close it to end them."""
+    """Freshly executed processes that workers are forked from; close it to end them.
 
-    def __init__(self, count: int, threads: int, modules: tuple[str, ...]) -> None:
+    They import torch and the suite by themselves, and this module imports neither: started first
+    thing, they get ready while the command does.
+
+    Args:
+        suite: name of the suite to be measured.
+        threads: of torch, OpenMP, OpenBLAS and MKL in each worker.
+        processes: fresh processes a workload, where it is known.
+
+    Raises:
+        UserError: if there is no such suite.
+    """
+
+    def __init__(self, suite: str, threads: int, processes: int | None = None) -> None:
+        modules = (PRELOADED, suite_entry(suite).module)
         self.folder = tempfile.TemporaryDirectory(prefix="sparsebench-")
         self.log = Path(self.folder.name) / "worker.log"
         pulse = Path(self.folder.name) / "pulse"
@@ -54,7 +71,7 @@ class Templates:
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         # One for each process would be best, but they start at the same time, a second and more of
         # importing each: no more than there are processors.
-        count = min(count, os.cpu_count() or 1)
+        count = min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
         self._templates = [_Template(environment, modules, self.log) for _ in range(count)]
 
     def close(self) -> None:

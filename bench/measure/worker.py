@@ -23,7 +23,7 @@ from bench.errors import DataError, UserError
 from bench.expectation import Expectation, expect
 from bench.implementation import Implementation, why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError, Step
-from bench.measure.memory import limit_memory, peak_of
+from bench.measure.memory import keep_freed_memory, limit_memory, peak_of
 from bench.measure.messages import (
     ORDERS,
     Checked,
@@ -68,9 +68,10 @@ def serve(stream: BinaryIO) -> None:
     torch.manual_seed(0)
     if torch.device(order.device).type == "cpu":
         limit_memory()
+    keeps_memory = keep_freed_memory()
     with threadpool_limits(order.threads):
         if isinstance(order, RateTask):
-            tell(Rates(machine_rates(order.dtypes, torch.device(order.device))))
+            tell(Rates(machine_rates(order.dtypes, torch.device(order.device)), keeps_memory))
             tell(Done({}))
             return
         try:

@@ -1,5 +1,7 @@
 """The engine with whole workers: what is wrong gets no time, what is sick harms nobody else."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from bench.errors import UserError
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
-from bench.registry import Reference, choose, load_suite
+from bench.plugins import Reference
+from bench.registry import choose, load_suite
 from bench.registry import load as load_implementation
 from bench.results.schema import Settings, Status
 from bench.results.store import Journal, load
@@ -154,3 +157,9 @@ def test_a_plugin_file_that_lost_its_implementation_is_named(tmp_path):
     path.write_text("from impls.gather import Gather\nclass A(Gather):\n    name = 'a'\n")
     with pytest.raises(UserError, match="no longer has"):
         load_implementation(Reference("b", str(path), is_file=True))
+
+
+def test_worker_processes_can_be_started_before_torch_is_imported():
+    code = "import sys, bench.measure.processes; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

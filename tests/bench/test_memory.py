@@ -100,3 +100,28 @@ def test_a_limit_turns_what_is_more_than_the_machine_has_free_into_errors():
     assert any(words in from_torch for words in ALLOCATION_FAILED)
     assert "MemoryError" in from_python
     assert last == "alive"
+
+
+KEPT = """
+import resource
+import torch
+from bench.measure.memory import keep_freed_memory, peak_of
+
+assert keep_freed_memory()
+for _ in range(20):
+    torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(peak_of(lambda: torch.ones(2**24), torch.device("cpu"))[1])
+"""
+
+
+@on_linux
+def test_freed_memory_is_kept_without_hiding_the_peak_of_a_call():
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    faults, peak = map(int, done.stdout.split())
+    pages_of_ten_tensors = 10 * 64 * MEBIBYTE // 4096
+    assert faults < pages_of_ten_tensors // 3
+    assert peak == pytest.approx(64 * MEBIBYTE, rel=0.1)

@@ -4,18 +4,15 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
-import bench.registry
+import bench.plugins
 from bench.errors import UserError
+from bench.plugins import IMPLEMENTATIONS, SUITES, Reference, installed_entries
 from bench.registry import (
-    IMPLEMENTATIONS,
-    SUITES,
-    Reference,
     choose,
     installed,
     load,
     load_suite,
     references_in,
-    suites,
 )
 
 WHOLE = """
@@ -56,7 +53,7 @@ def entries(monkeypatch):
         def entry_points(*, group):
             return [entry for entry in found if entry.group == group]
 
-        monkeypatch.setattr(bench.registry, "entry_points", entry_points)
+        monkeypatch.setattr(bench.plugins, "entry_points", entry_points)
 
     return pretend
 
@@ -324,7 +321,7 @@ def test_a_reference_to_a_class_that_is_gone_is_refused(plugin):
 
 
 def test_the_projects_suites_are_known_and_load():
-    assert {"quick", "layers", "real"} <= suites().keys()
+    assert {"quick", "layers", "real"} <= installed_entries(SUITES).keys()
     assert load_suite("quick").name == "quick"
 
 

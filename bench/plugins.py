@@ -1,0 +1,61 @@
+"""Where implementations and suites are installed, as plain data: nothing of them is imported here."""
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from bench.errors import UserError
+
+IMPLEMENTATIONS = "sparsebench.implementations"
+SUITES = "sparsebench.suites"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where an implementation is found, as plain data that another process can follow.
+
+    Attributes:
+        name: the implementation's name.
+        source: an entry point's value (`package.module:Class`), or the path of a file.
+        is_file: whether `source` is a path.
+    """
+
+    name: str
+    source: str
+    is_file: bool = False
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An installed plug-in that cannot be used, and why."""
+
+    name: str
+    source: str
+    error: str
+
+
+def installed_entries(group: str) -> dict[str, EntryPoint]:
+    """Entry points of a group by name, in the order of names; loading one imports its module.
+
+    Raises:
+        UserError: if two of them share a name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise UserError(
+                f"two {group} are called {entry.name!r}: {other.value} and {entry.value}; uninstall one"
+            )
+    return found
+
+
+def suite_entry(name: str) -> EntryPoint:
+    """Return the entry point of a suite.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    known = installed_entries(SUITES)
+    if name not in known:
+        raise UserError(f"unknown suite {name!r}; the suites are {', '.join(known)}")
+    return known[name]
