@@ -148,6 +148,15 @@ class Implementation(ABC):
         """Make a module that acts on the features of active sites; fit for `[N, C]` natives."""
         return OnFeatures(self, pointwise_module(operator, weight, bias))
 
+    def unmasked(self) -> "Implementation | None":
+        """Return what computes every site of the grid and masks nothing, for exact ground states.
+
+        Only for implementations whose native tensor is a whole grid: their network is then the plain
+        dense network. It shares the native tensor, and `decode` reads at the active sites as before.
+        The harness runs all others on deviations from the ground state, which asks nothing of them.
+        """
+        return None
+
     def join(self, operator: Joining, natives: list[Native]) -> Native:
         """Concatenate or add natives that are active at the same sites, in the same order."""
         features = [self.features(native) for native in natives]
@@ -195,14 +204,18 @@ def pointwise_module(
         case Dropout(probability=probability):
             return nn.Dropout(probability)
         case BatchNorm(channels=channels):
-            return nn.BatchNorm1d(channels)
+            return _with(nn.BatchNorm1d(channels), weight, bias)
         case Linear():
             linear = nn.Linear(operator.in_channels, operator.out_channels, operator.bias)
-            if weight is not None:
-                linear.weight = nn.Parameter(weight)
-            if bias is not None:
-                linear.bias = nn.Parameter(bias)
-            return linear
+            return _with(linear, weight, bias)
+
+
+def _with(module: nn.Module, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    if weight is not None:
+        module.weight = nn.Parameter(weight)
+    if bias is not None:
+        module.bias = nn.Parameter(bias)
+    return module
 
 
 _METHODS = {

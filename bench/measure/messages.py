@@ -69,13 +69,14 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
 
 
 class Measured(msgspec.Struct, tag=True, frozen=True):
-    """The samples of one implementation in one phase."""
+    """The samples of one implementation in one phase, and its layers' times where they were taken."""
 
     implementation: str
     phase: Phase
     timer: str
     samples: Samples
     peak_bytes: int | None
+    layers: dict[str, float] = {}
 
 
 class PhaseDone(msgspec.Struct, tag=True, frozen=True):

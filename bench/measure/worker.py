@@ -20,9 +20,11 @@ from bench.build import Weights, initial_weights, why_unbuildable
 from bench.cost import Cost, network_cost, phase_bytes, phase_multiply_adds
 from bench.dtypes import torch_dtype
 from bench.errors import DataError, UserError
-from bench.expectation import Expectation, expect
+from bench.expectation import expect
+from bench.expected import Expectation
 from bench.implementation import Implementation, why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError, Step
+from bench.measure.layers import LayerTimes, layer_times
 from bench.measure.memory import keep_freed_memory, limit_memory, peak_of
 from bench.measure.messages import (
     ORDERS,
@@ -51,6 +53,8 @@ from bench.workload import Workload
 PHASES = tuple(Phase)
 ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
 """How torch's allocator and oneDNN say so, in a RuntimeError."""
+LAYERS_SHARE = 0.05
+"""Passes that time layers begin within this share of a phase's rounds, in the first process only."""
 SHORT_CALL_NS = 5_000_000
 """A shorter call is timed twice more before measuring: its first time may hold page faults."""
 
@@ -112,7 +116,14 @@ class _Measurement:
         cost = network_cost(workload.network, batch)
         self.tell(_describe(task.suite, workload, batch, cost))
         started = time.perf_counter()
-        expectation = expect(workload.network, weights, batch, seed=workload.seed)
+        expectation = expect(
+            workload.network,
+            weights,
+            batch,
+            background=workload.background,
+            seed=workload.seed,
+            cost=cost,
+        )
         self.oracle_seconds += time.perf_counter() - started
         for number, reference in enumerate(task.implementations):
             self._admit(number, load(reference), workload, weights, batch, expectation)
@@ -159,7 +170,9 @@ class _Measurement:
             if reason is not None:
                 self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
                 return
-            candidate = Candidate(implementation, workload.network, weights, batch, expectation)
+            candidate = Candidate(
+                implementation, workload.network, weights, batch, expectation, workload.background
+            )
             if forward or backward:
                 candidate.verify_outputs()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
@@ -202,16 +215,31 @@ class _Measurement:
             else:
                 contestants.append(contestant)
         timer = timer_for(self.device)
+        order = random.Random(f"{self.task.seed} {self.task.process} {phase}")  # noqa: S311
+
+        def beat(number: int) -> None:
+            self._beat(number, phase)
+
+        def drop(who: Contestant, error: Exception) -> None:
+            self._fail(who.name, (phase,), *_status_of(error))
+
+        started = time.perf_counter()
         stop = run_rounds(
             contestants,
             timer,
             seconds=self.task.seconds,
             rule=StoppingRule(self.task.precision),
-            order=random.Random(f"{self.task.seed} {self.task.process} {phase}"),  # noqa: S311
-            beat=lambda number: self._beat(number, phase),
-            drop=lambda who, error: self._fail(who.name, (phase,), *_status_of(error)),
+            order=order,
+            beat=beat,
+            drop=drop,
             spent=self.spent,
         )
+        layers: dict[str, LayerTimes] = {}
+        if self.task.process == 0 and all(each.step.marked for each in contestants):
+            seconds = LAYERS_SHARE * (time.perf_counter() - started)
+            layers = layer_times(
+                contestants, self.device, seconds=seconds, order=order, beat=beat, drop=drop
+            )
         for contestant in contestants:
             self._beat(contestant.number, phase)
             started = time.perf_counter()
@@ -224,7 +252,10 @@ class _Measurement:
                 contestant.last = None
                 self.oracle_seconds += time.perf_counter() - started
             samples = contestant.result(self.task.process, stop)
-            self.tell(Measured(contestant.name, phase, timer.name, samples, peaks[contestant.name]))
+            name = contestant.name
+            self.tell(
+                Measured(name, phase, timer.name, samples, peaks[name], layers.get(name, {}))
+            )
 
     def _enter(
         self, number: int, candidate: Candidate, phase: Phase

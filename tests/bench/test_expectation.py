@@ -41,7 +41,7 @@ def oracle_run(operator, batch, upstream):
     network = single(operator)
     weights = initial_weights(network, 1, batch.features.dtype, CPU)
     built = BuiltNetwork(Oracle(), network, weights, torch.float64, CPU)
-    return run_with_gradients(Oracle(), built, batch, upstream)
+    return run_with_gradients(built, batch, upstream)
 
 
 def close(left, right):
