@@ -78,6 +78,12 @@ class Implementation(ABC):
         """Say in words why a phase would say nothing new of this implementation, or return None."""
         return None
 
+    def prepare(self) -> None:  # noqa: B027  # there may be nothing to prepare
+        """Compile or load once what every worker process needs; called before they are forked.
+
+        Nothing here may start a thread, open a device, or be needed for right results.
+        """
+
     @abstractmethod
     def encode(self, batch: SparseBatch) -> Native:
         """Make the native tensor of a canonical sparse batch; differentiable in its features."""

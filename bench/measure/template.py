@@ -14,12 +14,15 @@ import sys
 import traceback
 
 from bench.measure import worker
+from bench.plugins import IMPLEMENTATIONS, Reference, installed_entries
+from bench.registry import load
 
 
 def serve(control: socket.socket, modules: list[str]) -> None:
     """Answer `fork` (with a socket attached) with a process number, `wait N` with its exit status."""
     for name in modules:
         importlib.import_module(name)
+    _prepare_implementations()
     gc.collect()
     gc.freeze()
     control.sendall(b"ready\n")
@@ -38,6 +41,15 @@ def serve(control: socket.socket, modules: list[str]) -> None:
         else:
             _, status = os.waitpid(int(arguments[0]), 0)
             control.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _prepare_implementations() -> None:
+    """Have installed implementations load what their workers would load one by one."""
+    for entry in installed_entries(IMPLEMENTATIONS).values():
+        try:
+            load(Reference(entry.name, entry.value)).prepare()
+        except (Exception, SystemExit):  # noqa: BLE001  # told of where it is used
+            traceback.print_exc()
 
 
 def _become_worker(descriptor: int) -> None:

@@ -163,3 +163,20 @@ def test_worker_processes_can_be_started_before_torch_is_imported():
     code = "import sys, bench.measure.processes; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_workers_inherit_what_implementations_prepared(tmp_path):
+    # Whether numba is imported is what one sees from outside of gather's preparation.
+    path = tmp_path / "nosy.py"
+    path.write_text(
+        "import sys\n"
+        "from impls.gather import Gather\n"
+        "class Nosy(Gather):\n"
+        "    name = 'nosy'\n"
+        "    def encode(self, batch):\n"
+        "        if 'numba' not in sys.modules:\n"
+        "            raise RuntimeError('nothing was prepared')\n"
+        "        return super().encode(batch)\n"
+    )
+    run = execute(plan([str(path)], phases=(Phase.ENCODE,)))
+    assert [cell.reason for cell in run.cells] == [""]
