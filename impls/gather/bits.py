@@ -142,16 +142,6 @@ def full_rows(
     )
     line = (output[3] + WORD - 1) // WORD * WORD
     bits = np.zeros(output[0] * output[1] * output[2] * line // WORD, np.int64)
-    for row in range(len(coordinates)):
-        b, z, y, x = _site(coordinates, row)
-        for i in range(z_counts[z]):
-            layer = (b * output[1] + z_places[z, i]) * output[2]
-            for j in range(y_counts[y]):
-                start = (layer + y_places[y, j]) * line
-                for k in range(x_counts[x]):
-                    key = start + x_places[x, k]
-                    bits[key >> 6] |= 1 << (key & 63)
-    before = _number(bits)
     counts = places[2]
     for offset in range(len(counts)):
         places[0, offset] = 2 * offset * len(coordinates)
@@ -168,10 +158,16 @@ def full_rows(
                     key = start + x_places[x, k]
                     offset = first + x_taps[x, k]
                     place = counts[offset]
-                    ones = bits[key >> 6] & ((1 << (key & 63)) - 1)
+                    bits[key >> 6] |= 1 << (key & 63)
                     rows[2 * offset, place] = row
-                    rows[2 * offset + 1, place] = before[key >> 6] + popcount(ones)
+                    rows[2 * offset + 1, place] = key
                     counts[offset] = place + 1
+    before = _number(bits)
+    for offset in range(len(counts)):
+        for place in range(counts[offset]):
+            key = np.int64(rows[2 * offset + 1, place])
+            ones = bits[key >> 6] & ((1 << (key & 63)) - 1)
+            rows[2 * offset + 1, place] = before[key >> 6] + popcount(ones)
     found = np.empty((before[len(bits)], coordinates.shape[1]), np.int32)
     _write_coordinates(bits, output, line // WORD, found)
     return found
