@@ -23,7 +23,7 @@ MOST_SAMPLES = 3
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
 SHIFT_BYTES = (2**16, 2**19)
-"""A block of random size is set aside during each visit, so that what the visit allocates lies elsewhere
+"""Size of a block set aside during each visit, random so that what the visit allocates lies elsewhere
 every time: where memory lies makes differences of some per cent, which would last for the process."""
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
