@@ -79,9 +79,10 @@ class Implementation(ABC):
         return None
 
     def prepare(self) -> None:  # noqa: B027  # there may be nothing to prepare
-        """Compile or load once what every worker process needs; called before they are forked.
+        """Import, compile or load once what every worker needs: they are forked from this process.
 
-        Nothing here may start a thread, open a device, or be needed for right results.
+        Called where this is installed and available. It may start no thread and open no device, and
+        what it does may not be needed for right results.
         """
 
     @abstractmethod

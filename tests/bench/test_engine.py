@@ -178,5 +178,24 @@ def test_workers_inherit_what_implementations_prepared(tmp_path):
         "            raise RuntimeError('nothing was prepared')\n"
         "        return super().encode(batch)\n"
     )
-    run = execute(plan([str(path)], phases=(Phase.ENCODE,)))
-    assert [cell.reason for cell in run.cells] == [""]
+    run = execute(plan(["gather", str(path)], phases=(Phase.ENCODE,)))
+    assert [cell.reason for cell in run.cells] == ["", ""]
+
+
+@pytest.fixture(scope="module")
+def loaded_run():
+    references, _ = choose([str(PLUGINS / "loaded.py")])
+    return run_beside_gather(references, phases=(Phase.FORWARD,))
+
+
+def test_threads_that_an_implementation_brings_along_are_pinned(loaded_run):
+    cell = by_phase(loaded_run, "brings_threads")[Phase.FORWARD]
+    assert cell.status is Status.OK, cell.reason
+    (samples,) = cell.timing.processes
+    assert samples.calls * len(samples.rounds) > 12  # more than the calls of its checks
+
+
+def test_every_thread_pool_is_recorded_with_its_threads(loaded_run):
+    pools = loaded_run.header.machine.facts["thread pools"].split("; ")
+    assert any(pool.startswith("openmp") for pool in pools)
+    assert all(pool.endswith(": 1") for pool in pools)
