@@ -56,6 +56,7 @@ def prepare() -> None:
         pairs, _ = sites.kernel_map(point, submanifold=True)
         table, _ = sites.pooling_table(point)
     multiply(features, weight, None, pairs)
+    multiply_turned(features, weight, 1, pairs)
     weight_gradient(features, features, pairs)
     _, source = pool(features, table)
     pool_gradient(features, source, table, 1)
@@ -112,7 +113,7 @@ def window_table(
 
     size = _sizes(batch_size, grid_size)
     table = bits.window_table(
-        pairs.index, pairs.places, _numpy(sites), size, _geometry(window), active
+        pairs.rows.numpy(), pairs.places, _numpy(sites), size, _geometry(window), active
     )
     return torch.from_numpy(table)
 
@@ -126,17 +127,39 @@ def multiply(features: Tensor, weight: Tensor, bias: Tensor | None, pairs: Pairs
         bias: `[C_out]`, or None.
         pairs: the kernel map.
     """
+    return _multiply(features, _numpy(weight), bias, pairs, pairs.output_count, turned=False)
+
+
+def multiply_turned(upstream: Tensor, weight: Tensor, input_count: int, pairs: Pairs) -> Tensor:
+    """Sum of `upstream[output] @ weight[offset].T` over each input row's pairs: `[N, C_in]`."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    transposed = loops.transposed(_numpy(weight))
+    return _multiply(upstream, transposed, None, pairs, input_count, turned=True)
+
+
+def _multiply(
+    features: Tensor,
+    weight: NDArray[Any],
+    bias: Tensor | None,
+    pairs: Pairs,
+    row_count: int,
+    *,
+    turned: bool,
+) -> Tensor:
     from impls.gather import loops  # noqa: PLC0415
 
     _, channels_in, channels_out = weight.shape
-    out = features.new_empty((pairs.output_count, channels_out))
-    x, w, target = _numpy(features), _numpy(weight), out.numpy()
+    out = features.new_empty((row_count, channels_out))
+    x, target = _numpy(features), out.numpy()
     b = np.empty(0, x.dtype) if bias is None else _numpy(bias)
-    rows, places = pairs.index, pairs.places
+    rows, places = pairs.rows.numpy(), pairs.places
     block = max(64, BLOCK_BYTES // ((channels_in + channels_out) * x.itemsize))
     _spread(
-        lambda first, last: loops.multiply_pairs(rows, places, x, w, b, target, block, first, last),
-        pairs.output_count,
+        lambda first, last: loops.multiply_pairs(
+            rows, places, turned, x, weight, b, target, block, first, last
+        ),
+        row_count,
         pairs.count * channels_in * channels_out,
     )
     return out
@@ -149,7 +172,7 @@ def weight_gradient(features: Tensor, upstream: Tensor, pairs: Pairs) -> Tensor:
     channels_in, channels_out = features.shape[1], upstream.shape[1]
     total = features.new_empty((pairs.places.shape[1], channels_in, channels_out))
     x, g, target = _numpy(features), _numpy(upstream), total.numpy()
-    rows, places = pairs.index, pairs.places
+    rows, places = pairs.rows.numpy(), pairs.places
     _spread(
         lambda first, last: loops.weight_gradient(rows, places, x, g, target, first, last),
         channels_in,

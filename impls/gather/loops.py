@@ -19,6 +19,8 @@ Origins = NDArray[np.int16]
 
 CHUNK = 128
 """Pairs of which input and gradient rows stay in the nearest caches, for all channels."""
+SQUARE = 16
+"""Side of the squares that a matrix is transposed by: a cache line each way."""
 VECTOR_BYTES = SHAPE.vector_bytes
 ROWS = SHAPE.rows
 FEW = 4
@@ -94,6 +96,7 @@ def _add_products(
 def multiply_pairs(
     rows: Index,
     places: Places,
+    turned: bool,
     x: Values,
     w: Values,
     bias: Values,
@@ -108,6 +111,7 @@ def multiply_pairs(
         rows: rows of all pairs, each offset's in ascending order.
         places: `[3, K]`, where in `rows` each offset's input rows begin, where its output rows begin,
             and its number of pairs.
+        turned: from output to input rows: `x` and `out` belong to the map's other sides.
         x: `[N, C_in]`.
         w: `[K, C_in, C_out]`.
         bias: `[C_out]`, or empty.
@@ -115,6 +119,8 @@ def multiply_pairs(
         block: output rows that are finished before the next are begun, so that they stay cached.
     """
     inputs, outputs, counts = places[0], places[1], places[2]
+    if turned:
+        inputs, outputs = outputs, inputs
     done = np.empty(len(counts), np.int64)
     for k in range(len(counts)):
         begin = outputs[k]
@@ -132,6 +138,19 @@ def multiply_pairs(
                     rows, inputs[k] + done[k], begin + done[k], stop - done[k], x, w, k, out
                 )
                 done[k] = stop
+
+
+@njit(cache=True, nogil=True)
+def transposed(w: Values) -> Values:
+    """Transpose the matrix of each offset: `[K, C_out, C_in]`."""
+    turned = np.empty((w.shape[0], w.shape[2], w.shape[1]), w.dtype)
+    for k in range(w.shape[0]):
+        for i in range(0, w.shape[1], SQUARE):
+            for j in range(0, w.shape[2], SQUARE):
+                for row in range(i, min(i + SQUARE, w.shape[1])):
+                    for column in range(j, min(j + SQUARE, w.shape[2])):
+                        turned[k, column, row] = w[k, row, column]
+    return turned
 
 
 @njit(cache=True, nogil=True)

@@ -77,10 +77,10 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         features, weight = ctx.saved_tensors
+        upstream = upstream.contiguous()
         at_features = at_weight = at_bias = None
         if ctx.needs_input_grad[0]:
-            turned = ctx.pairs.turned_round(len(features))
-            at_features = compiled.multiply(upstream, weight.transpose(1, 2), None, turned)
+            at_features = compiled.multiply_turned(upstream, weight, len(features), ctx.pairs)
         if ctx.needs_input_grad[1]:
             at_weight = compiled.weight_gradient(features, upstream, ctx.pairs)
         if ctx.needs_input_grad[2]:

@@ -24,6 +24,7 @@ class Pairs:
             output rows begin, and its number of pairs.
         output_count: number of output rows.
         every: the offset whose pairs are (0, 0), (1, 1), ...: a submanifold kernel's centre.
+        count: number of all pairs.
     """
 
     rows: Tensor
@@ -31,15 +32,8 @@ class Pairs:
     output_count: int
     every: int | None = None
 
-    @cached_property
-    def count(self) -> int:
-        """Number of all pairs."""
-        return int(self.places[2].sum())
-
-    @cached_property
-    def index(self) -> NDArray[np.int32]:
-        """The rows, where these are on the CPU."""
-        return self.rows.numpy()
+    def __post_init__(self) -> None:
+        self.count = int(self.places[2].sum())
 
     def by_offset(self) -> Iterator[tuple[int, Tensor | None, Tensor | None]]:
         """Number, input rows and output rows of each offset that has pairs; None for all rows."""

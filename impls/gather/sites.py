@@ -55,12 +55,14 @@ class Sites:
     def kernel_map(self, window: Window, *, submanifold: bool) -> "tuple[Pairs, Sites]":
         """Kernel map and output sites of a convolution, built once."""
         if submanifold:
-            if window not in self._submanifold:
-                self._submanifold[window] = _submanifold_pairs(self, window)
-            return self._submanifold[window], self
-        if window not in self._full:
-            self._full[window] = _full_pairs(self, window)
-        return self._full[window]
+            pairs = self._submanifold.get(window)
+            if pairs is None:
+                pairs = self._submanifold[window] = _submanifold_pairs(self, window)
+            return pairs, self
+        built = self._full.get(window)
+        if built is None:
+            built = self._full[window] = _full_pairs(self, window)
+        return built
 
     def pooling_table(self, window: Window) -> "tuple[Tensor, Sites]":
         """For each output site and offset the input row that it sees: `[M, K]`; output sites.
