@@ -157,6 +157,8 @@ def window_table(
         columns.append(torch.where(on_grid, active, active + 1).to(torch.int32))
     table = torch.stack(columns, 1)
     for offset, inputs, outputs in pairs.by_offset():
-        if inputs is not None and outputs is not None:
+        if inputs is None or outputs is None:
+            table[:, offset] = torch.arange(active, dtype=torch.int32, device=sites.device)
+        else:
             table[outputs, offset] = inputs
     return table

@@ -71,6 +71,14 @@ def test_two_layers_of_one_geometry_on_the_same_sites_share_one_map(monkeypatch,
     assert native.sites.kernel_map(layers[1].window, submanifold=True)[0] is first
 
 
+def test_a_convolution_of_one_site_keeps_the_sites_and_their_maps(monkeypatch, random_batch):
+    native = GATHER.encode(random_batch())
+    output = built(single(convolution(2, "full", 3, 4, 1)))(native)
+    assert output.sites is native.sites
+    moved = built(single(convolution(2, "full", 3, 4, 1, padding=1)))(native)
+    assert moved.sites is not native.sites
+
+
 def test_another_geometry_or_rule_gets_a_map_of_its_own(monkeypatch, random_batch):
     built_maps = counted(monkeypatch)
     native = GATHER.encode(random_batch())
