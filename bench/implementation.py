@@ -48,6 +48,8 @@ class Implementation(ABC):
         starts_dense: its users hold a dense tensor already, so that cold phases start from the
             native tensor instead of the sparse batch.
         deterministic: the same input gives the same bits at every run.
+        preload: modules that are slow to import and start no thread: workers are forked from a
+            process that imported them.
         timed_region: words for the fairness ledger, where a phase holds something of its own.
     """
 
@@ -56,6 +58,7 @@ class Implementation(ABC):
     origin: ClassVar[str] = ""
     starts_dense: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
+    preload: ClassVar[tuple[str, ...]] = ()
     timed_region: ClassVar[Mapping[Phase, str]] = {}
 
     def unavailable(self, device: torch.device) -> str | None:

@@ -50,6 +50,7 @@ class Spconv(Implementation):
     name: ClassVar[str] = "spconv"
     version: ClassVar[str] = LIBRARY.version
     origin: ClassVar[str] = "traveller59's spconv, published wheel; on a CPU always one thread"
+    preload: ClassVar[tuple[str, ...]] = (LIBRARY.module,)
     timed_region = {  # noqa: RUF012
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",
         Phase.MAP: "the library's indice pairs and output coordinates; for pooling also finding the "

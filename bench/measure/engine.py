@@ -156,14 +156,36 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
 def _rates(plan: Plan, templates: Templates) -> Machine:
     """Describe the machine, once our own processes are quiet, and measure its limits."""
     templates.wait_until_ready()
+    templates.preload(_slow_imports(plan))
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
-    order = RateTask(plan.dtypes, plan.device, plan.settings.threads, str(templates.log))
+    order = RateTask(
+        plan.implementations,
+        plan.dtypes,
+        plan.device,
+        plan.settings.threads,
+        str(templates.log),
+    )
     for event in templates.run(0, order, RATE_TIMEOUT):
         if isinstance(event, Rates):
             kept = "kept for the next allocation" if event.keeps_memory else "the system's default"
-            facts = machine.facts | {"freed memory": kept}
+            pools = {"thread pools": event.thread_pools}
+            facts = machine.facts | {"freed memory": kept} | pools
             machine = replace(machine, facts=facts, rates=event.rates)
     return machine
+
+
+def _slow_imports(plan: Plan) -> tuple[str, ...]:
+    """Modules that those implementations import that can run here."""
+    device = torch.device(plan.device)
+    found = [load(reference) for reference in plan.implementations]
+    return tuple(
+        dict.fromkeys(
+            name
+            for implementation in found
+            if implementation.preload and implementation.unavailable(device) is None
+            for name in implementation.preload
+        )
+    )
 
 
 def _header(plan: Plan, machine: Machine) -> Header:

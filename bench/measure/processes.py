@@ -90,6 +90,12 @@ class Templates:
         for template in self._templates:
             template.wait_until_ready()
 
+    def preload(self, modules: tuple[str, ...]) -> None:
+        """Have every template import modules, so that no worker need wait for them."""
+        if modules:
+            for template in self._templates:
+                template.preload(modules)
+
     def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
         """Have a fresh worker carry out an order, and yield what it says until it is done.
 
@@ -182,6 +188,11 @@ class _Template:
         if not self.ready:
             self._receive()
             self.ready = True
+
+    def preload(self, modules: tuple[str, ...]) -> None:
+        self.wait_until_ready()
+        self.control.sendall(f"import {' '.join(modules)}".encode())
+        self._receive()
 
     def fork(self, connection: socket.socket) -> int:
         self.wait_until_ready()

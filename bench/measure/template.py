@@ -5,6 +5,7 @@ executed process with an address space layout of its own, so workers of differen
 freshly executed ones do. It starts no threads and no CUDA context before it forks.
 """
 
+import contextlib
 import faulthandler
 import gc
 import importlib
@@ -17,7 +18,10 @@ from bench.measure import worker
 
 
 def serve(control: socket.socket, modules: list[str]) -> None:
-    """Answer `fork` (with a socket attached) with a process number, `wait N` with its exit status."""
+    """Answer `fork` and a socket with a process number, `wait N` with its exit status.
+
+    `import NAME...` is answered with `ready`.
+    """
     for name in modules:
         importlib.import_module(name)
     gc.collect()
@@ -28,7 +32,14 @@ def serve(control: socket.socket, modules: list[str]) -> None:
         if not message:
             return
         command, *arguments = message.decode().split()
-        if command == "fork":
+        if command == "import":
+            for name in arguments:
+                with contextlib.suppress(Exception):  # a worker will run into it, and say so
+                    importlib.import_module(name)
+            gc.collect()
+            gc.freeze()
+            control.sendall(b"ready\n")
+        elif command == "fork":
             child = os.fork()
             if child == 0:
                 control.close()

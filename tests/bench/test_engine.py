@@ -163,3 +163,23 @@ def test_worker_processes_can_be_started_before_torch_is_imported():
     code = "import sys, bench.measure.processes; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.fixture(scope="module")
+def loaded_run():
+    whole = plan(["gather", str(PLUGINS / "loaded.py")], phases=(Phase.FORWARD,))
+    return execute(replace(whole, settings=replace(whole.settings, seconds=0.5)))
+
+
+@pytest.mark.parametrize("name", ["brings_threads", "preloaded"])
+def test_what_implementations_bring_along_is_pinned_and_imported_before(loaded_run, name):
+    cell = by_phase(loaded_run, name)[Phase.FORWARD]
+    assert cell.status is Status.OK, cell.reason
+    (samples,) = cell.timing.processes
+    assert samples.calls * len(samples.rounds) > 12  # more than the calls of its checks
+
+
+def test_every_thread_pool_is_recorded_with_its_threads(loaded_run):
+    pools = loaded_run.header.machine.facts["thread pools"].split("; ")
+    assert any(pool.startswith("openmp") for pool in pools)
+    assert all(pool.endswith(": 1") for pool in pools)
