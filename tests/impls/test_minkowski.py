@@ -45,6 +45,8 @@ def test_a_network_down_and_up_is_right(subject, random_batch, dimensions, grid_
 def test_half_types_are_declared_unsupported(subject, dtype):
     reason = why_unsupported(subject, max_pooling(2, 2, 2), dtype, CPU)
     assert str(dtype) in reason
+    outcome = check_properties(subject, str(dtype).removeprefix("torch."), examples=5)
+    assert outcome.result is Result.UNSUPPORTED
 
 
 @pytest.fixture
