@@ -2,13 +2,19 @@
 PYTHON ?= python3
 TOX := .venv/bin/tox
 
-.PHONY: bench test clean
+.PHONY: bench test minkowski spconv clean
 
 bench: $(TOX)  ## measure the quick suite on this machine and make a page of it
 	$(TOX) run -q -e bench
 
 test: $(TOX)  ## lint, types, tests, coverage
 	$(TOX) run -q -e test
+
+minkowski: $(TOX)  ## build MinkowskiEngine, for `bench` and `test` to use
+	$(TOX) run -q -e minkowski
+
+spconv: $(TOX)  ## install spconv, likewise
+	$(TOX) run -q -e spconv
 
 clean:  ## remove the environments and caches, never results
 	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -78,6 +78,13 @@ class Implementation(ABC):
         """Say in words why a phase would say nothing new of this implementation, or return None."""
         return None
 
+    def prepare(self) -> None:  # noqa: B027  # there may be nothing to prepare
+        """Import, compile or load once what every worker needs: they are forked from this process.
+
+        Called where this is installed and available. It may start no thread and open no device, and
+        what it does may not be needed for right results.
+        """
+
     @abstractmethod
     def encode(self, batch: SparseBatch) -> Native:
         """Make the native tensor of a canonical sparse batch; differentiable in its features."""

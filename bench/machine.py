@@ -33,9 +33,6 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
         "load before the run": f"{_load():.2f}",
         "frequency governor": _governor(),
         "libraries": "; ".join(f"{name} {_version(name)}" for name in PACKAGES),
-        "thread pools": "; ".join(
-            sorted({f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info()})
-        ),
         "matrix precision": f"float32 as {torch.get_float32_matmul_precision()}",
     }
     name = f"{model}, {logical} processors, {threads} threads"
@@ -51,6 +48,15 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
             ),
         }
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
+
+
+def thread_pools() -> str:
+    """Name the thread pools of the libraries in this process, with their numbers of threads."""
+    pools = [
+        f"{pool['internal_api']} {pool['version'] or ''}".strip() + f": {pool['num_threads']}"
+        for pool in threadpool_info()
+    ]
+    return "; ".join(sorted(pools))
 
 
 def commit() -> str:

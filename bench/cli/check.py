@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from bench.conformance.checks import Outcome
 
 FAILED = 4
+NOTHING_CHECKED = 3
 SHOWN_FAILURES = 10
 
 
@@ -30,13 +31,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check every case and print the table; exit code 4 if any failed."""
+    """Check every case and print the table; exit code 4 if any failed, 3 if none could be checked."""
     import torch  # noqa: PLC0415
 
     from bench.cli.output import print_json  # noqa: PLC0415
     from bench.cli.selection import dtypes, split  # noqa: PLC0415
     from bench.conformance.cases import all_cases  # noqa: PLC0415
-    from bench.conformance.checks import check  # noqa: PLC0415
+    from bench.conformance.checks import Outcome, Result, check  # noqa: PLC0415
     from bench.conformance.properties import check_properties  # noqa: PLC0415
     from bench.dtypes import DTYPES  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
@@ -63,6 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
     cases = _network_cases(names) if arguments.networks else all_cases(names)
     for reference in chosen:
         implementation = load(reference)
+        reason = implementation.unavailable(device)
+        if reason is not None:
+            for dtype in names:
+                note(reference.name, "all", "", dtype, Outcome(Result.UNSUPPORTED, reason))
+            continue
         for case in cases:
             outcome = check(implementation, case, device)
             note(reference.name, case.kind, str(case), case.dtype, outcome)
@@ -83,7 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(records)
     else:
         _print(records, names)
-    return FAILED if any(record["result"] == "failed" for record in records) else 0
+    results = {record["result"] for record in records}
+    if "failed" in results:
+        return FAILED
+    return 0 if "passed" in results else NOTHING_CHECKED
 
 
 def _network_cases(dtypes: tuple[str, ...]) -> "list[Case]":

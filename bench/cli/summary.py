@@ -38,9 +38,8 @@ def print_summary(run: Run, path: Path, *, as_json: bool) -> None:
 
 def _rows(run: Run, phase: Phase, dtype: str) -> list[dict[str, str]]:
     cells = [cell for cell in run.cells if cell.phase is phase and cell.dtype == dtype]
-    names = list(
-        dict.fromkeys(c.implementation for c in cells if c.status is not Status.UNSUPPORTED)
-    )
+    nowhere = {Status.UNSUPPORTED, Status.UNAVAILABLE}
+    names = list(dict.fromkeys(c.implementation for c in cells if c.status not in nowhere))
     rows = []
     for workload in dict.fromkeys(cell.workload for cell in cells):
         found = {cell.implementation: cell for cell in cells if cell.workload == workload}

@@ -73,7 +73,11 @@ def check_properties(
     examples: int = 100,
     device: torch.device = CPU,
 ) -> Outcome:
-    """Check an implementation on drawn cases; the smallest failing one is named."""
+    """Check an implementation on drawn cases; the smallest failing one is named.
+
+    Where it supports none of them, the outcome is `UNSUPPORTED`, with the first one's reason.
+    """
+    reasons: dict[Result, str] = {}
 
     @settings(
         max_examples=examples,
@@ -93,6 +97,7 @@ def check_properties(
         except UserError:
             return
         outcome = check_batch(implementation, network, batch, device)
+        reasons.setdefault(outcome.result, outcome.reason)
         if not outcome.passed:
             last = network.layers[-1].operator
             raise _FailedExampleError(
@@ -104,6 +109,8 @@ def check_properties(
         every_drawn_case_passes()
     except _FailedExampleError as error:
         return Outcome(Result.FAILED, str(error))
+    if Result.PASSED not in reasons and Result.UNSUPPORTED in reasons:
+        return Outcome(Result.UNSUPPORTED, reasons[Result.UNSUPPORTED])
     return Outcome(Result.PASSED)
 
 

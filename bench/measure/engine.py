@@ -13,7 +13,7 @@ import torch
 from bench.errors import UserError
 from bench.implementation import ledger
 from bench.machine import commit, describe_machine
-from bench.measure.messages import Rates, RateTask
+from bench.measure.messages import Preparation, Rates, RateTask
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates
 from bench.measure.record import Record, unit_of
@@ -155,13 +155,22 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
 
 def _rates(plan: Plan, templates: Templates) -> Machine:
     """Describe the machine, once our own processes are quiet, and measure its limits."""
-    templates.wait_until_ready()
+    # A plug-in file is prepared by every worker for itself: it may crash only that.
+    installed = tuple(reference for reference in plan.implementations if not reference.is_file)
+    templates.prepare(Preparation(installed, plan.device))
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
-    order = RateTask(plan.dtypes, plan.device, plan.settings.threads, str(templates.log))
+    order = RateTask(
+        plan.implementations,
+        plan.dtypes,
+        plan.device,
+        plan.settings.threads,
+        str(templates.log),
+    )
     for event in templates.run(0, order, RATE_TIMEOUT):
         if isinstance(event, Rates):
             kept = "kept for the next allocation" if event.keeps_memory else "the system's default"
-            facts = machine.facts | {"freed memory": kept}
+            pools = {"thread pools": event.thread_pools}
+            facts = machine.facts | {"freed memory": kept} | pools
             machine = replace(machine, facts=facts, rates=event.rates)
     return machine
 

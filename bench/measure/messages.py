@@ -36,9 +36,17 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     known_ns: dict[str, dict[Phase, int]] = {}
 
 
-class RateTask(msgspec.Struct, tag=True, frozen=True):
-    """Measure the machine's own matrix and copy rates."""
+class Preparation(msgspec.Struct, frozen=True):
+    """What implementations are to be prepared for before workers are forked."""
 
+    implementations: tuple[Reference, ...]
+    device: str
+
+
+class RateTask(msgspec.Struct, tag=True, frozen=True):
+    """Measure the machine's own matrix and copy rates, and see which thread pools are at work."""
+
+    implementations: tuple[Reference, ...]
     dtypes: tuple[str, ...]
     device: str
     threads: int
@@ -86,10 +94,11 @@ class PhaseDone(msgspec.Struct, tag=True, frozen=True):
 
 
 class Rates(msgspec.Struct, tag=True, frozen=True):
-    """The machine's rates, and whether freed memory is kept for the next allocation."""
+    """The machine's rates, whether freed memory is kept, and the thread pools with their sizes."""
 
     rates: tuple[Rate, ...]
     keeps_memory: bool
+    thread_pools: str
 
 
 class Refused(msgspec.Struct, tag=True, frozen=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import UserError
-from bench.measure.messages import EVENTS, Done, Event, Order, Refused
+from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
 from bench.plugins import suite_entry
 
@@ -87,6 +87,13 @@ class Templates:
         Raises:
             UserError: if one cannot start.
         """
+        for template in self._templates:
+            template.wait_until_ready()
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Have every template prepare implementations, so that no worker need do it for itself."""
+        for template in self._templates:
+            template.prepare(preparation)
         for template in self._templates:
             template.wait_until_ready()
 
@@ -182,6 +189,11 @@ class _Template:
         if not self.ready:
             self._receive()
             self.ready = True
+
+    def prepare(self, preparation: Preparation) -> None:
+        self.wait_until_ready()
+        self.ready = False
+        self.control.sendall(b"prepare " + msgspec.json.encode(preparation))
 
     def fork(self, connection: socket.socket) -> int:
         self.wait_until_ready()

@@ -8,6 +8,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from bench.errors import DataError, UserError
 from bench.expectation import expect
 from bench.expected import Expectation
 from bench.implementation import Implementation, why_unmeasured
+from bench.machine import thread_pools
 from bench.measure.candidate import Candidate, IncorrectError, Step
 from bench.measure.layers import LayerTimes, layer_times
 from bench.measure.memory import keep_freed_memory, limit_memory, peak_of
@@ -75,7 +77,9 @@ def serve(stream: BinaryIO) -> None:
     keeps_memory = keep_freed_memory()
     with threadpool_limits(order.threads):
         if isinstance(order, RateTask):
-            tell(Rates(machine_rates(order.dtypes, torch.device(order.device)), keeps_memory))
+            pools = _all_thread_pools(order)
+            rates = machine_rates(order.dtypes, torch.device(order.device))
+            tell(Rates(rates, keeps_memory, pools))
             tell(Done({}))
             return
         try:
@@ -86,6 +90,15 @@ def serve(stream: BinaryIO) -> None:
             tell(Done({}))
         except UserError as error:
             tell(Refused(str(error)))
+
+
+def _all_thread_pools(order: RateTask) -> str:
+    """Load every implementation's library, pin its threads, and name all thread pools."""
+    for reference in order.implementations:
+        with suppress(Exception):  # it is told where it is measured
+            load(reference).unavailable(torch.device(order.device))
+    threadpool_limits(order.threads)
+    return thread_pools()
 
 
 class _Measurement:
@@ -127,6 +140,7 @@ class _Measurement:
         self.oracle_seconds += time.perf_counter() - started
         for number, reference in enumerate(task.implementations):
             self._admit(number, load(reference), workload, weights, batch, expectation)
+        threadpool_limits(task.threads)  # of the libraries, too, that have been loaded meanwhile
         with torch.no_grad():
             for phase in task.phases:
                 self._measure(phase)

@@ -163,3 +163,39 @@ def test_worker_processes_can_be_started_before_torch_is_imported():
     code = "import sys, bench.measure.processes; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_workers_inherit_what_implementations_prepared(tmp_path):
+    # Whether numba is imported is what one sees from outside of gather's preparation.
+    path = tmp_path / "nosy.py"
+    path.write_text(
+        "import sys\n"
+        "from impls.gather import Gather\n"
+        "class Nosy(Gather):\n"
+        "    name = 'nosy'\n"
+        "    def encode(self, batch):\n"
+        "        if 'numba' not in sys.modules:\n"
+        "            raise RuntimeError('nothing was prepared')\n"
+        "        return super().encode(batch)\n"
+    )
+    run = execute(plan(["gather", str(path)], phases=(Phase.ENCODE,)))
+    assert [cell.reason for cell in run.cells] == ["", ""]
+
+
+@pytest.fixture(scope="module")
+def loaded_run():
+    references, _ = choose([str(PLUGINS / "loaded.py")])
+    return run_beside_gather(references, phases=(Phase.FORWARD,))
+
+
+def test_threads_that_an_implementation_brings_along_are_pinned(loaded_run):
+    cell = by_phase(loaded_run, "brings_threads")[Phase.FORWARD]
+    assert cell.status is Status.OK, cell.reason
+    (samples,) = cell.timing.processes
+    assert samples.calls * len(samples.rounds) > 12  # more than the calls of its checks
+
+
+def test_every_thread_pool_is_recorded_with_its_threads(loaded_run):
+    pools = loaded_run.header.machine.facts["thread pools"].split("; ")
+    assert any(pool.startswith("openmp") for pool in pools)
+    assert all(pool.endswith(": 1") for pool in pools)

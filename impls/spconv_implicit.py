@@ -1,0 +1,122 @@
+"""spconv's implicit GEMM on a GPU, called as its own modules do (spconv/pytorch/conv.py, 2.3.8)."""
+
+from typing import NamedTuple
+
+from spconv.core import ConvAlgo
+from spconv.pytorch import functional, ops
+from torch import Tensor
+
+from bench.window import Window
+from impls.spconv_maps import KernelMap, Sites
+
+
+class Direction(NamedTuple):
+    """A kernel map one way.
+
+    Attributes:
+        table: row seen through each offset, or -1: int32 `[K, rows]`.
+        masks: which offsets see a row, as bits, for each way that the kernel is split.
+        orders: the rows sorted by these masks.
+        rows: number of rows that come out.
+    """
+
+    table: Tensor
+    masks: list[Tensor]
+    orders: list[Tensor]
+    rows: int
+
+
+class ImplicitMap(KernelMap):
+    """Tables of both directions."""
+
+    def __init__(self, sites: Sites, window: Window, *, submanifold: bool, gradients: bool) -> None:
+        (
+            indices,
+            _,
+            table,
+            inverse_table,
+            masks,
+            inverse_masks,
+            orders,
+            inverse_orders,
+            self.splits,
+        ) = ops.get_indice_pairs_implicit_gemm(
+            sites.indices,
+            sites.batch_size,
+            list(sites.grid_size),
+            ConvAlgo.MaskImplicitGemm,
+            list(window.kernel_size),
+            list(window.stride),
+            list(window.padding),
+            list(window.dilation),
+            [0] * window.dimensions,
+            subm=submanifold,
+            is_train=gradients or not submanifold,
+        )
+        super().__init__(sites, window, indices)
+        self.forth = Direction(table, masks, orders, len(indices))
+        self.back = Direction(inverse_table, inverse_masks, inverse_orders, sites.count)
+        self.submanifold = submanifold
+        self.gradients = gradients
+
+    def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
+        """Multiply what each output row sees."""
+        return self._multiply(features, weight, self.forth, self.back, submanifold=self.submanifold)
+
+    def convolve_back(self, features: Tensor, weight: Tensor) -> Tensor:
+        """The same through the inverse table."""
+        return self._multiply(features, weight, self.back, self.forth, submanifold=False)
+
+    def pool(self, features: Tensor) -> Tensor:
+        """The library's maximum, raised to 0 in case that it is over active sites alone."""
+        pooled: Tensor = functional.indice_maxpool_implicit_gemm(
+            features, self.forth.table, self.back.table, self.outputs.count
+        )
+        return pooled.clamp(min=0)
+
+    def count_active(self) -> Tensor:
+        """Count what each output row sees."""
+        return (self.forth.table >= 0).sum(0)
+
+    def table(self) -> Tensor:
+        """The library's own."""
+        return self.forth.table.long()
+
+    def _multiply(
+        self,
+        features: Tensor,
+        weight: Tensor,
+        there: Direction,
+        back: Direction,
+        *,
+        submanifold: bool,
+    ) -> Tensor:
+        if not self.gradients:
+            result, _, _ = ops.implicit_gemm(
+                features,
+                weight,
+                there.table,
+                there.masks,
+                there.orders,
+                there.rows,
+                self.splits,
+                False,  # noqa: FBT003  # with gradients
+                submanifold,
+            )
+        else:
+            result = functional.implicit_gemm(
+                features,
+                weight,
+                there.table,
+                back.table,
+                there.masks,
+                back.masks,
+                there.orders,
+                back.orders,
+                there.rows,
+                self.splits,
+                True,  # noqa: FBT003  # with gradients
+                submanifold,
+            )
+        multiplied: Tensor = result
+        return multiplied

@@ -1,0 +1,146 @@
+"""spconv's native algorithm: pairs by offset; gather, multiply, scatter. A CPU has no other."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from spconv.core import ConvAlgo
+from spconv.pytorch import ops
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from bench.window import Window
+from impls.one_thread import one_thread
+from impls.spconv_maps import KernelMap, Sites
+
+FORTH, BACK = False, True
+"""From input rows to output rows, and the other way: spconv's argument `inverse`."""
+
+
+class NativeMap(KernelMap):
+    """Lists of pairs, `[2, K, N]`, of which the first few of each offset are used."""
+
+    def __init__(self, sites: Sites, window: Window, *, submanifold: bool) -> None:
+        with one_thread():
+            indices, self.pairs, self.numbers = ops.get_indice_pairs(
+                sites.indices,
+                sites.batch_size,
+                list(sites.grid_size),
+                ConvAlgo.Native,
+                list(window.kernel_size),
+                list(window.stride),
+                list(window.padding),
+                list(window.dilation),
+                [0] * window.dimensions,
+                submanifold,
+            )
+        super().__init__(sites, window, indices)
+        self.submanifold = submanifold
+
+    def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
+        """Multiply the pairs of each offset."""
+        result: Tensor = _Multiply.apply(features, weight, self, FORTH)  # type: ignore[no-untyped-call]
+        return result
+
+    def convolve_back(self, features: Tensor, weight: Tensor) -> Tensor:
+        """Multiply them the other way."""
+        result: Tensor = _Multiply.apply(features, weight, self, BACK)  # type: ignore[no-untyped-call]
+        return result
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Take the maximum offset by offset, from 0."""
+        result: Tensor = _Pool.apply(features, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def count_active(self) -> Tensor:
+        """Count how often each output row occurs; what is unused of the lists holds -1."""
+        return torch.bincount(self.pairs[1].flatten() + 1, minlength=self.outputs.count + 1)[1:]
+
+    def table(self) -> Tensor:
+        """Turn the lists into a table."""
+        table = torch.full((len(self.numbers), self.outputs.count), -1, device=self.pairs.device)
+        for offset, number in enumerate(self.numbers.tolist()):
+            inputs, outputs = self.pairs[:, offset, :number].long()
+            table[offset, outputs] = inputs
+        return table
+
+
+class _Multiply(torch.autograd.Function):
+    """spconv's functions on one thread: with two its CPU code loses sums silently."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        features: Tensor,
+        weight: Tensor,
+        pairs: NativeMap,
+        back: bool,
+    ) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        ctx.pairs, ctx.back = pairs, back
+        count = pairs.input_count if back else pairs.outputs.count
+        with one_thread():
+            result: Tensor = ops.indice_conv(
+                features, weight, pairs.pairs, pairs.numbers, count, back, pairs.submanifold
+            )
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN401
+        features, weight = ctx.saved_tensors
+        pairs = ctx.pairs
+        with one_thread(), _stream_for(features):
+            at_features, at_weight = ops.indice_conv_backward(
+                features,
+                weight,
+                upstream,
+                pairs.pairs,
+                pairs.numbers,
+                ctx.back,
+                pairs.submanifold,
+            )
+        return at_features, at_weight, None, None
+
+
+class _Pool(torch.autograd.Function):
+    """spconv's functions on one thread, likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, pairs: NativeMap) -> Tensor:  # noqa: ANN401
+        with one_thread():
+            pooled: Tensor = ops.indice_maxpool(
+                features, pairs.pairs, pairs.numbers, pairs.outputs.count
+            )
+        ctx.save_for_backward(features, pooled)
+        ctx.pairs = pairs
+        return pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        features, pooled = ctx.saved_tensors
+        pairs = ctx.pairs
+        with one_thread():
+            gradient: Tensor = ops.indice_maxpool_backward(
+                features, pooled, upstream, pairs.pairs, pairs.numbers
+            )
+        return gradient, None
+
+
+@contextmanager
+def _stream_for(tensor: Tensor) -> Iterator[None]:
+    """On a CPU, answer spconv's backward, which asks for a CUDA stream whatever its tensors are.
+
+    The library is as it was afterwards.
+    """
+    if tensor.is_cuda:
+        yield
+        return
+    asked = ops.get_current_stream
+    ops.get_current_stream = lambda: 0
+    try:
+        yield
+    finally:
+        ops.get_current_stream = asked

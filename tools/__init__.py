@@ -1,0 +1,1 @@
+"""Commands for a checkout; nothing of them is installed."""

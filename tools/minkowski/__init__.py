@@ -1,0 +1,1 @@
+"""Builds MinkowskiEngine's CPU library from its published source, and installs it."""
