@@ -69,9 +69,7 @@ def network_cost(network: Network, batch: SparseBatch) -> Cost:
     )
 
 
-def _pairs(
-    operator: Operator, sources: list[SparseBatch], sites: SparseBatch
-) -> tuple[int, int]:
+def _pairs(operator: Operator, sources: list[SparseBatch], sites: SparseBatch) -> tuple[int, int]:
     """Pairs of input and output site that an operator has, and would have on the whole grid."""
     source = sources[0]
     match operator:

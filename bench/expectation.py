@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from bench.background import Background
 from bench.batch import SparseBatch
@@ -25,7 +24,7 @@ from bench.expected import Expectation, Expected
 from bench.ground_state import check_ground_state
 from bench.network import INPUT, Network
 from bench.network_expectation import expect_network
-from bench.operators import Convolution, InverseConvolution, Linear, MaxPooling, Rule
+from bench.operators import Convolution, InverseConvolution, Linear, MaxPooling
 from bench.reference import dense_pass, draw_upstream
 from bench.sites import output_sites
 from bench.windows import Windows
@@ -123,7 +122,9 @@ def _only_sums(network: Network) -> bool:
     """Whether the same network on absolute values bounds every sum's magnitude."""
     if isinstance(network.single_operator, MaxPooling):
         return True
-    return all(isinstance(layer.operator, Convolution | InverseConvolution) for layer in network.layers)
+    return all(
+        isinstance(layer.operator, Convolution | InverseConvolution) for layer in network.layers
+    )
 
 
 def _expect_sums(network: Network, weights: Weights, batch: SparseBatch, seed: int) -> Expectation:
@@ -140,15 +141,18 @@ def _expect_sums(network: Network, weights: Weights, batch: SparseBatch, seed: i
         absolute = dense_pass(network, positive, batch.with_features(batch.features.abs()))
     magnitudes = absolute.gradients(upstream.abs())
     # Rounding errors grow with the square root of terms, and add up over layers.
-    terms = max(
-        batch.channels,
-        *(
-            layer.operator.window.volume * layer.operator.in_channels
-            for layer in network.layers
-            if isinstance(layer.operator, Convolution | InverseConvolution)
-        ),
-        0,
-    ) * len(network.layers) ** 2
+    terms = (
+        max(
+            batch.channels,
+            *(
+                layer.operator.window.volume * layer.operator.in_channels
+                for layer in network.layers
+                if isinstance(layer.operator, Convolution | InverseConvolution)
+            ),
+            0,
+        )
+        * len(network.layers) ** 2
+    )
     return Expectation(
         coordinates=plain.sites.coordinates,
         grid_size=plain.sites.grid_size,

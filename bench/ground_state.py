@@ -87,7 +87,7 @@ def why_no_ground_state(network: Network) -> str | None:
     return reasons[0] if reasons else None
 
 
-def _why_not(operator: Operator, *, is_zero: bool) -> str | None:
+def _why_not(operator: Operator, *, is_zero: bool) -> str | None:  # noqa: PLR0911  # a case each
     match operator:
         case Convolution(rule=Rule.SPARSITY_INVARIANT):
             return "a sparsity invariant convolution divides by the number of active sites"
@@ -186,7 +186,7 @@ class GroundStateNetwork(BuiltNetwork):
                 return grounds[0]
 
     def _affine(self, layer: Layer, ground: Tensor | None) -> Tensor | None:
-        bias = self.biases[layer.name] if layer.name in self.biases else None
+        bias: Tensor | None = self.biases.get(layer.name)
         if ground is None:
             return bias
         parameter: Tensor = self.layers[layer.name].weight  # type: ignore[assignment]

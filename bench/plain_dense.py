@@ -16,7 +16,7 @@ def plain_dense(network: Network, weights: Weights, values: Tensor) -> Tensor:
     No masks and no sites: biases reach everything, and dropout is the identity.
     """
 
-    def step(layer: Layer, sources: list[Tensor]) -> Tensor:
+    def step(layer: Layer, sources: list[Tensor]) -> Tensor:  # noqa: PLR0911  # a case each
         source, own = sources[0], weights.get(layer.name)
         match layer.operator:
             case Convolution(window=window) if own is not None:

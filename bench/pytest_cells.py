@@ -15,7 +15,6 @@ from bench.cli import selection
 from bench.dtypes import torch_dtype
 from bench.errors import UserError
 from bench.expectation import expect
-from bench.expected import Expectation
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
 from bench.measure.engine import Engine, templates_for
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from bench.batch import SparseBatch
     from bench.build import Weights
+    from bench.expected import Expectation
     from bench.implementation import Implementation
     from bench.measure.processes import Templates
     from bench.phases import Phase

@@ -12,7 +12,7 @@ from bench.network import INPUT, Network
 from bench.oracle import Oracle
 from bench.plain_dense import plain_dense
 from bench.sites import network_sites
-from bench.sparse_oracle import Map, SparseOracle
+from bench.sparse_oracle import Maps, SparseOracle
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def sparse_pass(
     *,
     training: bool = False,
     side: int = 0,
-    maps: dict[str, Map] | None = None,
+    maps: Maps | None = None,
 ) -> Traced:
     """Run active sites through the network, and follow the roundings of the batch's type.
 

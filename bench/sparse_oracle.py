@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import LayerWeights, Weights
+from bench.build import Weights
 from bench.errors import UserError
 from bench.network import Layer, Network
 from bench.operators import (
@@ -84,6 +83,10 @@ class Map(NamedTuple):
         return [(rows[rows >= 0], (rows >= 0).nonzero().squeeze(1)) for rows in self.seen.T]
 
 
+Maps = dict[str, Map]
+"""By layer."""
+
+
 class SparseOracle:
     """A network on active sites, differentiable in its weights and in the input's features.
 
@@ -106,14 +109,14 @@ class SparseOracle:
         background: Background = Background.ZERO,
         training: bool = False,
         side: int = 0,
-        maps: dict[str, Map] | None = None,
+        maps: Maps | None = None,
     ) -> None:
         self.network = network
         self.weights = weights
         self.dtype = dtype
         self.keeps_background = background is Background.GROUND_STATE
         self.training = training
-        self.maps = {} if maps is None else maps
+        self.maps: Maps = {} if maps is None else maps
         generator = torch.Generator().manual_seed(1 + side)
         self.disturbance = Disturbance(unit_roundoff(dtype), side, generator)
 
@@ -139,7 +142,7 @@ class SparseOracle:
         )
         return Active(result.sites, rows, rest)
 
-    def _compute(self, layer: Layer, sources: list[Active]) -> Active:
+    def _compute(self, layer: Layer, sources: list[Active]) -> Active:  # noqa: PLR0911  # a case each
         source = sources[0]
         match layer.operator:
             case Convolution() as operator:

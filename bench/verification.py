@@ -11,7 +11,7 @@ from bench.build import Answer, BuiltNetwork
 from bench.expected import Expectation, Expected
 from bench.implementation import Implementation
 from bench.network import INPUT
-from bench.rounding import HALF_TYPES, unit_roundoff
+from bench.rounding import HALF_TYPES
 
 
 def output_fault(expectation: Expectation, output: SparseBatch, dtype: torch.dtype) -> str | None:
@@ -139,9 +139,7 @@ def run_with_gradients(
     return output, gradients
 
 
-def _background_sum(
-    implementation: Implementation, answer: Answer, output: SparseBatch
-) -> Tensor:
+def _background_sum(implementation: Implementation, answer: Answer, output: SparseBatch) -> Tensor:
     """Sum over all inactive output sites of what they hold: `[C]`."""
     values = implementation.features(answer.native)
     if values.ndim > 2:

@@ -124,9 +124,7 @@ def all_cases(dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[Case]:
     for dimensions, (name, network) in itertools.chain(
         ((2, item) for item in _networks(2)), ((3, item) for item in _networks(3))
     ):
-        background = (
-            Background.GROUND_STATE if name == Background.GROUND_STATE else Background.ZERO
-        )
+        background = Background.GROUND_STATE if name == Background.GROUND_STATE else Background.ZERO
         for rank, dtype in enumerate(dtypes):
             densities = (USUAL_DENSITY,) if rank else DENSITIES
             cases += [

@@ -16,26 +16,32 @@ BATCH_SIZE = 6
 
 
 class NamedNetwork(Protocol):
-    """A network that conformance is checked on.
-
-    Attributes:
-        name: what it is.
-        network: its layers.
-        channels: of the input.
-        grid_size: of the input.
-        backgrounds: the modes that it is checked in.
-    """
+    """A network that conformance is checked on."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is."""
+        ...
+
     @property
-    def network(self) -> Network: ...
+    def network(self) -> Network:
+        """Its layers."""
+        ...
+
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Of the input."""
+        ...
+
     @property
-    def grid_size(self) -> Axes: ...
+    def grid_size(self) -> Axes:
+        """Of the input."""
+        ...
+
     @property
-    def backgrounds(self) -> tuple[Background, ...]: ...
+    def backgrounds(self) -> tuple[Background, ...]:
+        """The modes that it is checked in."""
+        ...
 
 
 def network_cases(

@@ -209,9 +209,10 @@ class Candidate:
         with torch.enable_grad():
             features = self._leaf(implementation.features(self.native))
             native = implementation.with_features(self.native, features)
-            outputs = self._at_every_site(network.answer(native))
+            parts = self._at_every_site(network.answer(native))
         leaves = self._leaves(network, features)
-        upstreams = [output.detach().clone() for output in outputs]
+        outputs = [values for values, _ in parts]
+        upstreams = [values.detach() * sites for values, sites in parts]
 
         def call(_: None) -> tuple[Tensor, ...]:
             return torch.autograd.grad(outputs, leaves, upstreams, retain_graph=True)
@@ -223,8 +224,10 @@ class Candidate:
         network = self._in_training(dropout=self.drops_out)
 
         def finish(native: Native, leaf: Tensor) -> tuple[Tensor, ...]:
-            outputs = self._at_every_site(network.answer(native))
-            loss = sum((output.sum() for output in outputs[1:]), start=outputs[0].sum())
+            (values, _), *rest = self._at_every_site(network.answer(native))
+            loss = values.sum()
+            for constant, sites in rest:
+                loss = loss + constant.sum() * sites
             return torch.autograd.grad(loss, self._leaves(network, leaf))
 
         def from_batch(batch: SparseBatch) -> tuple[Tensor, ...]:
@@ -249,13 +252,13 @@ class Candidate:
             self.trained.training_with(dropout=dropout)
         return self.trained
 
-    def _at_every_site(self, answer: Answer) -> list[Tensor]:
-        """What all sites of the output hold: the features and, if they are rows, the other sites."""
+    def _at_every_site(self, answer: Answer) -> list[tuple[Tensor, int]]:
+        """What the output holds and, if that is rows, what all other sites do and their number."""
         features = self.implementation.features(answer.native)
         if answer.background is None or features.ndim > 2:
-            return [features]
+            return [(features, 1)]
         all_sites = self.batch.batch_size * math.prod(self.expectation.grid_size)
-        return [features, answer.background * (all_sites - len(features))]
+        return [(features, 1), (answer.background, all_sites - len(features))]
 
     def _leaf(self, features: Tensor) -> Tensor:
         """The input, recorded only where gradients are taken at it."""
