@@ -140,7 +140,7 @@ class SparseBatch:
     def dense(self) -> Tensor:
         """Densify: `[B, C, *grid]`, zero at inactive sites; differentiable in the features."""
         flat = self.features.new_zeros((self.all_sites, self.channels))
-        flat = flat.index_copy(0, self.keys(), self.features)
+        flat.index_copy_(0, self.keys(), self.features)
         return flat.view(self.batch_size, *self.grid_size, self.channels).movedim(-1, 1)
 
     def mask(self) -> Tensor:

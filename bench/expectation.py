@@ -140,19 +140,13 @@ def _expect_sums(network: Network, weights: Weights, batch: SparseBatch, seed: i
         }
         absolute = dense_pass(network, positive, batch.with_features(batch.features.abs()))
     magnitudes = absolute.gradients(upstream.abs())
+    sums = [
+        layer.operator.window.volume * layer.operator.in_channels
+        for layer in network.layers
+        if isinstance(layer.operator, Convolution | InverseConvolution)
+    ]
     # Rounding errors grow with the square root of terms, and add up over layers.
-    terms = (
-        max(
-            batch.channels,
-            *(
-                layer.operator.window.volume * layer.operator.in_channels
-                for layer in network.layers
-                if isinstance(layer.operator, Convolution | InverseConvolution)
-            ),
-            0,
-        )
-        * len(network.layers) ** 2
-    )
+    terms = max([batch.channels, *sums]) * len(network.layers) ** 2
     return Expectation(
         coordinates=plain.sites.coordinates,
         grid_size=plain.sites.grid_size,

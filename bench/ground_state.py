@@ -95,8 +95,8 @@ def _why_not(operator: Operator, *, is_zero: bool) -> str | None:  # noqa: PLR09
             return "a submanifold convolution leaves out sites that the dense one fills"
         case Convolution(window=window) if max(window.padding) > 0 and not is_zero:
             return (
-                "its padding is 0, and an inactive site before it is not: sites at the edge would "
-                "differ; use a convolution without padding"
+                "it pads with 0, and inactive sites before it hold something else, so that sites at "
+                "the edge would differ; leave its padding out"
             )
         case MaxPooling(window=window) if max(window.padding) > 0 and max(window.dilation) > 1:
             return "a dilated window may lie on padding alone"
@@ -140,8 +140,8 @@ class GroundStateNetwork(BuiltNetwork):
         """Run every layer in order on deviations, and add the last one's ground state."""
 
         def step(layer: Layer, sources: list[_Deviations]) -> _Deviations:
-            native = self._compute(layer, sources)
-            result = _Deviations(native, self._ground_after(layer, sources))
+            deviations = self._compute(layer, sources)
+            result = _Deviations(deviations, self._ground_after(layer, sources))
             mark(layer.name)
             return result
 

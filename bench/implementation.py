@@ -146,7 +146,7 @@ class Implementation(ABC):
         raise _missing(self, "max_pooling")
 
     def torch_layout(self, operator: Operator, weight: Tensor) -> Tensor:
-        """Bring a parameter `weight`, or its gradient, back into torch's layout."""
+        """Bring a parameter `weight`, or its gradient, back into torch's layout; differentiable."""
         return weight
 
     def pointwise(

@@ -75,7 +75,7 @@ class Network:
             return layer.reads
         return (self.layers[position - 1].name if position else INPUT,)
 
-    def evaluate(self, start: Value, step: "Callable[[Layer, list[Value]], Value]") -> Value:
+    def evaluate(self, start: Value, step: Callable[[Layer, list[Value]], Value]) -> Value:
         """Compute every layer in order and return the last one's value.
 
         A value is let go of once the last layer that reads it is done.

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.batch import SparseBatch
 from bench.build import Weights, initial_weights, why_unbuildable
-from bench.cost import Cost, network_cost, phase_bytes, phase_multiply_adds
+from bench.cost import network_cost
 from bench.dtypes import torch_dtype
 from bench.errors import DataError, UserError
 from bench.expectation import expect
@@ -26,12 +26,12 @@ from bench.expected import Expectation
 from bench.implementation import Implementation, why_unmeasured
 from bench.machine import thread_pools
 from bench.measure.candidate import Candidate, IncorrectError, Step
+from bench.measure.description import describe
 from bench.measure.layers import LayerTimes, layer_times
 from bench.measure.memory import keep_freed_memory, limit_memory, peak_of
 from bench.measure.messages import (
     ORDERS,
     Checked,
-    Described,
     Done,
     Event,
     Failed,
@@ -49,7 +49,7 @@ from bench.measure.stopping import StoppingRule
 from bench.measure.timers import timer_for
 from bench.phases import Phase
 from bench.registry import load, load_suite
-from bench.results.schema import Status, Work, WorkloadRecord
+from bench.results.schema import Status
 from bench.workload import Workload
 
 PHASES = tuple(Phase)
@@ -124,22 +124,12 @@ class _Measurement:
         workload = suite.find(task.workload)
         if workload.version() != task.version:
             raise UserError(f"workload {workload.name!r} changed since the run was planned")
-        batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
-        dtype = torch_dtype(task.dtype)
-        batch = batch.to(self.device, dtype)
-        weights = initial_weights(workload.network, workload.seed, dtype, self.device)
-        cost = network_cost(workload.network, batch)
-        self.tell(_describe(task.suite, workload, batch, cost))
-        started = time.perf_counter()
-        expectation = expect(
-            workload.network,
-            weights,
-            batch,
-            background=workload.background,
-            seed=workload.seed,
-            cost=cost,
-        )
-        self.oracle_seconds += time.perf_counter() - started
+        try:
+            weights, batch, expectation = self._prepare(workload)
+        except DataError:
+            raise
+        except UserError as error:
+            raise UserError(f"workload {workload.name!r}: {error}") from error
         for number, reference in enumerate(task.implementations):
             self._admit(number, load(reference), workload, weights, batch, expectation)
         threadpool_limits(task.threads)  # of the libraries, too, that have been loaded meanwhile
@@ -160,6 +150,26 @@ class _Measurement:
                 }
             )
         )
+
+    def _prepare(self, workload: Workload) -> tuple[Weights, SparseBatch, Expectation]:
+        """Make weights and input, describe them, and have the oracle say what is to come out."""
+        batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
+        dtype = torch_dtype(self.task.dtype)
+        batch = batch.to(self.device, dtype)
+        weights = initial_weights(workload.network, workload.seed, dtype, self.device)
+        cost = network_cost(workload.network, batch)
+        self.tell(describe(self.task.suite, workload, batch, cost))
+        started = time.perf_counter()
+        expectation = expect(
+            workload.network,
+            weights,
+            batch,
+            background=workload.background,
+            seed=workload.seed,
+            cost=cost,
+        )
+        self.oracle_seconds += time.perf_counter() - started
+        return weights, batch, expectation
 
     def _admit(
         self,
@@ -321,37 +331,6 @@ class _Measurement:
 
     def _beat(self, implementation: int, phase: Phase | int) -> None:
         self.pulse.beat(implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase)
-
-
-def _describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) -> Described:
-    element_bytes = batch.features.element_size()
-    work = {
-        phase: Work(
-            phase_multiply_adds(phase, cost.multiply_adds),
-            phase_multiply_adds(phase, cost.dense_multiply_adds),
-            phase_bytes(phase, cost, batch, element_bytes),
-        )
-        for phase in Phase
-    }
-    record = WorkloadRecord(
-        name=workload.name,
-        version=workload.version(),
-        suite=suite,
-        group=workload.group,
-        position=workload.position,
-        batch_size=batch.batch_size,
-        grid_size=batch.grid_size,
-        channels=batch.channels,
-        output_channels=cost.output_channels,
-        sites=batch.sites,
-        density=batch.density,
-        output_sites=cost.output_sites,
-        neighbours=cost.active_pairs / max(1, cost.output_sites),
-        definition=workload.definition(),
-        axis=workload.axis,
-        background=workload.background,
-    )
-    return Described(record, work)
 
 
 def _status_of(error: Exception) -> tuple[Status, str]:

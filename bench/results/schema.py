@@ -89,7 +89,7 @@ class Cell:
     Attributes:
         status: how it ended.
         reason: why, in words, for every status but `ok`.
-        verified: how the oracle checked it: `dense`, `all windows`, or how many sampled windows.
+        verified: how the oracle checked it: `dense`, `plain dense`, `all windows`, or how many of them.
         peak_bytes: most memory that one call took beyond what stood before, where it is known.
         timing: the samples; there if and only if the status is `ok`.
         layers: median nanoseconds of each layer of a network, in order, `encode` first in a cold

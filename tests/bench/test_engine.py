@@ -145,10 +145,31 @@ def test_a_run_is_not_resumed_with_other_settings_or_implementations(tmp_path):
         execute(other, journal)
 
 
+@pytest.mark.parametrize("background", ["zero", "ground_state"])
+def test_layers_of_a_network_are_timed_beside_the_samples(background):
+    suite = load_suite("networks")
+    ending = "-ground" if background == "ground_state" else ""
+    workload = suite.find(f"deepcnet-3-30-grid24-strokes-b2{ending}")
+    phases = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
+    planned = replace(plan(["gather", "dense"], phases=phases), suite=suite, workloads=(workload,))
+    run = execute(planned)
+    assert run.workloads[0].background == background
+    layers = [layer.name for layer in workload.network.layers]
+    for name in ("gather", "dense"):
+        cells = by_phase(run, name)
+        assert {cell.status for cell in cells.values()} == {Status.OK}
+        assert list(cells[Phase.FORWARD].layers) == layers
+        encode = ["encode"] if name == "gather" else []
+        assert list(cells[Phase.FORWARD_COLD].layers) == encode + layers
+        assert min(cells[Phase.FORWARD].layers.values()) > 0
+        assert cells[Phase.TRAIN_STEP].layers == {}
+    assert run.units[0].seconds["layers"] > 0
+
+
 def test_time_is_accounted_for():
     run = execute(plan(["dense", "gather"], phases=(Phase.FORWARD,)))
     seconds = run.units[0].seconds
-    parts = sum(seconds[what] for what in ("timed", "warm-up", "oracle", "other"))
+    parts = sum(seconds[what] for what in ("timed", "warm-up", "oracle", "layers", "other"))
     assert 0 < parts <= seconds["wall"]
 
 

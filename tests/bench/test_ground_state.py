@@ -280,8 +280,11 @@ DOWN = convolution(2, "full", 2, 2, 2, 2)
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        ([FULL, PADDED], "layer 'layer1': its padding is 0, and an inactive site before it is not"),
-        ([FULL, Rectifier(), PADDED], "layer 'layer2': its padding is 0"),
+        (
+            [FULL, PADDED],
+            "layer 'layer1': it pads with 0, and inactive sites before it hold something else",
+        ),
+        ([FULL, Rectifier(), PADDED], "layer 'layer2': it pads with 0"),
         ([convolution(2, "submanifold", 2, 2, 3)], "layer 'layer0': a submanifold convolution"),
         ([convolution(2, "sparsity_invariant", 2, 2, 3)], "layer 'layer0': a sparsity invariant"),
         ([FULL, BatchNorm(2)], "layer 'layer1': a batch norm over active sites"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bench.measure.candidate import Step
-from bench.measure.layers import MOST_PASSES, WallMarks, layer_times
+from bench.measure.layers import MOST_PASSES, CudaMarks, WallMarks, layer_times, marks_for
 from bench.measure.rounds import Contestant
 
 CPU = torch.device("cpu")
@@ -120,3 +120,20 @@ def test_the_wall_clock_sees_real_time_pass():
     time.sleep(0.002)
     marks("sleep")
     assert marks.durations()["sleep"] >= 2e6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpus_layers_are_timed_by_its_own_events():
+    marks = marks_for(torch.device("cuda"))
+    assert isinstance(marks, CudaMarks)
+    matrix = torch.ones((4096, 4096), device="cuda")
+    for calls, layer in ((1, "one"), (4, "four")):
+        for _ in range(calls):
+            matrix @ matrix
+        marks(layer)
+    durations = marks.durations()
+    assert durations["four"] > 2 * durations["one"] > 0
+
+
+def test_the_cpus_layers_are_timed_by_the_wall_clock():
+    assert isinstance(marks_for(CPU), WallMarks)

@@ -8,8 +8,17 @@ from strategies import batches, fits, windows
 from torch.nn import functional as F  # noqa: N812
 
 from bench.batch import sparse_batch
-from bench.operators import Convolution, MaxPooling, Rule, convolution, max_pooling
-from bench.sites import active_pairs, neighbours, output_sites
+from bench.network import INPUT, Layer, Network
+from bench.operators import (
+    Convolution,
+    InverseConvolution,
+    MaxPooling,
+    Rectifier,
+    Rule,
+    convolution,
+    max_pooling,
+)
+from bench.sites import active_pairs, all_pairs, neighbours, network_sites, output_sites
 
 CONVOLVE = {2: F.conv2d, 3: F.conv3d}
 
@@ -131,3 +140,31 @@ def test_a_grid_far_too_large_to_densify_is_no_obstacle():
     # Two corners of the grid: one window reaches each of them.
     assert outputs.tolist() == [[0, 0, 0, 0], [0, far - 1, far - 1, far - 1]]
     assert active_pairs(operator.window, outputs, batch) == 2
+
+
+def test_all_pairs_are_the_active_pairs_of_every_touched_site():
+    geometry = convolution(2, "full", 1, 1, 3, 2, 1).window
+    sites = torch.tensor([(0, 0, 0), (0, 2, 3), (1, 4, 4)], dtype=torch.int32)
+    batch = sparse_batch(sites, torch.ones(3, 1), 2, (5, 5))
+    outputs = output_sites(Convolution(Rule.FULL, 1, 1, geometry), batch)
+    assert all_pairs(geometry, batch) == active_pairs(geometry, outputs, batch) > 0
+
+
+def test_sites_after_a_network_are_followed_through_its_branches():
+    down = convolution(2, "full", 1, 1, 2, 2)
+    network = Network(
+        (
+            Layer("down", down),
+            Layer("relu", Rectifier()),
+            Layer("wide", convolution(2, "full", 1, 1, 3, padding=1)),
+            Layer("up", InverseConvolution(1, 1, down.window), ("wide", INPUT)),
+            Layer("pool", max_pooling(2, 2, 2)),
+        )
+    )
+    sites = torch.tensor([(0, 0, 0), (0, 3, 3)], dtype=torch.int32)
+    batch = sparse_batch(sites, torch.ones(2, 1), 2, (4, 6))
+    found = network_sites(network, batch)
+    assert found.coordinates.tolist() == [[0, 0, 0], [0, 1, 1]]
+    assert (found.grid_size, found.batch_size, found.channels) == ((2, 3), 2, 0)
+    wide = network_sites(Network(network.layers[:3]), batch)
+    assert wide.coordinates.tolist() == [[0, row, column] for row in (0, 1) for column in (0, 1, 2)]

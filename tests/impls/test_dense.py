@@ -2,10 +2,20 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from bench.background import Background
 from bench.build import BuiltNetwork, initial_weights
+from bench.ground_state import build
 from bench.network import INPUT, Layer, Network, single
-from bench.operators import InverseConvolution, convolution, max_pooling
+from bench.operators import (
+    BatchNorm,
+    InverseConvolution,
+    Linear,
+    Rectifier,
+    convolution,
+    max_pooling,
+)
 from bench.phases import Phase
+from bench.plain_dense import plain_dense
 from bench.window import window
 from impls import dense as module_of_dense
 from impls import torch_operators
@@ -274,3 +284,40 @@ def test_an_inverse_convolution_onto_a_grid_that_the_stride_does_not_divide(rand
     output = built(network, torch.float64)(DENSE.encode(batch))
     assert output.values.shape == (2, 3, 9, 8)
     assert torch.equal(DENSE.decode(output).coordinates, batch.coordinates)
+
+
+NORM = Network((Layer("conv", convolution(2, "submanifold", 3, 4, 3)), Layer("norm", BatchNorm(4))))
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("density", [0.05, 0.12, 0.13, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_batch_norm_on_few_sites_or_many_is_that_of_the_active_rows(
+    dtype, density, training, random_batch
+):
+    batch = random_batch((10, 10), density=density, dtype=dtype)
+    network = built(NORM, dtype).train(training)
+    values = DENSE.decode(network.layers["conv"](DENSE.encode(batch))).features
+    norm = torch.nn.BatchNorm1d(4).to(dtype).train(training)
+    norm.load_state_dict(network.layers["norm"].inner.state_dict())
+    expected = norm(values)
+    answer = network(DENSE.encode(batch))
+    torch.testing.assert_close(DENSE.decode(answer).features, expected)
+    assert not answer.values.movedim(1, -1)[~batch.mask().squeeze(1)].any()
+
+
+def test_the_plain_network_of_an_exact_ground_state_computes_no_mask(masks, random_batch):
+    valid = Network(
+        (
+            Layer("conv", convolution(2, "full", 3, 4, 3)),
+            Layer("relu", Rectifier()),
+            Layer("pool", max_pooling(2, 2, 2)),
+            Layer("linear", Linear(4, 2)),
+        )
+    )
+    weights = initial_weights(valid, 0, torch.float32, CPU)
+    plain = build(DENSE, valid, weights, torch.float32, CPU, Background.GROUND_STATE)
+    batch = random_batch(dtype=torch.float32)
+    native = plain(DENSE.encode(batch))
+    assert masks == []
+    torch.testing.assert_close(native.values, plain_dense(valid, weights, batch.dense()))

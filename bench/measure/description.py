@@ -1,0 +1,40 @@
+"""What a workload turned out to be, once its input is made: its record, and the work of each phase."""
+
+from bench.batch import SparseBatch
+from bench.cost import Cost, phase_bytes, phase_multiply_adds
+from bench.measure.messages import Described
+from bench.phases import Phase
+from bench.results.schema import Work, WorkloadRecord
+from bench.workload import Workload
+
+
+def describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) -> Described:
+    """Describe a workload of a suite with its input and the cost of its network."""
+    element_bytes = batch.features.element_size()
+    work = {
+        phase: Work(
+            phase_multiply_adds(phase, cost.multiply_adds),
+            phase_multiply_adds(phase, cost.dense_multiply_adds),
+            phase_bytes(phase, cost, batch, element_bytes),
+        )
+        for phase in Phase
+    }
+    record = WorkloadRecord(
+        name=workload.name,
+        version=workload.version(),
+        suite=suite,
+        group=workload.group,
+        position=workload.position,
+        batch_size=batch.batch_size,
+        grid_size=batch.grid_size,
+        channels=batch.channels,
+        output_channels=cost.output_channels,
+        sites=batch.sites,
+        density=batch.density,
+        output_sites=cost.output_sites,
+        neighbours=cost.active_pairs / max(1, cost.output_sites),
+        definition=workload.definition(),
+        axis=workload.axis,
+        background=workload.background,
+    )
+    return Described(record, work)

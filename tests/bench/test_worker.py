@@ -1,0 +1,94 @@
+import pytest
+
+from bench.background import Background
+from bench.errors import UserError
+from bench.measure import worker
+from bench.measure.messages import Described, Measured, Task
+from bench.measure.pulse import Pulse
+from bench.network import Layer, Network
+from bench.operators import BatchNorm, Rectifier, convolution
+from bench.phases import Phase
+from bench.registry import choose
+from bench.workload import Suite, Workload
+from suites.patterns import Uniform
+
+VALID = Network((Layer("conv", convolution(2, "full", 3, 4, 3)), Layer("relu", Rectifier())))
+
+
+@pytest.fixture
+def measurement(monkeypatch, tmp_path):
+    """Make the measurement of a workload in this process, and what it tells."""
+    opened = []
+
+    def make(workload, process=0):
+        suite = Suite("mine", "for this test", lambda: (workload,))
+        monkeypatch.setattr(worker, "load_suite", lambda _: suite)
+        pulse = tmp_path / "pulse"
+        Pulse.create(pulse).close()
+        task = Task(
+            suite="mine",
+            workload=workload.name,
+            version=workload.version(),
+            implementations=tuple(choose(["gather", "dense"])[0]),
+            dtype="float32",
+            device="cpu",
+            phases=(Phase.FORWARD, Phase.TRAIN_STEP),
+            process=process,
+            seconds=0.01,
+            precision=0.005,
+            threads=1,
+            seed=0,
+            pulse=str(pulse),
+            log=str(tmp_path / "log"),
+        )
+        told = []
+        opened.append(worker._Measurement(task, told.append))
+        return opened[-1], told
+
+    yield make
+    for each in opened:
+        each.pulse.close()
+
+
+@pytest.mark.parametrize(
+    ("network", "channels", "grid", "words"),
+    [
+        (VALID, 2, (8, 8), "layer 'conv': its input has 2 channels, and it expects 3"),
+        (VALID, 3, (2, 8), r"layer 'conv': grid size \(2, 8\) is too small on axis 0"),
+        (
+            Network((Layer("norm", BatchNorm(3)),)),
+            3,
+            (1, 1),
+            "layer 'norm': a batch norm trains on two active sites or more, and gets 1",
+        ),
+    ],
+    ids=["channels", "grid", "norm"],
+)
+def test_what_a_network_cannot_take_is_said_with_the_workload_and_the_layer(
+    network, channels, grid, words, measurement
+):
+    workload = Workload("mine", network, Uniform(grid, 1, 1.0), channels)
+    with pytest.raises(UserError, match=f"workload 'mine': {words}"):
+        measurement(workload)[0].run()
+
+
+@pytest.mark.parametrize("background", Background)
+def test_a_workload_is_measured_in_its_background_mode(background, measurement):
+    workload = Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3, background=background)
+    subject, told = measurement(workload)
+    subject.run()
+    (described,) = (event for event in told if isinstance(event, Described))
+    assert described.record.background is background
+    measured = {(e.implementation, e.phase) for e in told if isinstance(e, Measured)}
+    assert measured == {
+        (name, phase) for name in ("gather", "dense") for phase in (Phase.FORWARD, Phase.TRAIN_STEP)
+    }
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_layers_are_timed_in_the_first_process_only(process, measurement):
+    subject, told = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3), process)
+    subject.run()
+    layers = {e.phase: e.layers for e in told if isinstance(e, Measured)}
+    assert list(layers[Phase.FORWARD]) == ([] if process else ["conv", "relu"])
+    assert layers[Phase.TRAIN_STEP] == {}
