@@ -23,7 +23,9 @@ BIASED_FULL = "2d-full-k2-c16to32-grid96-strokes"
 PHASES = (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_COLD)
 
 
-def plan(implementations, workload=WORKLOAD, phases=PHASES, timeout=20.0, processes=1):
+def plan(
+    implementations, workload=WORKLOAD, phases=PHASES, timeout=20.0, processes=1, seconds=0.05
+):
     suite = load_suite("quick")
     references, broken = choose(implementations)
     return Plan(
@@ -33,7 +35,7 @@ def plan(implementations, workload=WORKLOAD, phases=PHASES, timeout=20.0, proces
         broken=tuple(broken),
         dtypes=("float32",),
         device="cpu",
-        settings=Settings(0.05, 0.005, processes, 1, 0, timeout, phases),
+        settings=Settings(seconds, 0.005, processes, 1, 0, timeout, phases),
     )
 
 
@@ -206,7 +208,7 @@ def test_workers_inherit_what_implementations_prepared(tmp_path):
 @pytest.fixture(scope="module")
 def loaded_run():
     references, _ = choose([str(PLUGINS / "loaded.py")])
-    return run_beside_gather(references, phases=(Phase.FORWARD,))
+    return run_beside_gather(references, phases=(Phase.FORWARD,), seconds=1.0)
 
 
 def test_threads_that_an_implementation_brings_along_are_pinned(loaded_run):

@@ -36,7 +36,8 @@ def subject():
 @libraries.cases("float32", "float64", "float16")
 def test_every_operator_is_right(subject, case):
     outcome = check(subject, case)
-    if case.dtype == "float16" and case.operator.startswith("max_pooling"):
+    pools = any(isinstance(layer.operator, MaxPooling) for layer in case.network.layers)
+    if case.dtype == "float16" and pools:
         assert outcome.result is Result.UNSUPPORTED
     else:
         assert outcome.result is Result.PASSED, outcome.reason
