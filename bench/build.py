@@ -1,12 +1,15 @@
 """Builds a network for an implementation, with given weights in torch's layout."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from bench.implementation import Implementation, Native, why_unsupported
-from bench.network import INPUT, Network
+from bench.network import Layer, Network
 from bench.operators import (
     BatchNorm,
     Convolution,
@@ -30,6 +33,8 @@ class LayerWeights:
 
 Weights = dict[str, LayerWeights]
 """Weights by layer name."""
+Mark = Callable[[str], None]
+"""Told the name of a layer when it is done."""
 
 
 def initial_weights(
@@ -37,7 +42,8 @@ def initial_weights(
 ) -> Weights:
     """Draw weights from N(0, 1/fan-in) and biases from N(0, 1/4), of both signs.
 
-    Drawn in float64 on the CPU, so that every dtype and device rounds the same numbers.
+    A batch norm's weights are uniform between 1/2 and 3/2. Drawn in float64 on the CPU, so that every
+    dtype and device rounds the same numbers.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -51,10 +57,31 @@ def initial_weights(
         if not isinstance(operator, Weighted):
             continue
         shape = operator.weight_shape
-        fan_in = operator.in_channels * int(torch.tensor(shape[2:]).prod())
-        bias = draw((operator.out_channels,), 0.5) if operator.bias else None
-        weights[layer.name] = LayerWeights(draw(shape, fan_in**-0.5), bias)
+        if isinstance(operator, BatchNorm):
+            scales = torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
+            weight, channels = scales.to(device=device, dtype=dtype), operator.channels
+        else:
+            fan_in = operator.in_channels * math.prod(shape[2:])
+            weight, channels = draw(shape, fan_in**-0.5), operator.out_channels
+        bias = draw((channels,), 0.5) if operator.bias else None
+        weights[layer.name] = LayerWeights(weight, bias)
     return weights
+
+
+class Answer(NamedTuple):
+    """A network's output.
+
+    Attributes:
+        native: holds the values at active sites; a native that keeps a whole grid holds all sites.
+        background: what every other site holds, `[C]`; None where it is 0.
+    """
+
+    native: Native
+    background: Tensor | None
+
+
+def nobody(_: str) -> None:
+    """Observe no layer."""
 
 
 class BuiltNetwork(nn.Module):
@@ -73,21 +100,43 @@ class BuiltNetwork(nn.Module):
         self.network = network
         self.layers = nn.ModuleDict()
         for layer in network.layers:
-            module = _module(implementation, layer.operator, weights.get(layer.name))
+            module = _module(implementation, layer, weights)
             if module is not None:
                 self.layers[layer.name] = module
         self.to(device=device, dtype=dtype)
 
     def forward(self, native: Native) -> Native:
-        """Run every layer in order; tensors that are read later are kept."""
-        known = {INPUT: native}
-        for position, layer in enumerate(self.network.layers):
-            sources = [known[name] for name in self.network.reads(position)]
-            if layer.name in self.layers:
-                known[layer.name] = self.layers[layer.name](*sources)
-            else:
-                known[layer.name] = self.implementation.join(layer.operator, sources)  # type: ignore[arg-type]
-        return known[self.network.layers[-1].name]
+        """Return the native tensor of the output."""
+        return self.answer(native).native
+
+    def answer(self, native: Native, mark: Mark = nobody) -> Answer:
+        """Run every layer in order.
+
+        Args:
+            native: the input.
+            mark: told the name of every layer when it is done.
+        """
+
+        def step(layer: Layer, sources: list[Native]) -> Native:
+            result = self.compute(layer, sources)
+            mark(layer.name)
+            return result
+
+        return Answer(self.network.evaluate(native, step), None)
+
+    def compute(self, layer: Layer, sources: list[Native]) -> Native:
+        """Run one layer."""
+        if layer.name in self.layers:
+            return self.layers[layer.name](*sources)
+        return self.implementation.join(layer.operator, sources)  # type: ignore[arg-type]
+
+    def training_with(self, *, dropout: bool) -> Self:
+        """Switch to training, with dropout or without it; return the network."""
+        self.train()
+        for layer in self.network.layers:
+            if isinstance(layer.operator, Dropout):
+                self.layers[layer.name].train(dropout)
+        return self
 
     def leaves(self) -> list[tuple[str, Operator, Tensor]]:
         """Parameters that gradients are taken at: names `layer.weight`, `layer.bias`."""
@@ -119,19 +168,21 @@ def why_unbuildable(
     return None
 
 
-def _module(
-    implementation: Implementation, operator: Operator, weights: LayerWeights | None
-) -> nn.Module | None:
-    weight = None if weights is None else weights.weight
-    bias = None if weights is None else weights.bias
-    match operator:
-        case Convolution() if weight is not None:
-            return implementation.convolution(operator, weight, bias)
-        case InverseConvolution() if weight is not None:
-            return implementation.inverse_convolution(operator, weight, bias)
-        case MaxPooling():
+def _module(implementation: Implementation, layer: Layer, weights: Weights) -> nn.Module | None:
+    """Make a layer's module; None for layers that join others."""
+    match layer.operator:
+        case Convolution() as operator:
+            own = weights[layer.name]
+            return implementation.convolution(operator, own.weight, own.bias)
+        case InverseConvolution() as operator:
+            own = weights[layer.name]
+            return implementation.inverse_convolution(operator, own.weight, own.bias)
+        case MaxPooling() as operator:
             return implementation.max_pooling(operator)
-        case Rectifier() | Dropout() | BatchNorm() | Linear():
-            return implementation.pointwise(operator, weight, bias)
+        case Linear() | BatchNorm() as operator:
+            own = weights[layer.name]
+            return implementation.pointwise(operator, own.weight, own.bias)
+        case Rectifier() | Dropout() as operator:
+            return implementation.pointwise(operator, None, None)
         case _:
             return None

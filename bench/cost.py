@@ -3,14 +3,18 @@
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from bench.batch import SparseBatch
-from bench.network import INPUT, Network
-from bench.operators import Convolution, InverseConvolution, Linear, MaxPooling
+from bench.network import Layer, Network
+from bench.operators import (
+    Convolution,
+    InverseConvolution,
+    Linear,
+    MaxPooling,
+    Operator,
+    Rule,
+)
 from bench.phases import Phase
-from bench.sites import active_pairs, output_sites
+from bench.sites import active_pairs, all_pairs, layer_sites
 
 
 @dataclass(frozen=True)
@@ -36,48 +40,51 @@ class Cost:
 
 def network_cost(network: Network, batch: SparseBatch) -> Cost:
     """Count the work of a forward pass from coordinates alone."""
-    batch = batch.sorted()
     shapes = network.shapes(batch.channels, batch.grid_size)
-    known: dict[str, Tensor] = {INPUT: batch.coordinates}
     pairs_all = multiply_adds = dense = 0
     elements = batch.features.numel()
-    for position, layer in enumerate(network.layers):
-        reads = network.reads(position)
-        channels, grid_size = shapes[reads[0]]
-        source = _sites_only(known[reads[0]], batch, grid_size)
+
+    def step(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
+        nonlocal pairs_all, multiply_adds, dense, elements
         operator = layer.operator
-        out_channels, out_grid = shapes[layer.name]
-        pairs, dense_pairs = 0, 0
-        match operator:
-            case Convolution() | MaxPooling():
-                known[layer.name] = output_sites(operator, source)
-                pairs = active_pairs(operator.window, known[layer.name], source)
-                dense_pairs = batch.batch_size * math.prod(out_grid) * operator.window.volume
-            case InverseConvolution():
-                target = _sites_only(known[reads[1]], batch, out_grid)
-                known[layer.name] = target.coordinates
-                pairs = active_pairs(operator.window, source.coordinates, target)
-                dense_pairs = batch.batch_size * math.prod(grid_size) * operator.window.volume
-            case _:
-                known[layer.name] = source.coordinates
-                if isinstance(operator, Linear):
-                    pairs = source.sites
-                    dense_pairs = batch.batch_size * math.prod(grid_size)
+        sites = layer_sites(operator, sources)
+        pairs, dense_pairs = _pairs(operator, sources, sites)
         if isinstance(operator, Convolution | InverseConvolution | Linear):
-            multiply_adds += pairs * channels * out_channels
-            dense += dense_pairs * channels * out_channels
+            products = operator.in_channels * operator.out_channels
+            multiply_adds += pairs * products
+            dense += dense_pairs * products
             elements += math.prod(operator.weight_shape)
         pairs_all += pairs
-        elements += len(known[layer.name]) * out_channels
-    last = network.layers[-1].name
+        elements += sites.sites * shapes[layer.name][0]
+        return sites
+
+    output = network.evaluate(batch.sorted(), step)
     return Cost(
         active_pairs=pairs_all,
         multiply_adds=multiply_adds,
         dense_multiply_adds=dense,
-        output_sites=len(known[last]),
-        output_channels=shapes[last][0],
+        output_sites=output.sites,
+        output_channels=shapes[network.layers[-1].name][0],
         elements=elements,
     )
+
+
+def _pairs(operator: Operator, sources: list[SparseBatch], sites: SparseBatch) -> tuple[int, int]:
+    """Pairs of input and output site that an operator has, and would have on the whole grid."""
+    source = sources[0]
+    match operator:
+        case Convolution(rule=Rule.SUBMANIFOLD, window=window):
+            pairs = active_pairs(window, sites.coordinates, source)
+            return pairs, sites.all_sites * window.volume
+        case Convolution(window=window) | MaxPooling(window=window):
+            return all_pairs(window, source), sites.all_sites * window.volume
+        case InverseConvolution(window=window):
+            pairs = active_pairs(window, source.coordinates, sites)
+            return pairs, source.all_sites * window.volume
+        case Linear():
+            return source.sites, source.all_sites
+        case _:
+            return 0, 0
 
 
 def phase_multiply_adds(phase: Phase, multiply_adds: int) -> int:
@@ -108,8 +115,3 @@ def phase_bytes(phase: Phase, cost: Cost, batch: SparseBatch, element_bytes: int
         Phase.FORWARD_COLD: coordinates + values,
         Phase.TRAIN_STEP: coordinates + 3 * values,
     }[phase]
-
-
-def _sites_only(coordinates: Tensor, batch: SparseBatch, grid_size: tuple[int, ...]) -> SparseBatch:
-    features = torch.empty((len(coordinates), 0), device=coordinates.device)
-    return SparseBatch(coordinates, features, batch.batch_size, grid_size)

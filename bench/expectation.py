@@ -1,32 +1,33 @@
-"""What the oracle expects of one network on one input: values, gradients, and how far off is allowed.
+"""Has the oracle say what a right implementation returns for one network on one input.
 
-Three ways of the same float64 arithmetic, chosen by size and recorded with every verdict:
+Ways of the same float64 arithmetic, chosen by size and recorded with every verdict:
 
-- `dense`: the whole densified input through the whole network.
-- `all windows`: a single operator on every active output site's densified window.
-- `sampled windows`: the same for a random sample of at least 1,000 windows; the set of active output
-  sites is still exact. Used where the dense tensor would not fit, or would take minutes in float64.
+- `dense`: the whole densified input through the whole network; `plain dense` where the ground state
+  is kept: torch's own network, without sites and masks.
+- `all windows`: every active output site's window; of a network, layer by layer.
+- `n sampled windows`, for a single operator: a random sample of at least 1,000 of them.
+- `all windows of n of B samples`, for a network: samples do not see each other.
+
+The set of active output sites is always exact, and of all samples.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
+from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import BuiltNetwork, LayerWeights, Weights
-from bench.network import Network
-from bench.operators import (
-    SPARSITY_INVARIANT_EPSILON,
-    Convolution,
-    InverseConvolution,
-    MaxPooling,
-    Rule,
-)
-from bench.oracle import POOL, Oracle
-from bench.sites import neighbours, output_sites
+from bench.build import LayerWeights, Weights
+from bench.cost import Cost, network_cost
+from bench.expected import Expectation, Expected
+from bench.ground_state import check_ground_state
+from bench.network import INPUT, Network
+from bench.network_expectation import expect_network
+from bench.operators import Convolution, InverseConvolution, Linear, MaxPooling
+from bench.reference import dense_pass, draw_upstream
+from bench.sites import output_sites
+from bench.windows import Windows
 
 CPU = torch.device("cpu")
 """Where the oracle computes, whatever device is under test: never on what it is to judge."""
@@ -34,45 +35,17 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class OracleLimits:
-    """Where the oracle changes its way: bytes, and multiply-adds of one forward pass."""
+    """Where the oracle changes its way: bytes, and multiply-adds of one forward pass.
+
+    Finding an active pair counts as `pair_multiply_adds`.
+    """
 
     dense_bytes: int = 2**30
     dense_multiply_adds: float = 5e7
     window_multiply_adds: float = 1e9
     fewest_windows: int = 1000
     chunk_bytes: int = 2**26
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """A float64 tensor and, element by element, the magnitude that rounding errors scale with."""
-
-    values: Tensor
-    magnitude: Tensor
-    terms: int
-
-
-@dataclass(frozen=True, eq=False)
-class Expectation:
-    """What a right implementation returns.
-
-    Attributes:
-        coordinates: active output sites in canonical order, int32 `[M, 1 + D]`.
-        grid_size: the output's grid size.
-        rows: which output rows were computed, int64; None for all of them.
-        output: expected features of those rows.
-        upstream: gradient handed to the output features, `[M, C]`, zero at rows not computed.
-        gradients: expected gradients by leaf name, and under `input` at the input features.
-        coverage: how it was computed, in words.
-    """
-
-    coordinates: Tensor
-    grid_size: tuple[int, ...]
-    rows: Tensor | None
-    output: Expected
-    upstream: Tensor
-    gradients: dict[str, Expected] = field(default_factory=dict)
-    coverage: str = "dense"
+    pair_multiply_adds: float = 500
 
 
 @torch.enable_grad()
@@ -81,8 +54,10 @@ def expect(
     weights: Weights,
     batch: SparseBatch,
     *,
+    background: Background = Background.ZERO,
     seed: int = 0,
     limits: OracleLimits | None = None,
+    cost: Cost | None = None,
 ) -> Expectation:
     """Compute what a right implementation returns for this input and these weights.
 
@@ -90,123 +65,105 @@ def expect(
         network: what is computed.
         weights: in torch's layout, rounded to the type under test already.
         batch: canonical input, rounded to the type under test already.
-        seed: of the upstream gradient and of sampled windows.
+        background: what inactive sites hold between the layers.
+        seed: of the upstream gradient and of what is sampled.
         limits: where to change from dense to windows.
+        cost: of the network on this input, where it is known already.
+
+    Raises:
+        UserError: if the network does not fit the input, or has no ground state to keep.
     """
     limits = limits or OracleLimits()
     batch = batch.to(CPU)
     weights = {name: _on_cpu(layer) for name, layer in weights.items()}
-    operator = network.single_operator
-    windowed = isinstance(operator, Convolution | MaxPooling)
-    if not windowed or _dense_is_affordable(operator, batch, limits):  # type: ignore[arg-type]
-        return _expect_dense(network, weights, batch, seed)
-    layer_weights = weights.get(network.layers[0].name)
-    name = network.layers[0].name
-    return _expect_windows(operator, name, layer_weights, batch, seed, limits)  # type: ignore[arg-type]
+    dense = _dense_is_affordable(network, batch, limits)
+    if background is Background.GROUND_STATE:
+        check_ground_state(network)
+    else:
+        operator = network.single_operator
+        if isinstance(operator, Convolution | MaxPooling) and not dense:
+            own = weights.get(network.layers[0].name)
+            return _expect_windows(operator, network.layers[0].name, own, batch, seed, limits)
+        if dense and _only_sums(network):
+            return _expect_sums(network, weights, batch, seed)
+    affordable = None
+    if not dense:
+        cost = cost or network_cost(network, batch)
+        work = cost.multiply_adds + limits.pair_multiply_adds * cost.active_pairs
+        affordable = limits.window_multiply_adds / max(1.0, work)
+    return expect_network(network, weights, batch, background, seed, affordable)
 
 
 def _on_cpu(layer: LayerWeights) -> LayerWeights:
     return LayerWeights(layer.weight.cpu(), None if layer.bias is None else layer.bias.cpu())
 
 
-def _dense_is_affordable(
-    operator: Convolution | MaxPooling, batch: SparseBatch, limits: OracleLimits
-) -> bool:
-    output_sites_all = batch.batch_size * math.prod(operator.window.output_grid(batch.grid_size))
-    channels = operator.out_channels if isinstance(operator, Convolution) else batch.channels
-    size = 8 * (batch.all_sites * batch.channels + output_sites_all * channels)
-    work = output_sites_all * operator.window.volume * batch.channels
-    work *= channels if isinstance(operator, Convolution) else 1
-    return size <= limits.dense_bytes and work <= limits.dense_multiply_adds
+def _dense_is_affordable(network: Network, batch: SparseBatch, limits: OracleLimits) -> bool:
+    shapes = network.shapes(batch.channels, batch.grid_size)
+    sites = {name: batch.batch_size * math.prod(grid) for name, (_, grid) in shapes.items()}
+    elements = sum(sites[name] * channels for name, (channels, _) in shapes.items())
+    work = 0
+    for position, layer in enumerate(network.layers):
+        source = network.reads(position)[0]
+        channels, own_channels = shapes[source][0], shapes[layer.name][0]
+        match layer.operator:
+            case Convolution(window=window):
+                work += sites[layer.name] * window.volume * channels * own_channels
+            case InverseConvolution(window=window):
+                work += sites[source] * window.volume * channels * own_channels
+            case MaxPooling(window=window):
+                work += sites[layer.name] * window.volume * channels
+            case Linear():
+                work += sites[layer.name] * channels * own_channels
+    return 8 * elements <= limits.dense_bytes and work <= limits.dense_multiply_adds
 
 
-def _upstream(rows: int, channels: int, seed: int, like: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn((rows, channels), generator=generator, dtype=torch.float64)
-    return values.to(dtype=like.dtype, device=like.device)
-
-
-def _expect_dense(network: Network, weights: Weights, batch: SparseBatch, seed: int) -> Expectation:
-    plain = _OracleRun(network, weights, batch)
-    upstream = _upstream(plain.output.sites, plain.output.channels, seed, batch.features)
-    gradients = plain.gradients(upstream)
-    terms = _terms(network, batch)
-    if all(
+def _only_sums(network: Network) -> bool:
+    """Whether the same network on absolute values bounds every sum's magnitude."""
+    if isinstance(network.single_operator, MaxPooling):
+        return True
+    return all(
         isinstance(layer.operator, Convolution | InverseConvolution) for layer in network.layers
-    ):
-        # In a linear network, the same network on absolute values bounds every sum's magnitude.
-        absolute = _OracleRun(
-            network,
-            {
-                name: LayerWeights(w.weight.abs(), None if w.bias is None else w.bias.abs())
-                for name, w in weights.items()
-            },
-            batch.with_features(batch.features.abs()),
-        )
-        magnitude = absolute.output.features.detach()
-        gradient_magnitudes = absolute.gradients(upstream.abs())
-    elif isinstance(network.single_operator, MaxPooling):
-        # Nothing is rounded on the way out; overlapping windows add their gradients up.
-        magnitude = plain.output.features.detach().abs()
-        gradient_magnitudes = plain.gradients(upstream.abs())
-    else:
-        magnitude = _peak(plain.output.features.detach())
-        gradient_magnitudes = {name: _peak(gradient) for name, gradient in gradients.items()}
-    return Expectation(
-        coordinates=plain.output.coordinates,
-        grid_size=plain.output.grid_size,
-        rows=None,
-        output=Expected(plain.output.features.detach(), magnitude, terms),
-        upstream=upstream,
-        gradients={
-            name: Expected(gradient, gradient_magnitudes[name], max(terms, batch.sites))
-            for name, gradient in gradients.items()
-        },
     )
 
 
-def _peak(values: Tensor) -> Tensor:
-    """Magnitude where none is derived: the largest value's."""
-    return values.abs().max().expand_as(values) if values.numel() else values
-
-
-def _terms(network: Network, batch: SparseBatch) -> int:
-    """The most products that one output value sums, times the square of the number of layers.
-
-    Rounding errors grow with the square root of terms, and add up over layers.
-    """
-    sums = [
-        layer.operator.window.volume * layer.operator.in_channels
-        for layer in network.layers
-        if isinstance(layer.operator, Convolution | InverseConvolution)
-    ]
-    return max([batch.channels, *sums]) * len(network.layers) ** 2
-
-
-class _OracleRun:
-    """One recorded pass of the oracle over a network."""
-
-    def __init__(self, network: Network, weights: Weights, batch: SparseBatch) -> None:
-        oracle = Oracle()
-        self.built = BuiltNetwork(oracle, network, weights, torch.float64, batch.features.device)
-        self.input = batch.features.detach().double().requires_grad_()
-        self.output = oracle.decode(
-            self.built(oracle.encode(batch.to(dtype=torch.float64).with_features(self.input)))
-        )
-
-    def gradients(self, upstream: Tensor) -> dict[str, Tensor]:
-        leaves = {"input": self.input} | {name: tensor for name, _, tensor in self.built.leaves()}
-        found = torch.autograd.grad(
-            self.output.features,
-            list(leaves.values()),
-            upstream.double(),
-            allow_unused=True,
-            retain_graph=True,
-        )
-        return {
-            name: torch.zeros_like(leaf) if gradient is None else gradient
-            for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+def _expect_sums(network: Network, weights: Weights, batch: SparseBatch, seed: int) -> Expectation:
+    plain = dense_pass(network, weights, batch)
+    upstream = draw_upstream(plain.sites.sites, plain.rows.shape[1], seed, batch.features)
+    if isinstance(network.single_operator, MaxPooling):
+        # Nothing is rounded on the way out; overlapping windows add their gradients up.
+        absolute = plain
+    else:
+        positive = {
+            name: LayerWeights(own.weight.abs(), None if own.bias is None else own.bias.abs())
+            for name, own in weights.items()
         }
+        absolute = dense_pass(network, positive, batch.with_features(batch.features.abs()))
+    magnitudes = absolute.gradients(upstream.abs())
+    # Rounding errors grow with the square root of terms, and add up over layers.
+    terms = (
+        max(
+            batch.channels,
+            *(
+                layer.operator.window.volume * layer.operator.in_channels
+                for layer in network.layers
+                if isinstance(layer.operator, Convolution | InverseConvolution)
+            ),
+            0,
+        )
+        * len(network.layers) ** 2
+    )
+    return Expectation(
+        coordinates=plain.sites.coordinates,
+        grid_size=plain.sites.grid_size,
+        rows=None,
+        output=Expected(plain.rows.detach(), absolute.rows.detach().abs(), terms),
+        upstream=upstream,
+        gradients={
+            name: Expected(gradient, magnitudes[name], max(terms, batch.sites))
+            for name, gradient in plain.gradients(upstream).items()
+        },
+    )
 
 
 def _expect_windows(
@@ -229,12 +186,12 @@ def _expect_windows(
         rows = torch.randperm(len(sites), generator=generator)[:affordable].sort().values
         coverage = f"{affordable:,} sampled windows of {len(sites):,}"
     chosen = sites if rows is None else sites[rows]
-    upstream = _upstream(len(sites), channels, seed, batch.features)
+    upstream = draw_upstream(len(sites), channels, seed, batch.features)
     if rows is not None:
         kept = upstream.new_zeros(len(sites), 1)
         kept[rows] = 1
         upstream = upstream * kept
-    windows = _Windows(operator, weights, batch, chosen, limits.chunk_bytes)
+    windows = Windows(operator, weights, batch, chosen, limits.chunk_bytes)
     chosen_upstream = (upstream if rows is None else upstream[rows]).double()
     output, gradients = windows.run(chosen_upstream, absolute=False)
     rounds = isinstance(operator, Convolution)
@@ -247,71 +204,10 @@ def _expect_windows(
         output=Expected(output, magnitude.abs(), terms),
         upstream=upstream,
         gradients={
-            (name if name == "input" else f"{layer}.{name}"): Expected(
+            (name if name == INPUT else f"{layer}.{name}"): Expected(
                 gradient, gradient_magnitudes[name], max(terms, len(chosen))
             )
             for name, gradient in gradients.items()
         },
         coverage=coverage,
     )
-
-
-class _Windows:
-    """A single operator on densified windows, in chunks of bounded memory."""
-
-    def __init__(
-        self,
-        operator: Convolution | MaxPooling,
-        weights: LayerWeights | None,
-        batch: SparseBatch,
-        sites: Tensor,
-        chunk_bytes: int,
-    ) -> None:
-        self.operator = operator
-        self.weights = weights
-        self.batch = batch
-        self.sites = sites
-        window_bytes = 8 * operator.window.volume * batch.channels
-        self.chunk = max(1, chunk_bytes // window_bytes)
-
-    def run(self, upstream: Tensor, *, absolute: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """Output `[m, C]` and gradients of the chosen windows, plain or of absolute values."""
-
-        def leaf(tensor: Tensor) -> Tensor:
-            values = tensor.detach().double()
-            return (values.abs() if absolute else values).requires_grad_()
-
-        leaves = {"input": leaf(self.batch.features)}
-        if self.weights is not None:
-            leaves["weight"] = leaf(self.weights.weight)
-            if self.weights.bias is not None:
-                leaves["bias"] = leaf(self.weights.bias)
-        totals = {name: torch.zeros_like(tensor) for name, tensor in leaves.items()}
-        outputs = []
-        for start in range(0, max(1, len(self.sites)), self.chunk):
-            part = slice(start, start + self.chunk)
-            output = self._compute(leaves, self.sites[part])
-            gradients = torch.autograd.grad(output, list(leaves.values()), upstream[part])
-            for name, gradient in zip(leaves, gradients, strict=True):
-                totals[name] += gradient
-            outputs.append(output.detach())
-        return torch.cat(outputs), totals
-
-    def _compute(self, leaves: dict[str, Tensor], sites: Tensor) -> Tensor:
-        operator = self.operator
-        geometry = operator.window
-        rows, inside = neighbours(geometry, sites, self.batch)
-        features = leaves["input"]
-        padded = torch.cat([features, features.new_zeros(1, features.shape[1])])
-        windows = padded[rows].movedim(2, 1)
-        if isinstance(operator, MaxPooling):
-            shape = (len(sites), features.shape[1], *geometry.kernel_size)
-            windows = windows.masked_fill(~inside[:, None, :], -math.inf)
-            pooled = POOL[geometry.dimensions](windows.reshape(shape), geometry.kernel_size)
-            return pooled.flatten(1)
-        # A window as large as the kernel: the dense operator is one product of flattened taps.
-        values = F.linear(windows.flatten(1), leaves["weight"].flatten(1))
-        if operator.rule is Rule.SPARSITY_INVARIANT:
-            count = (rows >= 0).sum(1, keepdim=True).double()
-            values = values / (count + SPARSITY_INVARIANT_EPSILON)
-        return values + leaves["bias"] if "bias" in leaves else values

@@ -48,8 +48,6 @@ class Implementation(ABC):
         starts_dense: its users hold a dense tensor already, so that cold phases start from the
             native tensor instead of the sparse batch.
         deterministic: the same input gives the same bits at every run.
-        preload: modules that are slow to import and start no thread: workers are forked from a
-            process that imported them.
         timed_region: words for the fairness ledger, where a phase holds something of its own.
     """
 
@@ -58,7 +56,6 @@ class Implementation(ABC):
     origin: ClassVar[str] = ""
     starts_dense: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
-    preload: ClassVar[tuple[str, ...]] = ()
     timed_region: ClassVar[Mapping[Phase, str]] = {}
 
     def unavailable(self, device: torch.device) -> str | None:
@@ -80,6 +77,13 @@ class Implementation(ABC):
     def unmeasured(self, phase: Phase) -> str | None:
         """Say in words why a phase would say nothing new of this implementation, or return None."""
         return None
+
+    def prepare(self) -> None:  # noqa: B027  # there may be nothing to prepare
+        """Import, compile or load once what every worker needs: they are forked from this process.
+
+        Called where this is installed and available. It may start no thread and open no device, and
+        what it does may not be needed for right results.
+        """
 
     @abstractmethod
     def encode(self, batch: SparseBatch) -> Native:
@@ -151,6 +155,15 @@ class Implementation(ABC):
         """Make a module that acts on the features of active sites; fit for `[N, C]` natives."""
         return OnFeatures(self, pointwise_module(operator, weight, bias))
 
+    def unmasked(self) -> "Implementation | None":
+        """Return what computes every site of the grid and masks nothing, for exact ground states.
+
+        Only for implementations whose native tensor is a whole grid: their network is then the plain
+        dense network. It shares the native tensor, and `decode` reads at the active sites as before.
+        The harness runs all others on deviations from the ground state, which asks nothing of them.
+        """
+        return None
+
     def join(self, operator: Joining, natives: list[Native]) -> Native:
         """Concatenate or add natives that are active at the same sites, in the same order."""
         features = [self.features(native) for native in natives]
@@ -198,14 +211,18 @@ def pointwise_module(
         case Dropout(probability=probability):
             return nn.Dropout(probability)
         case BatchNorm(channels=channels):
-            return nn.BatchNorm1d(channels)
+            return _with(nn.BatchNorm1d(channels), weight, bias)
         case Linear():
             linear = nn.Linear(operator.in_channels, operator.out_channels, operator.bias)
-            if weight is not None:
-                linear.weight = nn.Parameter(weight)
-            if bias is not None:
-                linear.bias = nn.Parameter(bias)
-            return linear
+            return _with(linear, weight, bias)
+
+
+def _with(module: nn.Module, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    if weight is not None:
+        module.weight = nn.Parameter(weight)
+    if bias is not None:
+        module.bias = nn.Parameter(bias)
+    return module
 
 
 _METHODS = {

@@ -3,8 +3,10 @@
 A single operator is a network of one layer, so everything that measures or checks knows networks only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 from bench.errors import UserError
 from bench.operators import (
@@ -19,6 +21,7 @@ from bench.operators import (
 )
 from bench.window import Axes
 
+Value = TypeVar("Value")
 INPUT = "input"
 """The name by which a layer refers to the network's input."""
 
@@ -40,11 +43,15 @@ class Layer:
 class Network:
     """Layers in the order of their computation; the last one is the output.
 
+    Attributes:
+        grid_size: the only one that the network takes; None where any that fits its kernels will do.
+
     Raises:
         UserError: if names repeat, or a layer reads one that does not come before it.
     """
 
     layers: tuple[Layer, ...]
+    grid_size: Axes | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -68,6 +75,34 @@ class Network:
             return layer.reads
         return (self.layers[position - 1].name if position else INPUT,)
 
+    def evaluate(self, start: Value, step: "Callable[[Layer, list[Value]], Value]") -> Value:
+        """Compute every layer in order and return the last one's value.
+
+        A value is let go of once the last layer that reads it is done.
+
+        Args:
+            start: what is read as the input.
+            step: computes one layer from the values that it reads.
+        """
+        known = {INPUT: start}
+        value = start
+        for position, layer in enumerate(self.layers):
+            reads = self.reads(position)
+            value = step(layer, [known[name] for name in reads])
+            for name in set(reads):
+                if self._last_reader[name] == position:
+                    del known[name]
+            if layer.name in self._last_reader:
+                known[layer.name] = value
+        return value
+
+    @cached_property
+    def _last_reader(self) -> dict[str, int]:
+        """Position of the last layer that reads a name."""
+        return {
+            name: position for position in range(len(self.layers)) for name in self.reads(position)
+        }
+
     @property
     def single_operator(self) -> Operator | None:
         """The operator of a network of one layer, else None."""
@@ -86,8 +121,11 @@ class Network:
 
         Raises:
             UserError: if a layer gets another number of channels than it expects, or a grid that its
-                kernel does not fit; the message names the layer.
+                kernel does not fit; the message names the layer. Or if the network takes another
+                grid size.
         """
+        if self.grid_size not in {None, grid_size}:
+            raise UserError(f"the network takes grid size {self.grid_size}, not {grid_size}")
         known: dict[str, tuple[int, Axes]] = {INPUT: (channels, grid_size)}
         for position, layer in enumerate(self.layers):
             sources = [known[name] for name in self.reads(position)]

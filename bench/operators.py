@@ -6,6 +6,7 @@ the densified input, read at the operator's active output sites; every other sit
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from bench.errors import UserError
 from bench.window import Axes, Window, window
@@ -109,9 +110,18 @@ class Dropout:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Batch normalisation over the rows of active sites."""
+    """Batch normalisation over the rows of active sites; weight and bias `[C]`.
+
+    In training by the rows' own mean and variance, in evaluation by the running ones.
+    """
 
     channels: int
+    bias: ClassVar[bool] = True
+
+    @property
+    def weight_shape(self) -> Axes:
+        """Shape of the weight."""
+        return (self.channels,)
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class Add:
 
 Pointwise = Rectifier | Dropout | BatchNorm | Linear
 Joining = Concatenate | Add
-Weighted = Convolution | InverseConvolution | Linear
+Weighted = Convolution | InverseConvolution | Linear | BatchNorm
 Operator = Convolution | InverseConvolution | MaxPooling | Pointwise | Joining
 
 

@@ -14,7 +14,7 @@ from bench.build import initial_weights, why_unbuildable
 from bench.cli import selection
 from bench.dtypes import torch_dtype
 from bench.errors import UserError
-from bench.expectation import Expectation, expect
+from bench.expectation import expect
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
 from bench.measure.engine import Engine, templates_for
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bench.batch import SparseBatch
     from bench.build import Weights
+    from bench.expected import Expectation
     from bench.implementation import Implementation
     from bench.measure.processes import Templates
     from bench.phases import Phase
@@ -200,6 +201,7 @@ class SuiteSession:
                 expected.weights,
                 expected.batch,
                 expected.expectation,
+                item.workload.background,
             )
             self._checked[key] = (
                 _fault_of(candidate.verify_outputs),
@@ -222,7 +224,13 @@ class SuiteSession:
             batch = _or_skip(lambda: workload.input.batch(workload.channels, workload.seed))
             batch = batch.checked().sorted().to(device, dtype)
             weights = initial_weights(workload.network, workload.seed, dtype, device)
-            expectation = expect(workload.network, weights, batch, seed=workload.seed)
+            expectation = expect(
+                workload.network,
+                weights,
+                batch,
+                background=workload.background,
+                seed=workload.seed,
+            )
             self._expected = (key, _Expected(batch, weights, expectation))
         return self._expected[1]
 

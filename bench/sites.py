@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bench.batch import SparseBatch, coordinates_of, linear_keys
-from bench.operators import Convolution, MaxPooling, Rule
+from bench.network import Layer, Network
+from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator, Rule
 from bench.window import Axes, Window
 
 
@@ -22,6 +23,34 @@ def output_sites(operator: Convolution | MaxPooling, batch: SparseBatch) -> Tens
         for offset in operator.window.offsets()
     ]
     return coordinates_of(torch.cat(keys).unique(), output_grid)
+
+
+def network_sites(network: Network, batch: SparseBatch) -> SparseBatch:
+    """Active sites after a network's last layer, without features."""
+
+    def step(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
+        return layer_sites(layer.operator, sources)
+
+    return network.evaluate(batch.sorted(), step)
+
+
+def layer_sites(operator: Operator, sources: list[SparseBatch]) -> SparseBatch:
+    """Active sites after a layer, without features, from those of the layers that it reads."""
+    match operator:
+        case Convolution() | MaxPooling():
+            coordinates = output_sites(operator, sources[0])
+            grid_size = operator.window.output_grid(sources[0].grid_size)
+        case InverseConvolution():
+            coordinates, grid_size = sources[1].coordinates, sources[1].grid_size
+        case _:
+            coordinates, grid_size = sources[0].coordinates, sources[0].grid_size
+    return sites_only(sources[0], coordinates, grid_size)
+
+
+def sites_only(batch: SparseBatch, coordinates: Tensor, grid_size: Axes) -> SparseBatch:
+    """Make a batch of the same samples, on other sites, without features."""
+    features = torch.empty((len(coordinates), 0), device=coordinates.device)
+    return SparseBatch(coordinates, features, batch.batch_size, grid_size)
 
 
 def _touched(geometry: Window, offset: Axes, coordinates: Tensor, output_grid: Axes) -> Tensor:
@@ -70,6 +99,15 @@ def neighbours(geometry: Window, outputs: Tensor, batch: SparseBatch) -> tuple[T
     return torch.stack(rows, 1), torch.stack(inside, 1)
 
 
+def all_pairs(geometry: Window, batch: SparseBatch) -> int:
+    """Number of (input site, output site, kernel offset) triples, whichever output is touched."""
+    output_grid = geometry.output_grid(batch.grid_size)
+    return sum(
+        len(_touched(geometry, offset, batch.coordinates, output_grid))
+        for offset in geometry.offsets()
+    )
+
+
 def active_pairs(geometry: Window, outputs: Tensor, batch: SparseBatch) -> int:
-    """Number of (input site, output site, kernel offset) triples of one window."""
+    """Number of such triples that end at the given output sites, int32 `[M, 1 + D]`."""
     return int((neighbours(geometry, outputs, batch.sorted())[0] >= 0).sum())

@@ -1,16 +1,17 @@
 """Compares what an implementation returned with what the oracle expects."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from bench.batch import SparseBatch
-from bench.build import BuiltNetwork
-from bench.expectation import Expectation, Expected
+from bench.build import Answer, BuiltNetwork
+from bench.expected import Expectation, Expected
 from bench.implementation import Implementation
-
-HALF_TYPES = (torch.bfloat16, torch.float16)
+from bench.network import INPUT
+from bench.rounding import HALF_TYPES
 
 
 def output_fault(expectation: Expectation, output: SparseBatch, dtype: torch.dtype) -> str | None:
@@ -29,13 +30,34 @@ def output_fault(expectation: Expectation, output: SparseBatch, dtype: torch.dty
     return value_fault("output", features, expectation.output, dtype)
 
 
-def background_fault(grid: Tensor, output: SparseBatch) -> str | None:
-    """Say where a whole grid `[B, C, *grid]` holds something at an inactive site, or return None."""
-    stray = (grid != 0).any(1, keepdim=True) & ~output.mask()
+def background_fault(
+    grid: Tensor, output: SparseBatch, expected: Expected | None = None
+) -> str | None:
+    """Say where a whole grid `[B, C, *grid]` is wrong at an inactive site, or return None.
+
+    Args:
+        grid: what was returned.
+        output: the active output sites.
+        expected: what every other site is to hold, `[C]`; None for exactly 0.
+    """
+    inactive = ~output.mask().squeeze(1)
+    if expected is not None:
+        return constant_fault(grid.movedim(1, -1)[inactive], expected)
+    stray = (grid != 0).any(1) & inactive
     if not bool(stray.any()):
         return None
-    sites = stray.squeeze(1).nonzero()
+    sites = stray.nonzero()
     return f"{len(sites):,} inactive output sites are not zero, {tuple(sites[0].tolist())} first"
+
+
+def constant_fault(values: Tensor, expected: Expected) -> str | None:
+    """Say in words what is wrong with a ground state `[C]`, or with many `[n, C]`, or return None."""
+    repeated = replace(
+        expected,
+        values=expected.values.expand_as(values),
+        magnitude=expected.magnitude.expand_as(values),
+    )
+    return value_fault("ground state", values, repeated, values.dtype)
 
 
 def gradient_fault(
@@ -55,7 +77,8 @@ def value_fault(what: str, actual: Tensor, expected: Expected, dtype: torch.dtyp
     An element may differ by the type's unit roundoff times the magnitude of what was summed: the sum
     of |x||w| for a convolution. Float32 and float64 sums are allowed twice the square root of the
     number of terms (Higham 2002, section 4.2, probabilistic bound); half types eight roundings, as
-    their products are summed in float32 but some kernels round once an offset.
+    their products are summed in float32 but some kernels round once an offset. Networks have slack,
+    too: see `bench.rounding`.
     """
     if actual.shape != expected.values.shape:
         return f"{what} has shape {tuple(actual.shape)}, expected {tuple(expected.values.shape)}"
@@ -63,6 +86,7 @@ def value_fault(what: str, actual: Tensor, expected: Expected, dtype: torch.dtyp
     roundings = 8.0 if dtype in HALF_TYPES else 8 + 2 * math.sqrt(expected.terms)
     info = torch.finfo(dtype)
     allowed = roundings * info.eps / 2 * expected.magnitude.cpu() + info.tiny * expected.terms
+    allowed = allowed + expected.slack
     wrong = ~(difference <= allowed)
     if not bool(wrong.any()):
         return None
@@ -78,29 +102,51 @@ def value_fault(what: str, actual: Tensor, expected: Expected, dtype: torch.dtyp
 
 
 def run_with_gradients(
-    implementation: Implementation,
     built: BuiltNetwork,
     batch: SparseBatch,
     upstream: Tensor,
+    background_upstream: Tensor | None = None,
 ) -> tuple[SparseBatch, dict[str, Tensor]]:
-    """Run encode, network and decode recorded; return output and gradients in torch's layout."""
+    """Run encode, network and decode recorded; return output and gradients in torch's layout.
+
+    Args:
+        built: the network.
+        batch: canonical input.
+        upstream: gradient at the output features, `[M, C]`.
+        background_upstream: gradient at each inactive output site, `[C]`; None for zeros.
+    """
+    implementation = built.implementation
     features = batch.features.detach().clone().requires_grad_()
-    output = implementation.decode(built(implementation.encode(batch.with_features(features))))
+    answer = built.answer(implementation.encode(batch.with_features(features)))
+    output = implementation.decode(answer.native)
+    pulled = [(output.features, upstream)]
+    if background_upstream is not None:
+        pulled.append((_background_sum(implementation, answer, output), background_upstream))
+    pulled = [(tensor, gradient) for tensor, gradient in pulled if tensor.requires_grad]
     leaves = built.leaves()
-    if not output.features.requires_grad:
-        # A module that cuts the graph has no gradients: said as a wrong gradient, not as a crash.
-        found: tuple[Tensor | None, ...] = (None,) * (1 + len(leaves))
-    else:
+    # A module that cuts the graph has no gradients: said as a wrong gradient, not as a crash.
+    found: tuple[Tensor | None, ...] = (None,) * (1 + len(leaves))
+    if pulled:
         found = torch.autograd.grad(
-            output.features,
+            [tensor for tensor, _ in pulled],
             [features, *(tensor for _, _, tensor in leaves)],
-            upstream.to(output.features),
+            [gradient.to(tensor) for tensor, gradient in pulled],
             allow_unused=True,
         )
-    gradients = {"input": _or_zero(found[0], features)}
+    gradients = {INPUT: _or_zero(found[0], features)}
     for (name, operator, tensor), gradient in zip(leaves, found[1:], strict=True):
         gradients[name] = built.torch_layout(name, operator, _or_zero(gradient, tensor))
     return output, gradients
+
+
+def _background_sum(implementation: Implementation, answer: Answer, output: SparseBatch) -> Tensor:
+    """Sum over all inactive output sites of what they hold: `[C]`."""
+    values = implementation.features(answer.native)
+    if values.ndim > 2:
+        return (values * ~output.mask()).flatten(2).sum((0, 2))
+    if answer.background is None:
+        return values.new_zeros(values.shape[1])
+    return answer.background * (output.all_sites - output.sites)
 
 
 def _or_zero(gradient: Tensor | None, like: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import msgspec
 from bench.background import Background
 from bench.batch import SparseBatch
 from bench.errors import UserError
+from bench.ground_state import why_no_ground_state
 from bench.network import Network
 from bench.phases import Phase
 
@@ -63,6 +64,12 @@ class Workload:
     position: float = 0.0
     axis: str = "density"
     background: Background = Background.ZERO
+
+    def __post_init__(self) -> None:
+        if self.background is Background.GROUND_STATE:
+            reason = why_no_ground_state(self.network)
+            if reason is not None:
+                raise UserError(f"workload {self.name!r} has no ground state to keep: {reason}")
 
     def definition(self) -> dict[str, Any]:
         """Everything that defines the workload, as plain data."""

@@ -28,14 +28,18 @@ from bench.operators import (
 from bench.phases import Phase
 from bench.window import Window
 from impls.torch_operators import (
+    active_rows,
     convolve,
     count_active,
+    on_rows,
     pool,
     touched,
     transpose,
     why_torch_lacks,
 )
 
+FEW = 8
+"""Up to one active site in so many, evaluating a batch norm on rows was measured to be faster."""
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -44,6 +48,7 @@ class Sites:
 
     def __init__(self, mask: Tensor | Callable[[], Tensor]) -> None:
         self._mask = mask
+        self._rows: Tensor | None = None
         self._factors: dict[torch.dtype, Tensor] = {}
         self._counts: dict[tuple[Window, torch.dtype], Tensor] = {}
         self._after: dict[Window, Sites] = {}
@@ -54,6 +59,18 @@ class Sites:
         if callable(self._mask):
             self._mask = self._mask()
         return self._mask
+
+    @property
+    def rows(self) -> Tensor:
+        """Numbers of the active sites among all: int64 `[N]`."""
+        if self._rows is None:
+            self._rows = active_rows(self.mask)
+        return self._rows
+
+    @property
+    def are_few(self) -> bool:
+        """Whether gathering and scattering them costs less than passing over the whole grid."""
+        return FEW * len(self.rows) < self.mask.numel()
 
     def factor(self, dtype: torch.dtype) -> Tensor:
         """1 at active sites, else 0, in the features' type."""
@@ -159,9 +176,17 @@ class Dense(Implementation):
     ) -> nn.Module:
         """On the grid where zero stays zero, else on the rows of active sites."""
         inner = pointwise_module(operator, weight, bias)
-        if isinstance(operator, Linear | BatchNorm):
-            return OnActiveRows(self, inner)
-        return OnFeatures(self, inner)
+        match operator:
+            case BatchNorm():
+                return DenseBatchNorm(self, inner)
+            case Linear():
+                return OnActiveRows(self, inner)
+            case _:
+                return OnFeatures(self, inner)
+
+    def unmasked(self) -> Implementation:
+        """Return the plain dense network's modules."""
+        return PlainDense()
 
 
 class DenseFromSparse(Dense):
@@ -248,8 +273,61 @@ class OnActiveRows(OnFeatures):
 
     def forward(self, native: Grid) -> Grid:
         """Gather rows, apply, scatter."""
-        rows = from_dense(native.values, native.sites.mask)
-        return Grid(rows.with_features(self.inner(rows.features)).dense(), native.sites)
+        return Grid(on_rows(native.values, native.sites.rows, self.inner), native.sites)
+
+
+class DenseBatchNorm(OnActiveRows):
+    """Batch norm over active rows; in evaluation it is affine, and may pass over the whole grid."""
+
+    inner: nn.BatchNorm1d
+
+    def forward(self, native: Grid) -> Grid:
+        """Normalise and mask."""
+        if self.training or native.sites.are_few:
+            return super().forward(native)
+        norm = self.inner
+        values = nn.functional.batch_norm(
+            native.values,
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            eps=norm.eps,
+        )
+        return Grid(_times(values, native.sites.factor(values.dtype)), native.sites)
+
+
+class PlainDense(Dense):
+    """Dense layers that compute every site alike: nothing is masked, biases reach all."""
+
+    def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:
+        """Torch's convolution."""
+        return PlainConvolution(operator, weight, bias)
+
+    def pointwise(
+        self, operator: Pointwise, weight: Tensor | None, bias: Tensor | None
+    ) -> nn.Module:
+        """On the whole grid."""
+        inner = pointwise_module(operator, weight, bias)
+        return OnEverySite(self, inner) if isinstance(operator, Linear) else OnFeatures(self, inner)
+
+
+class PlainConvolution(DenseConvolution):
+    """One dense convolution without any masking; its mask follows when somebody asks."""
+
+    def forward(self, native: Grid) -> Grid:
+        """Convolve."""
+        values = convolve(native.values, self.weight, self.bias, self.operator.window)
+        return Grid(values, self._output_sites(native))
+
+
+class OnEverySite(OnFeatures):
+    """Applies a torch module for rows `[N, C]` to all sites of the grid."""
+
+    def forward(self, native: Grid) -> Grid:
+        """Apply with channels last."""
+        values = self.inner(native.values.movedim(1, -1)).movedim(-1, 1)
+        return Grid(values, native.sites)
 
 
 def _times(values: Tensor, factor: Tensor) -> Tensor:

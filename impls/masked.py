@@ -22,8 +22,10 @@ from bench.operators import (
     Rule,
 )
 from impls.torch_operators import (
+    active_rows,
     convolve,
     count_active,
+    on_rows,
     pool,
     touched,
     transpose,
@@ -164,8 +166,8 @@ class OnMaskedRows(nn.Module):
 
     def forward(self, native: MaskedGrid) -> MaskedGrid:
         """Gather rows, apply, scatter."""
-        rows = from_dense(native.values, native.mask)
-        return MaskedGrid(rows.with_features(self.inner(rows.features)).dense(), native.mask)
+        values = on_rows(native.values, active_rows(native.mask), self.inner)
+        return MaskedGrid(values, native.mask)
 
 
 def _least(count: Tensor) -> float:

@@ -51,7 +51,6 @@ class Spconv(Implementation):
     name: ClassVar[str] = "spconv"
     version: ClassVar[str] = LIBRARY.version
     origin: ClassVar[str] = "traveller59's spconv, published wheel; on a CPU always one thread"
-    preload: ClassVar[tuple[str, ...]] = (LIBRARY.module,)
     timed_region = {  # noqa: RUF012
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",
         Phase.MAP: "the library's indice pairs and output coordinates; for pooling also finding the "
@@ -87,6 +86,10 @@ class Spconv(Implementation):
             names = ", ".join(map(str, known))
             return f"spconv computes in {names} on {device.type}, not in {dtype}"
         return None
+
+    def prepare(self) -> None:
+        """Import the library, which takes a second or two and starts no thread."""
+        LIBRARY.load()
 
     def encode(self, batch: SparseBatch) -> Native:
         """Keep rows and coordinates."""

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator
@@ -66,6 +66,20 @@ def touched(mask: Tensor, geometry: Window) -> Tensor:
     if all(2 * padding <= size for padding, size in sizes):
         return pool(mask, geometry)
     return (count_active(mask, geometry) > 0).to(mask.dtype)
+
+
+def active_rows(mask: Tensor) -> Tensor:
+    """Number the active sites of a mask `[B, 1, *grid]` in lexicographic order: int64 `[N]`."""
+    return mask.reshape(-1).nonzero().squeeze(1)
+
+
+def on_rows(values: Tensor, active: Tensor, module: nn.Module) -> Tensor:
+    """Apply a module to the rows `[N, C]` of the active sites of a grid; all others become 0."""
+    last = values.movedim(1, -1)
+    rows = last.flatten(0, -2)
+    result: Tensor = module(rows.index_select(0, active))
+    whole = result.new_zeros((len(rows), result.shape[1])).index_copy_(0, active, result)
+    return whole.view(*last.shape[:-1], -1).movedim(-1, 1)
 
 
 class _OneDnnConvolution(torch.autograd.Function):

@@ -10,6 +10,8 @@ from bench.phases import Phase
 from bench.statistics import Interval, Ratio
 from reports.speed import Comparison, Setting, Table
 
+DENSITY = "density"
+
 
 class Outcome(StrEnum):
     """What a curve says about an implementation and the baseline."""
@@ -67,16 +69,21 @@ class Group:
     """The curves of workloads that differ in one thing only, in one phase and setting.
 
     Attributes:
-        is_density: whether the position is a density; else it is a size of some kind.
+        axis: what the positions count: `density`, `grid size`, ...
     """
 
     name: str
     suite: str
     setting: Setting
     phase: Phase
-    is_density: bool
+    axis: str
     positions: tuple[float, ...]
     curves: tuple[Curve, ...]
+
+    @property
+    def is_density(self) -> bool:
+        """Whether the position is a density; else it is a size of some kind."""
+        return self.axis == DENSITY
 
 
 def groups(comparison: Comparison, phases: Iterable[Phase]) -> list[Group]:
@@ -121,15 +128,6 @@ def has_curve(members: list[Group], name: str) -> bool:
     return any(curve.implementation == name for group in members for curve in group.curves)
 
 
-def growth(curve: Curve) -> float | None:
-    """Return the factor by which time grows when the position doubles, from first to last point."""
-    first, last = curve.points[0], curve.points[-1]
-    if last.position <= first.position:
-        return None
-    doublings = math.log2(last.position / first.position)
-    return float((last.seconds.estimate / first.seconds.estimate) ** (1 / doublings))
-
-
 def _group(comparison: Comparison, tables: list[Table], phase: Phase) -> Group:
     curves = []
     for name in comparison.implementations:
@@ -150,7 +148,7 @@ def _group(comparison: Comparison, tables: list[Table], phase: Phase) -> Group:
         workload.suite,
         setting,
         phase,
-        all(table.workload.position <= 1 for table in tables),
+        workload.axis,
         tuple(sorted(positions)),
         tuple(curves),
     )

@@ -10,6 +10,7 @@ from bench.results.schema import Run
 from bench.statistics import Interval, Verdict
 from reports import words
 from reports.break_even import groups
+from reports.growth import studies
 from reports.speed import BASELINE, Comparison, Row, Setting, Table, compare
 from reports.standing import standings
 from reports.verdicts import detectable, doubts, findings
@@ -62,7 +63,8 @@ def to_markdown(run: Run, baseline: str = BASELINE) -> str:
     comparison = compare(run, baseline)
     lines = [MARKDOWN_MARKER, f"# sparsebench: {_plain(words.listed(run.header.suites))}", ""]
     lines += [f"Machine: {_plain(run.header.machine.name)}. Started {_plain(run.header.started)}."]
-    for finding in findings(comparison, groups(comparison, comparison.headline)):
+    curves = groups(comparison, comparison.headline)
+    for finding in findings(comparison, curves, studies(comparison, curves)):
         lines += ["", f"**{_plain(finding.about)}**", ""]
         lines += [f"- {_plain(sentence)}" for sentence in finding.sentences]
     lines += ["", _plain(detectable(comparison))]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from matplotlib.figure import Figure
 
 from bench.results.schema import Rate
+from bench.statistics import Interval
 from reports import sentences, words
 from reports.break_even import Crossing, Curve, Group, Point
 from reports.drawing import TEXT, colour, log_ticks, marker, sheet, style, to_svg
@@ -22,6 +23,10 @@ X_TICKS, Y_TICKS = 5, 7
 ROOM = 1.15
 """Factor by which axes reach beyond the data."""
 LEAST_RATIO_SPAN = 1.5
+MOST_OF_A_BAND = 3.0
+"""Factor by which an interval may stretch an axis beyond the estimates; what is wider is cut."""
+AXES = ("density", "grid size", "batch size", "characters", "k")
+"""Names that may label an axis: other text of a run file stays out of figures."""
 
 
 def ratio_figure(comparison: Comparison, setting: Setting, identity: str) -> str:
@@ -76,8 +81,8 @@ def break_even_figure(groups: Sequence[Group], comparison: Comparison, identity:
     with style(identity):
         figure = sheet(PANEL_WIDTH * len(groups), PANEL_HEIGHT)
         for place, group in enumerate(groups):
-            _curves(figure, place * PANEL_WIDTH + LEFT, group, comparison)
-        return to_svg(figure, "Time against density or position, by phase")
+            curves_panel(figure, place * PANEL_WIDTH + LEFT, group, comparison)
+        return to_svg(figure, "Time against density, by phase")
 
 
 def roofline_figure(
@@ -119,13 +124,12 @@ def _ratios(panel: Panel, ratios: list[float], row: float, index: int) -> None:
         panel.ring(mean, row, TEXT, marker(index), 9)
 
 
-def _curves(figure: Figure, left: float, group: Group, comparison: Comparison) -> None:
+def curves_panel(figure: Figure, left: float, group: Group, comparison: Comparison) -> None:
+    """Draw the curves of a group, with crossings, from a place on the sheet on."""
     places = group.positions
-    points = [point for curve in group.curves for point in curve.points]
-    low = min(point.seconds.low for point in points)
-    high = max(point.seconds.high for point in points)
+    seconds = [point.seconds for curve in group.curves for point in curve.points]
     x_range = (places[0] / ROOM, places[-1] * ROOM)
-    y_range = (low / ROOM, high * ROOM)
+    y_range = _seconds_range(seconds)
     box = (left, BOTTOM, PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - BOTTOM - TOP)
     panel = Panel(figure, *box, x_range, y_range)
     panel.y_ticks(log_ticks(*y_range, Y_TICKS), words.plain_seconds)
@@ -147,7 +151,21 @@ def _curves(figure: Figure, left: float, group: Group, comparison: Comparison) -
     # The baseline comes last: dashed, it hides nothing that it lies on.
     for curve in sorted(group.curves, key=lambda curve: curve is against):
         _curve(panel, curve, numbers[curve.implementation])
-    panel.frame(str(group.phase), "density" if group.is_density else "position in the group")
+    panel.frame(str(group.phase), axis_label(group.axis))
+
+
+def axis_label(axis: str) -> str:
+    """What an axis is called in a figure."""
+    return axis if axis in AXES else "position in the group"
+
+
+def _seconds_range(seconds: Sequence[Interval]) -> tuple[float, float]:
+    """Ends of an axis that holds all estimates, and intervals unless they are very wide."""
+    least = min(interval.estimate for interval in seconds)
+    most = max(interval.estimate for interval in seconds)
+    low = max(min(interval.low for interval in seconds), least / MOST_OF_A_BAND)
+    high = min(max(interval.high for interval in seconds), most * MOST_OF_A_BAND)
+    return low / ROOM, high * ROOM
 
 
 def _curve(panel: Panel, curve: Curve, index: int) -> None:

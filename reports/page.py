@@ -21,8 +21,13 @@ from reports import (
     drawing,
     efficiency,
     figures,
+    growth,
+    growth_figure,
+    growth_sentences,
+    layer_times,
     method,
     sentences,
+    sharing,
     standing,
     unmeasured,
     verdicts,
@@ -42,7 +47,9 @@ OPEN_TABLES = 3
 def render(run: Run, baseline: str = BASELINE) -> str:
     """Make the whole page of a run."""
     comparison = compare(run, baseline)
-    curves = break_even.groups(comparison, comparison.headline)
+    groups = break_even.groups(comparison, comparison.headline)
+    curves = [group for group in groups if group.is_density]
+    studies = growth.studies(comparison, groups)
     template = _environment().get_template("page.html.jinja")
     return template.render(
         run=run,
@@ -50,16 +57,17 @@ def render(run: Run, baseline: str = BASELINE) -> str:
         stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
         comparison=comparison,
         ratios=any(row.ratio for row in comparison.rows),
-        findings=verdicts.findings(comparison, curves),
+        findings=verdicts.findings(comparison, curves, studies),
         detectable=verdicts.detectable(comparison),
         doubts=verdicts.doubts(run, comparison),
         settings=[_setting(run, comparison, setting) for setting in comparison.settings],
         open_tables=len(comparison.tables) <= OPEN_TABLES,
         curves=_curves(comparison, curves),
-        curve_rows=curves,
+        studies=_studies(comparison, studies),
         lonely=break_even.lonely(comparison),
         ledger=ledger(run, comparison),
         reuses=amortised.REUSES,
+        layer_kinds=layer_times.KINDS,
         unmeasured=unmeasured.unmeasured(run),
         unavailable=unmeasured.unavailable(run),
         not_reached=unmeasured.not_reached(run),
@@ -81,6 +89,7 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
     ]
     rates = efficiency.efficiencies(run, comparison, setting)
     over_uses = amortised.amortised(comparison, setting)
+    profiles = layer_times.profiles(comparison, setting)
     return {
         "setting": setting,
         "tables": comparison.of(setting),
@@ -89,6 +98,9 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
         "rates": efficiency.summarise(rates, comparison.implementations),
         "limit": efficiency.rate_of(run, setting),
         "roofline": _roofline(run, comparison, setting, rates),
+        "profiles": profiles,
+        "kind_summary": layer_times.summarise(profiles),
+        "sharing": sharing.sharing(profiles),
         "amortised": over_uses,
         "amortised_summary": amortised.summarise(over_uses, comparison.baseline),
     }
@@ -124,6 +136,16 @@ def _curves(comparison: Comparison, groups: list[Group]) -> list[tuple[list[Grou
     ]
 
 
+def _studies(
+    comparison: Comparison, studies: list[growth.Study]
+) -> list[tuple[growth.Study, Markup]]:
+    """Every growth study with its figure."""
+    return [
+        (study, _inline(growth_figure.growth_figure(study, comparison, f"growth-{number}")))
+        for number, study in enumerate(studies)
+    ]
+
+
 def _inline(svg: str) -> Markup:
     """Mark as safe what matplotlib drew: no text of the run file is in it."""
     return Markup(svg)  # noqa: S704
@@ -143,10 +165,13 @@ def _environment() -> Environment:
         "full_name": _full_name,
         "seconds": words.seconds,
         "seconds_range": words.seconds_range,
+        "signed_seconds": words.signed_seconds,
         "ratio": words.ratio,
         "ratio_range": words.ratio_range,
         "percent": words.percent,
         "rate": words.rate,
+        "power": words.power,
+        "power_range": words.power_range,
         "number": words.number,
         "plain": words.plain,
         "counted": words.count,
@@ -164,7 +189,8 @@ def _environment() -> Environment:
         "curves_caption": sentences.curves_caption,
         "find_curve": break_even.find_curve,
         "has_curve": break_even.has_curve,
-        "growth": break_even.growth,
+        "find_line": growth.find_line,
+        "growing": growth_sentences.growing,
         "table_caption": captions.table,
         "explain_stop": method.explain_stop,
         "marker_path": drawing.marker_path,

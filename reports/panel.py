@@ -118,9 +118,10 @@ class Panel:
     def band(
         self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], index: int
     ) -> None:
-        """Fill between two curves."""
-        outline = [(self.x(x), self.y(y)) for x, y in zip(xs, lows, strict=True)]
-        outline += [(self.x(x), self.y(y)) for x, y in zip(xs, highs, strict=True)][::-1]
+        """Fill between two curves, as far as they lie in the panel."""
+        least, most = self.y_range
+        outline = [(self.x(x), self.y(max(y, least))) for x, y in zip(xs, lows, strict=True)]
+        outline += [(self.x(x), self.y(min(y, most))) for x, y in zip(xs, highs, strict=True)][::-1]
         look: dict[str, Any] = {"facecolor": colour(index), "alpha": 0.2, "linewidth": 0}
         self.figure.add_artist(Polygon(outline, transform=self._points, **look))
 

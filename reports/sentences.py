@@ -7,11 +7,6 @@ MOST_SINGLE_SENTENCES = 6
 """With more crossings than that in a phase and setting, they are summed up by implementation."""
 
 
-def axis(group: Group) -> str:
-    """What the axis of a group shows."""
-    return "density" if group.is_density else "position"
-
-
 def position(group: Group, value: float) -> str:
     """An interpolated place on the axis of a group: `38 %`, or a number."""
     return words.percent(value) if group.is_density else words.number(value)
@@ -28,9 +23,9 @@ def outcome(group: Group, curve: Curve, baseline: str) -> str:
         case Outcome.CROSSES:
             return "; ".join(_crossing(group, crossing) for crossing in curve.crossings)
         case Outcome.FASTER:
-            return f"no crossing: faster at every measured {axis(group)}"
+            return f"no crossing: faster at every measured {words.label(group.axis, 30)}"
         case Outcome.SLOWER:
-            return f"no crossing: slower at every measured {axis(group)}"
+            return f"no crossing: slower at every measured {words.label(group.axis, 30)}"
         case Outcome.LEVEL:
             return f"no crossing: {_level(group, curve)}"
         case Outcome.UNKNOWN:

@@ -7,6 +7,8 @@ from bench.results.schema import Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Verdict
 from reports import words
 from reports.break_even import Group
+from reports.growth import Study
+from reports.growth_sentences import longest_growth
 from reports.sentences import break_even_sentences
 from reports.speed import Comparison
 from reports.standing import Lead, lead
@@ -25,7 +27,7 @@ class Finding:
     sentences: tuple[str, ...]
 
 
-def findings(comparison: Comparison, curves: list[Group]) -> list[Finding]:
+def findings(comparison: Comparison, curves: list[Group], studies: list[Study]) -> list[Finding]:
     """Return what the run shows in each setting and phase, who is fastest first."""
     found = []
     for setting in comparison.settings:
@@ -36,8 +38,11 @@ def findings(comparison: Comparison, curves: list[Group]) -> list[Finding]:
                     group for group in curves if (group.setting, group.phase) == (setting, phase)
                 ]
                 crossings = break_even_sentences(own, comparison.baseline)
-                about = f"{phase}, {setting.title}"
-                found.append(Finding(about, (_fastest(comparison, leader), *crossings)))
+                growth = longest_growth(studies, setting, phase, comparison.baseline)
+                sentences = [_fastest(comparison, leader), *crossings]
+                if growth is not None:
+                    sentences.append(growth)
+                found.append(Finding(f"{phase}, {setting.title}", tuple(sentences)))
     return found
 
 

@@ -10,6 +10,7 @@ from bench.statistics import Interval, Verdict
 DASH = "\N{EN DASH}"
 SPACE = "\N{NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+MINUS = "\N{MINUS SIGN}"
 SIGNS = {
     Verdict.FASTER: "▼",
     Verdict.SLOWER: "▲",
@@ -25,11 +26,11 @@ LONGEST_TITLE = 300
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A positive number with that many significant digits, never in powers of ten."""
+    """A number with that many significant digits, never in powers of ten."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
-    return f"{value:,.{min(max(0, digits - 1 - exponent), 12)}f}"
+    return f"{value:,.{min(max(0, digits - 1 - exponent), 12)}f}".replace("-", MINUS)
 
 
 def plain(value: float) -> str:
@@ -54,10 +55,30 @@ def plain_rate(value: float) -> str:
     return f"{plain(round(value / factor, 6))} {prefix}".rstrip()
 
 
+def plain_bytes(value: float) -> str:
+    """A round size as a tick shows it: `20 MB`."""
+    return f"{plain_rate(value)}B" if value >= PREFIXES[-2][0] else f"{plain_rate(value)} B"
+
+
+def power(value: float) -> str:
+    """An exponent, with two digits after the point."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
+
+
+def power_range(interval: Interval) -> str:
+    """The ends of an interval of an exponent, which may be negative."""
+    return f"{power(interval.low)} to {power(interval.high)}"
+
+
 def seconds(value: float) -> str:
     """A duration in the unit that suits it: `1.23 ms`."""
     factor, unit = time_unit(value)
     return f"{number(value / factor)} {unit}"
+
+
+def signed_seconds(value: float) -> str:
+    """A difference of durations, which noise may make negative."""
+    return seconds(value) if value >= 0 else MINUS + seconds(-value)
 
 
 def time_unit(value: float) -> tuple[float, str]:

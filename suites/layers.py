@@ -76,6 +76,7 @@ def _strokes() -> list[Workload]:
             channels=16,
             group="2D full 2x2, 16 to 32 channels, the same pen strokes, by grid size",
             position=grid,
+            axis="grid size",
         )
         for grid in GRIDS[2]
     ]

@@ -94,7 +94,7 @@ class PenStrokes:
         for _ in range(self.batch_size):
             sites = []
             for _ in range(self.characters):
-                drawing = _character(generator) * (self.scale - 1)
+                drawing = character(generator) * (self.scale - 1)
                 place = torch.rand(2, generator=generator) * room
                 if self.characters == 1:
                     place = room / 2
@@ -134,6 +134,28 @@ class Shell:
         return _batch(chosen, self.grid_size, channels, generator)
 
 
+def character(generator: torch.Generator) -> Tensor:
+    """Draw a few Bezier strokes: points `[P, 2]` in the unit square, in the pen's order.
+
+    They lie densely enough for any scale.
+    """
+    steps = torch.linspace(0, 1, POINTS_PER_PIXEL * 1024)[:, None]
+    strokes = []
+    for _ in range(STROKES_PER_CHARACTER):
+        corners = torch.rand((4, 2), generator=generator)
+        weights = torch.cat(
+            [
+                (1 - steps) ** 3,
+                3 * (1 - steps) ** 2 * steps,
+                3 * (1 - steps) * steps**2,
+                steps**3,
+            ],
+            1,
+        )
+        strokes.append(weights @ corners)
+    return torch.cat(strokes)
+
+
 def _check_positive(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
@@ -158,22 +180,3 @@ def _batch(
     keys = torch.cat([sites.sort().values + size * n for n, sites in enumerate(chosen)])
     features = torch.randn((len(keys), channels), generator=generator)
     return sparse_batch(coordinates_of(keys, grid_size), features, len(chosen), grid_size)
-
-
-def _character(generator: torch.Generator) -> Tensor:
-    """Points of a few Bezier strokes in the unit square, `[P, 2]`, dense enough for any scale."""
-    steps = torch.linspace(0, 1, POINTS_PER_PIXEL * 1024)[:, None]
-    strokes = []
-    for _ in range(STROKES_PER_CHARACTER):
-        corners = torch.rand((4, 2), generator=generator)
-        weights = torch.cat(
-            [
-                (1 - steps) ** 3,
-                3 * (1 - steps) ** 2 * steps,
-                3 * (1 - steps) * steps**2,
-                steps**3,
-            ],
-            1,
-        )
-        strokes.append(weights @ corners)
-    return torch.cat(strokes)

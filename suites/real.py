@@ -23,6 +23,7 @@ def workloads() -> tuple[Workload, ...]:
                 channels=16,
                 group="Assamese recordings, full 2x2, 16 to 32 channels, by grid size",
                 position=grid,
+                axis="grid size",
             )
             for grid in (48, 96, 192, 384)
         ),

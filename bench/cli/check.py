@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.conformance.cases import Case
     from bench.conformance.checks import Outcome
 
 FAILED = 4
@@ -19,6 +20,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument(
         "--examples", type=int, default=100, help="hypothesis examples a type (default: 100)"
+    )
+    parser.add_argument(
+        "--networks",
+        action="store_true",
+        help="check whole networks instead of operators: the same as dense, in both background modes",
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.set_defaults(run=run)
@@ -55,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
 
+    cases = _network_cases(names) if arguments.networks else all_cases(names)
     for reference in chosen:
         implementation = load(reference)
         reason = implementation.unavailable(device)
@@ -62,10 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
             for dtype in names:
                 note(reference.name, "all", "", dtype, Outcome(Result.UNSUPPORTED, reason))
             continue
-        for case in all_cases(names):
+        for case in cases:
             outcome = check(implementation, case, device)
-            kind = case.operator.split("-")[0]
-            note(reference.name, kind, str(case), case.dtype, outcome)
+            note(reference.name, case.kind, str(case), case.dtype, outcome)
+        if arguments.networks:
+            continue
         for dtype in names:
             outcome = check_properties(
                 implementation, dtype, examples=arguments.examples, device=device
@@ -85,6 +93,13 @@ def run(arguments: argparse.Namespace) -> int:
     if "failed" in results:
         return FAILED
     return 0 if "passed" in results else NOTHING_CHECKED
+
+
+def _network_cases(dtypes: tuple[str, ...]) -> "list[Case]":
+    from bench.conformance.networks import network_cases  # noqa: PLC0415
+    from suites.networks.small import conformance_networks  # noqa: PLC0415
+
+    return network_cases(conformance_networks(), dtypes)
 
 
 def _print(records: list[dict[str, str]], dtypes: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.background import Background
 from bench.batch import SparseBatch, coordinates_of, sparse_batch
 from bench.dtypes import DTYPES
 from bench.network import INPUT, Layer, Network, single
@@ -14,6 +15,7 @@ from bench.operators import (
     Add,
     Concatenate,
     Convolution,
+    Dropout,
     InverseConvolution,
     Linear,
     Operator,
@@ -73,6 +75,9 @@ class Case:
     Attributes:
         operator: what is under test, for the table.
         density: of each sample but the last, which is empty.
+        background: what inactive sites hold between the layers.
+        batch_size: samples.
+        channels: of the input; those that the network's first weights expect, unless given.
     """
 
     operator: str
@@ -81,6 +86,14 @@ class Case:
     density: float
     dtype: str
     seed: int = 0
+    background: Background = Background.ZERO
+    batch_size: int = BATCH_SIZE
+    channels: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The operator without its geometry."""
+        return self.operator.partition("-k")[0]
 
     def __str__(self) -> str:
         """Name the case as a test is named."""
@@ -91,17 +104,17 @@ class Case:
         generator = torch.Generator().manual_seed(self.seed)
         size = math.prod(self.grid_size)
         count = math.ceil(self.density * size)
-        samples = BATCH_SIZE - 1 if self.density < 1 else BATCH_SIZE
+        samples = self.batch_size - 1 if self.density < 1 else self.batch_size
         keys = torch.cat(
             [
                 torch.randperm(size, generator=generator)[:count] + number * size
                 for number in range(samples)
             ]
         )
-        channels = self.network.input_channels or IN_CHANNELS
+        channels = self.channels or self.network.input_channels or IN_CHANNELS
         features = torch.randn((len(keys), channels), generator=generator)
         return sparse_batch(
-            coordinates_of(keys, self.grid_size), features, BATCH_SIZE, self.grid_size
+            coordinates_of(keys, self.grid_size), features, self.batch_size, self.grid_size
         ).to(dtype=DTYPES[self.dtype])
 
 
@@ -111,10 +124,11 @@ def all_cases(dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[Case]:
     for dimensions, (name, network) in itertools.chain(
         ((2, item) for item in _networks(2)), ((3, item) for item in _networks(3))
     ):
+        background = Background.GROUND_STATE if name == Background.GROUND_STATE else Background.ZERO
         for rank, dtype in enumerate(dtypes):
             densities = (USUAL_DENSITY,) if rank else DENSITIES
             cases += [
-                Case(name, network, GRIDS[dimensions], density, dtype, seed)
+                Case(name, network, GRIDS[dimensions], density, dtype, seed, background)
                 for seed, density in enumerate(densities)
             ]
     return cases
@@ -145,6 +159,7 @@ def _networks(dimensions: int) -> Iterator[tuple[str, Network]]:
         down = convolution(dimensions, Rule.FULL, IN_CHANNELS, OUT_CHANNELS, *geometry)
         yield _name("inverse", down), _there_and_back(down)
     yield "network", _network(dimensions)
+    yield str(Background.GROUND_STATE), _with_ground_state(dimensions)
 
 
 def _there_and_back(down: Convolution) -> Network:
@@ -158,6 +173,7 @@ def _network(dimensions: int) -> Network:
     return Network(
         (
             Layer("stem", convolution(dimensions, Rule.SUBMANIFOLD, IN_CHANNELS, 4, 3)),
+            Layer("dropout", Dropout(0.5)),
             Layer("active", Rectifier(negative_slope=0.25)),
             Layer("down", down),
             Layer("linear", Linear(6, 6)),
@@ -165,6 +181,24 @@ def _network(dimensions: int) -> Network:
             Layer("sum", Add(), ("up", "active")),
             Layer("both", Concatenate(), ("sum", "stem")),
             Layer("head", convolution(dimensions, Rule.FULL, 8, 2, 2)),
+        )
+    )
+
+
+def _with_ground_state(dimensions: int) -> Network:
+    """Valid convolutions behind a padded first one, with pointwise layers, branches and pooling."""
+    return Network(
+        (
+            Layer("stem", convolution(dimensions, Rule.FULL, IN_CHANNELS, 4, 3, padding=1)),
+            Layer("active", Rectifier(negative_slope=0.25)),
+            Layer("left", convolution(dimensions, Rule.FULL, 4, 4, 2)),
+            Layer("right", convolution(dimensions, Rule.FULL, 4, 4, 2, bias=False), ("active",)),
+            Layer("sum", Add(), ("left", "right")),
+            Layer("both", Concatenate(), ("sum", "left")),
+            Layer("pool", max_pooling(dimensions, 2, 2)),
+            Layer("linear", Linear(8, 6)),
+            Layer("dropout", Dropout(0.5)),
+            Layer("last", Rectifier()),
         )
     )
 

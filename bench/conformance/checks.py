@@ -1,14 +1,17 @@
 """Checks one implementation on one case, and says in words how it went."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
 
+from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import BuiltNetwork, Weights, initial_weights, why_unbuildable
+from bench.build import BuiltNetwork, initial_weights, why_unbuildable
 from bench.conformance.cases import Case
 from bench.expectation import OracleLimits, expect
+from bench.ground_state import build
 from bench.implementation import Implementation
 from bench.measure.candidate import Candidate, IncorrectError
 from bench.network import Network
@@ -40,7 +43,14 @@ class Outcome:
 
 def check(implementation: Implementation, case: Case, device: torch.device = CPU) -> Outcome:
     """Check outputs cold and warm, gradients and determinism on a case."""
-    return check_batch(implementation, case.network, case.batch(), device, seed=case.seed)
+    return check_batch(
+        implementation,
+        case.network,
+        case.batch(),
+        device,
+        background=case.background,
+        seed=case.seed,
+    )
 
 
 def check_batch(
@@ -49,6 +59,7 @@ def check_batch(
     batch: SparseBatch,
     device: torch.device = CPU,
     *,
+    background: Background = Background.ZERO,
     seed: int = 0,
 ) -> Outcome:
     """Check a network on any canonical batch, whose type is the type under test.
@@ -63,11 +74,17 @@ def check_batch(
         reason = reason or why_unbuildable(implementation, network, dtype, device)
         if reason is not None:
             return Outcome(Result.UNSUPPORTED, reason)
-        expectation = expect(network, weights, batch, seed=seed, limits=ALWAYS_DENSE)
-        candidate = Candidate(implementation, network, weights, batch, expectation)
+        expectation = expect(
+            network, weights, batch, background=background, seed=seed, limits=ALWAYS_DENSE
+        )
+        candidate = Candidate(implementation, network, weights, batch, expectation, background)
         candidate.verify_outputs()
         candidate.verify_gradients()
-        _check_repeats(implementation, network, weights, batch)
+        _check_repeats(
+            implementation,
+            lambda: build(implementation, network, weights, dtype, device, background),
+            batch,
+        )
         _check_input_kept(candidate, batch)
     except IncorrectError as error:
         return Outcome(Result.FAILED, str(error))
@@ -78,16 +95,14 @@ def check_batch(
 
 
 def _check_repeats(
-    implementation: Implementation, network: Network, weights: Weights, batch: SparseBatch
+    implementation: Implementation, make: Callable[[], BuiltNetwork], batch: SparseBatch
 ) -> None:
     """The same bits come out of two modules that were built alike, unless declared otherwise."""
     if not implementation.deterministic:
         return
     outputs = []
     for _ in range(2):
-        built = BuiltNetwork(
-            implementation, network, weights, batch.features.dtype, batch.features.device
-        ).eval()
+        built = make()
         with torch.no_grad():
             fresh = replace(batch, coordinates=batch.coordinates.clone())
             outputs.append(implementation.decode(built(implementation.encode(fresh))).features)

@@ -1,5 +1,6 @@
 """One implementation in one worker: built, verified, and turned into steps that can be timed."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,14 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import BuiltNetwork, Weights
-from bench.expectation import Expectation
+from bench.build import Answer, BuiltNetwork, Mark, Weights, nobody
+from bench.expected import Expectation
+from bench.ground_state import build
 from bench.implementation import Implementation, Native
 from bench.network import Network
+from bench.operators import BatchNorm, Dropout, Weighted
 from bench.phases import Phase
 from bench.verification import (
     background_fault,
+    constant_fault,
     gradient_fault,
     output_fault,
     run_with_gradients,
@@ -37,16 +42,25 @@ class Step:
         call: the timed region.
         check: raises `IncorrectError` where the last timed call's result is wrong.
         most_calls: how many arguments may be made for one sample.
+        marked: the same call, which tells a mark the name of every layer that is done; None where
+            there are no layers to tell apart.
     """
 
     prepare: Callable[[], Any]
     call: Callable[[Any], Any]
     check: Callable[[Any], None]
     most_calls: int = 64
+    marked: Callable[[Any, Mark], Any] | None = None
 
 
 class Candidate:
-    """An implementation with a workload's weights, input and expectation."""
+    """An implementation with a workload's weights, input and expectation.
+
+    Phases with gradients run a network in training: its batch norms use the batch's statistics. It is
+    another one than the network in evaluation, whose running statistics must not drift. Dropout is
+    on in what is timed, and off in what is checked, as no two implementations would draw alike; where
+    the ground state is kept it is off in both.
+    """
 
     def __init__(
         self,
@@ -55,15 +69,26 @@ class Candidate:
         weights: Weights,
         batch: SparseBatch,
         expectation: Expectation,
+        background: Background = Background.ZERO,
     ) -> None:
         self.implementation = implementation
         self.batch = batch
         self.expectation = expectation
         self.dtype = batch.features.dtype
-        self.gradient_at_input = network.single_operator is not None
-        self.built = BuiltNetwork(
-            implementation, network, weights, self.dtype, batch.features.device
-        ).eval()
+        self.has_layers = network.single_operator is None
+        weighted = any(isinstance(layer.operator, Weighted) for layer in network.layers)
+        self.gradient_at_input = not self.has_layers or not weighted
+        self.drops_out = background is Background.ZERO
+
+        def make() -> BuiltNetwork:
+            device = batch.features.device
+            return build(implementation, network, weights, self.dtype, device, background)
+
+        self.built = make()
+        trains_otherwise = any(
+            isinstance(layer.operator, BatchNorm | Dropout) for layer in network.layers
+        )
+        self.trained = make() if trains_otherwise else self.built
         with torch.no_grad():
             self.native = implementation.encode(self.fresh_batch())
 
@@ -83,11 +108,11 @@ class Candidate:
         with torch.no_grad():
             self._check_encoded(self.native)
             for which in ("first call", "second call"):
-                self._check_output(self.built(self.native), which)
+                self._check_answer(self.built.answer(self.native), which)
             cold = self.implementation.encode(self.fresh_batch())
-            self._check_output(self.built(cold), "cold call")
+            self._check_answer(self.built.answer(cold), "cold call")
             dropped = self.implementation.without_maps(self.native)
-            self._check_output(self.built(dropped), "call without cached maps")
+            self._check_answer(self.built.answer(dropped), "call without cached maps")
 
     def verify_gradients(self) -> None:
         """Check the output of a recorded pass and every gradient.
@@ -95,12 +120,16 @@ class Candidate:
         Raises:
             IncorrectError: at the first difference from the oracle.
         """
+        expectation = self.expectation
         with torch.enable_grad():
             output, gradients = run_with_gradients(
-                self.implementation, self.built, self.batch, self.expectation.upstream
+                self._in_training(dropout=False),
+                self.batch,
+                expectation.upstream,
+                expectation.background_upstream,
             )
-        fault = output_fault(self.expectation, output, self.dtype)
-        fault = fault or gradient_fault(self.expectation, gradients, self.dtype)
+        fault = output_fault(expectation.in_training, output, self.dtype)
+        fault = fault or gradient_fault(expectation, gradients, self.dtype)
         if fault is not None:
             raise IncorrectError(fault)
 
@@ -131,15 +160,16 @@ class Candidate:
         return Step(
             lambda: self.implementation.without_maps(self.native),
             build,
-            lambda native: self._check_output(self.built(native), "call after build_map"),
+            lambda native: self._check_answer(self.built.answer(native), "call after build_map"),
         )
 
     def _forward_step(self) -> Step:
-        self.built(self.native)
+        self.built.answer(self.native)
         return Step(
             lambda: self.native,
-            self.built,
-            lambda output: self._check_output(output, "last timed call"),
+            self.built.answer,
+            lambda answer: self._check_answer(answer, "last timed call"),
+            marked=self.built.answer if self.has_layers else None,
         )
 
     def _decode_step(self) -> Step:
@@ -153,53 +183,61 @@ class Candidate:
     def _forward_cold_step(self) -> Step:
         if self.implementation.starts_dense:
             prepare: Callable[[], Any] = self._native_without_maps
-            call: Callable[[Any], Any] = self.built
+            call: Callable[..., Answer] = self.built.answer
         else:
             prepare = self.fresh_batch
             call = self._encode_and_run
         return Step(
             prepare,
             call,
-            lambda output: self._check_output(output, "last timed call"),
+            lambda answer: self._check_answer(answer, "last timed call"),
             MOST_FRESH_BATCHES,
+            call if self.has_layers else None,
         )
 
-    def _encode_and_run(self, batch: SparseBatch) -> Native:
-        return self.built(self.implementation.encode(batch))
+    def _encode_and_run(self, batch: SparseBatch, mark: Mark = nobody) -> Answer:
+        native = self.implementation.encode(batch)
+        mark(str(Phase.ENCODE))
+        return self.built.answer(native, mark)
 
     def _native_without_maps(self) -> Native:
         return self.implementation.without_maps(self.native)
 
     def _backward_step(self) -> Step:
         implementation = self.implementation
+        network = self._in_training(dropout=self.drops_out)
         with torch.enable_grad():
-            features = implementation.features(self.native).detach().requires_grad_()
-            output = implementation.features(
-                self.built(implementation.with_features(self.native, features))
-            )
-        leaves = self._leaves(features)
-        upstream = output.detach().clone()
+            features = self._leaf(implementation.features(self.native))
+            native = implementation.with_features(self.native, features)
+            parts = self._at_every_site(network.answer(native))
+        leaves = self._leaves(network, features)
+        outputs = [values for values, _ in parts]
+        upstreams = [values.detach() * sites for values, sites in parts]
 
         def call(_: None) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(output, leaves, upstream, retain_graph=True)
+            return torch.autograd.grad(outputs, leaves, upstreams, retain_graph=True)
 
         return Step(lambda: None, call, lambda _: self.verify_gradients())
 
     def _train_step(self) -> Step:
         implementation = self.implementation
+        network = self._in_training(dropout=self.drops_out)
 
         def finish(native: Native, leaf: Tensor) -> tuple[Tensor, ...]:
-            loss = implementation.features(self.built(native)).sum()
-            return torch.autograd.grad(loss, self._leaves(leaf))
+            (values, _), *rest = self._at_every_site(network.answer(native))
+            loss = values.sum()
+            for constant, sites in rest:
+                loss = loss + constant.sum() * sites
+            return torch.autograd.grad(loss, self._leaves(network, leaf))
 
         def from_batch(batch: SparseBatch) -> tuple[Tensor, ...]:
             with torch.enable_grad():
-                batch.features.requires_grad_()
-                return finish(implementation.encode(batch), batch.features)
+                leaf = self._leaf(batch.features)
+                return finish(implementation.encode(batch.with_features(leaf)), leaf)
 
         def from_native(native: Native) -> tuple[Tensor, ...]:
             with torch.enable_grad():
-                leaf = implementation.features(native).detach().requires_grad_()
+                leaf = self._leaf(implementation.features(native))
                 return finish(implementation.with_features(native, leaf), leaf)
 
         if implementation.starts_dense:
@@ -208,9 +246,27 @@ class Candidate:
             self.fresh_batch, from_batch, lambda _: self.verify_gradients(), MOST_FRESH_BATCHES
         )
 
-    def _leaves(self, features: Tensor) -> list[Tensor]:
+    def _in_training(self, *, dropout: bool) -> BuiltNetwork:
+        """The network that gradients are taken of."""
+        if self.trained is not self.built:
+            self.trained.training_with(dropout=dropout)
+        return self.trained
+
+    def _at_every_site(self, answer: Answer) -> list[tuple[Tensor, int]]:
+        """What the output holds and, if that is rows, what all other sites do and their number."""
+        features = self.implementation.features(answer.native)
+        if answer.background is None or features.ndim > 2:
+            return [(features, 1)]
+        all_sites = self.batch.batch_size * math.prod(self.expectation.grid_size)
+        return [(features, 1), (answer.background, all_sites - len(features))]
+
+    def _leaf(self, features: Tensor) -> Tensor:
+        """The input, recorded only where gradients are taken at it."""
+        return features.detach().requires_grad_(self.gradient_at_input)
+
+    def _leaves(self, network: BuiltNetwork, features: Tensor) -> list[Tensor]:
         """What gradients are taken at: weights, and for a single operator its input too."""
-        leaves = [tensor for _, _, tensor in self.built.leaves()]
+        leaves = [tensor for _, _, tensor in network.leaves()]
         return [features, *leaves] if self.gradient_at_input else leaves
 
     def _check_encoded(self, native: Native) -> None:
@@ -223,14 +279,18 @@ class Candidate:
         if not same:
             raise IncorrectError("decode(encode(batch)) is not the batch")
 
-    def _check_output(self, native: Native, which: str) -> None:
-        output = self.implementation.decode(native)
+    def _check_answer(self, answer: Answer, which: str) -> None:
+        output = self.implementation.decode(answer.native)
         self._check_batch(output, which)
-        values = self.implementation.features(native)
+        values = self.implementation.features(answer.native)
+        expected = self.expectation.background
+        fault = None
         if values.ndim > 2:
-            fault = background_fault(values, output)
-            if fault is not None:
-                raise IncorrectError(f"{which}: {fault}")
+            fault = background_fault(values, output, expected)
+        elif expected is not None and answer.background is not None:
+            fault = constant_fault(answer.background, expected)
+        if fault is not None:
+            raise IncorrectError(f"{which}: {fault}")
 
     def _check_batch(self, output: SparseBatch, which: str) -> None:
         fault = output_fault(self.expectation, output, self.dtype)

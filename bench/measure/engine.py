@@ -13,7 +13,7 @@ import torch
 from bench.errors import UserError
 from bench.implementation import ledger
 from bench.machine import commit, describe_machine
-from bench.measure.messages import Rates, RateTask
+from bench.measure.messages import Preparation, Rates, RateTask
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates
 from bench.measure.record import Record, unit_of
@@ -155,8 +155,9 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
 
 def _rates(plan: Plan, templates: Templates) -> Machine:
     """Describe the machine, once our own processes are quiet, and measure its limits."""
-    templates.wait_until_ready()
-    templates.preload(_slow_imports(plan))
+    # A plug-in file is prepared by every worker for itself: it may crash only that.
+    installed = tuple(reference for reference in plan.implementations if not reference.is_file)
+    templates.prepare(Preparation(installed, plan.device))
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
     order = RateTask(
         plan.implementations,
@@ -172,20 +173,6 @@ def _rates(plan: Plan, templates: Templates) -> Machine:
             facts = machine.facts | {"freed memory": kept} | pools
             machine = replace(machine, facts=facts, rates=event.rates)
     return machine
-
-
-def _slow_imports(plan: Plan) -> tuple[str, ...]:
-    """Modules that those implementations import that can run here."""
-    device = torch.device(plan.device)
-    found = [load(reference) for reference in plan.implementations]
-    return tuple(
-        dict.fromkeys(
-            name
-            for implementation in found
-            if implementation.preload and implementation.unavailable(device) is None
-            for name in implementation.preload
-        )
-    )
 
 
 def _header(plan: Plan, machine: Machine) -> Header:

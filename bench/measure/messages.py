@@ -36,6 +36,13 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     known_ns: dict[str, dict[Phase, int]] = {}
 
 
+class Preparation(msgspec.Struct, frozen=True):
+    """What implementations are to be prepared for before workers are forked."""
+
+    implementations: tuple[Reference, ...]
+    device: str
+
+
 class RateTask(msgspec.Struct, tag=True, frozen=True):
     """Measure the machine's own matrix and copy rates, and see which thread pools are at work."""
 
@@ -70,13 +77,14 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
 
 
 class Measured(msgspec.Struct, tag=True, frozen=True):
-    """The samples of one implementation in one phase."""
+    """The samples of one implementation in one phase, and its layers' times where they were taken."""
 
     implementation: str
     phase: Phase
     timer: str
     samples: Samples
     peak_bytes: int | None
+    layers: dict[str, float] = {}
 
 
 class PhaseDone(msgspec.Struct, tag=True, frozen=True):
@@ -103,7 +111,7 @@ class Done(msgspec.Struct, tag=True, frozen=True):
     """The task is finished.
 
     Attributes:
-        seconds: wall time by what it was spent on: `timed`, `warm-up`, `oracle`, `other`.
+        seconds: wall time by what it was spent on: `timed`, `warm-up`, `oracle`, `layers`, `other`.
     """
 
     seconds: dict[str, float]

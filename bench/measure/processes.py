@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import UserError
-from bench.measure.messages import EVENTS, Done, Event, Order, Refused
+from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
 from bench.plugins import suite_entry
 
@@ -90,11 +90,12 @@ class Templates:
         for template in self._templates:
             template.wait_until_ready()
 
-    def preload(self, modules: tuple[str, ...]) -> None:
-        """Have every template import modules, so that no worker need wait for them."""
-        if modules:
-            for template in self._templates:
-                template.preload(modules)
+    def prepare(self, preparation: Preparation) -> None:
+        """Have every template prepare implementations, so that no worker need do it for itself."""
+        for template in self._templates:
+            template.prepare(preparation)
+        for template in self._templates:
+            template.wait_until_ready()
 
     def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
         """Have a fresh worker carry out an order, and yield what it says until it is done.
@@ -189,10 +190,10 @@ class _Template:
             self._receive()
             self.ready = True
 
-    def preload(self, modules: tuple[str, ...]) -> None:
+    def prepare(self, preparation: Preparation) -> None:
         self.wait_until_ready()
-        self.control.sendall(f"import {' '.join(modules)}".encode())
-        self._receive()
+        self.ready = False
+        self.control.sendall(b"prepare " + msgspec.json.encode(preparation))
 
     def fork(self, connection: socket.socket) -> int:
         self.wait_until_ready()

@@ -34,6 +34,7 @@ class Record:
     samples: dict[tuple[str, Phase], dict[int, Samples]] = field(default_factory=dict)
     timers: dict[Phase, str] = field(default_factory=dict)
     peaks: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
+    layers: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def measure(self, templates: Templates, process: int) -> None:
@@ -120,6 +121,7 @@ class Record:
                 self.timers[event.phase] = event.timer
                 known = [p for p in (self.peaks.get(key), event.peak_bytes) if p is not None]
                 self.peaks[key] = max(known, default=None)
+                self.layers.setdefault(key, event.layers)
             case Done():
                 for what, seconds in event.seconds.items():
                     self.seconds[what] = self.seconds.get(what, 0.0) + seconds
@@ -168,6 +170,7 @@ class Record:
                 verified=self.verified[name],
                 peak_bytes=self.peaks.get(key),
                 timing=Timing(self.timers[phase], tuple(self.samples[key].values())),
+                layers=self.layers[key],
             )
         return cell
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
+
 from bench.measure.candidate import Step
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
@@ -20,6 +22,9 @@ MOST_SAMPLES = 3
 """A visit takes up to this many samples while it stays within this time; their median counts."""
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
+SHIFT_BYTES = (2**16, 2**19)
+"""Size of a block set aside during each visit, random so that what the visit allocates lies elsewhere
+every time: where memory lies makes differences of some per cent, which would last for the process."""
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
@@ -108,12 +113,14 @@ def run_rounds(
                 return "budget"
             for contestant in order.sample(contestants, len(contestants)):
                 beat(contestant.number)
+                shift = torch.empty(order.randrange(*SHIFT_BYTES), dtype=torch.uint8)
                 try:
                     _visit(contestant, timer, spent)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                     contestants.remove(contestant)
                     rule.restart()
                     drop(contestant, error)
+                del shift
             done += 1
             if contestants:
                 rule.add([_median(c.rounds[-1]) / c.calls for c in contestants])

@@ -5,7 +5,6 @@ executed process with an address space layout of its own, so workers of differen
 freshly executed ones do. It starts no threads and no CUDA context before it forks.
 """
 
-import contextlib
 import faulthandler
 import gc
 import importlib
@@ -14,41 +13,62 @@ import socket
 import sys
 import traceback
 
+import msgspec
+import torch
+
 from bench.measure import worker
+from bench.measure.messages import Preparation
+from bench.registry import load
+
+LONGEST_MESSAGE = 2**16
 
 
 def serve(control: socket.socket, modules: list[str]) -> None:
-    """Answer `fork` and a socket with a process number, `wait N` with its exit status.
+    """Answer messages until the other end closes, after a first `ready`.
 
-    `import NAME...` is answered with `ready`.
+    `fork`, with a socket attached, is answered with a process number; `wait N` with its exit status;
+    `prepare` and a JSON document with `ready`.
     """
     for name in modules:
         importlib.import_module(name)
+    _say_ready(control)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 1)
+        command, _, argument = message.partition(b" ")
+        match command:
+            case b"":
+                return
+            case b"prepare":
+                _prepare(msgspec.json.decode(argument, type=Preparation))
+                _say_ready(control)
+            case b"fork":
+                child = os.fork()
+                if child == 0:
+                    control.close()
+                    _become_worker(descriptors[0])
+                os.close(descriptors[0])
+                control.sendall(f"{child}\n".encode())
+            case _:
+                _, status = os.waitpid(int(argument), 0)
+                control.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _say_ready(control: socket.socket) -> None:
     gc.collect()
     gc.freeze()
     control.sendall(b"ready\n")
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
-        if not message:
-            return
-        command, *arguments = message.decode().split()
-        if command == "import":
-            for name in arguments:
-                with contextlib.suppress(Exception):  # a worker will run into it, and say so
-                    importlib.import_module(name)
-            gc.collect()
-            gc.freeze()
-            control.sendall(b"ready\n")
-        elif command == "fork":
-            child = os.fork()
-            if child == 0:
-                control.close()
-                _become_worker(descriptors[0])
-            os.close(descriptors[0])
-            control.sendall(f"{child}\n".encode())
-        else:
-            _, status = os.waitpid(int(arguments[0]), 0)
-            control.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _prepare(preparation: Preparation) -> None:
+    """Have implementations load what their workers would load one by one."""
+    torch.set_num_threads(1)  # whatever threads were started here would be missing in the workers
+    for reference in preparation.implementations:
+        try:
+            implementation = load(reference)
+            if implementation.unavailable(torch.device(preparation.device)) is None:
+                implementation.prepare()
+        except (Exception, SystemExit):  # noqa: BLE001  # a worker will run into it, and say so
+            traceback.print_exc()
 
 
 def _become_worker(descriptor: int) -> None:

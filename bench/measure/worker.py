@@ -21,10 +21,12 @@ from bench.build import Weights, initial_weights, why_unbuildable
 from bench.cost import Cost, network_cost, phase_bytes, phase_multiply_adds
 from bench.dtypes import torch_dtype
 from bench.errors import DataError, UserError
-from bench.expectation import Expectation, expect
+from bench.expectation import expect
+from bench.expected import Expectation
 from bench.implementation import Implementation, why_unmeasured
 from bench.machine import thread_pools
 from bench.measure.candidate import Candidate, IncorrectError, Step
+from bench.measure.layers import LayerTimes, layer_times
 from bench.measure.memory import keep_freed_memory, limit_memory, peak_of
 from bench.measure.messages import (
     ORDERS,
@@ -53,8 +55,11 @@ from bench.workload import Workload
 PHASES = tuple(Phase)
 ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
 """How torch's allocator and oneDNN say so, in a RuntimeError."""
-SHORT_CALL_NS = 5_000_000
-"""A shorter call is timed twice more before measuring: its first time may hold page faults."""
+LAYERS_SHARE = 0.05
+"""Passes that time layers begin within this share of a phase's rounds, in the first process only."""
+RETIMED_NS = (100_000_000, 5_000_000)
+"""A call that seems shorter than these is timed again before measuring, once for each: a first time may
+hold page faults or a disturbance, and a sample of too few calls would be the worse for it."""
 
 
 def serve(stream: BinaryIO) -> None:
@@ -106,6 +111,7 @@ class _Measurement:
         self.started = time.perf_counter()
         self.spent = Spent()
         self.oracle_seconds = 0.0
+        self.layer_seconds = 0.0
         self.pulse = Pulse(Path(task.pulse))
         self.device = torch.device(task.device)
         self.candidates: dict[str, Candidate] = {}
@@ -125,7 +131,14 @@ class _Measurement:
         cost = network_cost(workload.network, batch)
         self.tell(_describe(task.suite, workload, batch, cost))
         started = time.perf_counter()
-        expectation = expect(workload.network, weights, batch, seed=workload.seed)
+        expectation = expect(
+            workload.network,
+            weights,
+            batch,
+            background=workload.background,
+            seed=workload.seed,
+            cost=cost,
+        )
         self.oracle_seconds += time.perf_counter() - started
         for number, reference in enumerate(task.implementations):
             self._admit(number, load(reference), workload, weights, batch, expectation)
@@ -135,13 +148,14 @@ class _Measurement:
                 self._measure(phase)
                 self.tell(PhaseDone(phase))
         whole = time.perf_counter() - self.started
-        known = self.spent.timed + self.spent.warm_up + self.oracle_seconds
+        known = self.spent.timed + self.spent.warm_up + self.oracle_seconds + self.layer_seconds
         self.tell(
             Done(
                 {
                     "timed": self.spent.timed,
                     "warm-up": self.spent.warm_up,
                     "oracle": self.oracle_seconds,
+                    "layers": self.layer_seconds,
                     "other": max(0.0, whole - known),
                 }
             )
@@ -173,7 +187,9 @@ class _Measurement:
             if reason is not None:
                 self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
                 return
-            candidate = Candidate(implementation, workload.network, weights, batch, expectation)
+            candidate = Candidate(
+                implementation, workload.network, weights, batch, expectation, workload.background
+            )
             if forward or backward:
                 candidate.verify_outputs()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
@@ -198,6 +214,43 @@ class _Measurement:
 
     def _measure(self, phase: Phase) -> None:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
+        contestants, peaks = self._entrants(phase)
+        timer = timer_for(self.device)
+        order = random.Random(f"{self.task.seed} {self.task.process} {phase}")  # noqa: S311
+
+        def beat(number: int) -> None:
+            self._beat(number, phase)
+
+        def drop(who: Contestant, error: Exception) -> None:
+            self._fail(who.name, (phase,), *_status_of(error))
+
+        started = time.perf_counter()
+        stop = run_rounds(
+            contestants,
+            timer,
+            seconds=self.task.seconds,
+            rule=StoppingRule(self.task.precision),
+            order=order,
+            beat=beat,
+            drop=drop,
+            spent=self.spent,
+        )
+        layers: dict[str, LayerTimes] = {}
+        if self.task.process == 0 and all(each.step.marked for each in contestants):
+            now = time.perf_counter()
+            seconds = LAYERS_SHARE * (now - started)
+            layers = layer_times(
+                contestants, self.device, seconds=seconds, order=order, beat=beat, drop=drop
+            )
+            self.layer_seconds += time.perf_counter() - now
+        for contestant in contestants:
+            if self._still_right(contestant, phase):
+                name, samples = contestant.name, contestant.result(self.task.process, stop)
+                of_layers = layers.get(name, {})
+                self.tell(Measured(name, phase, timer.name, samples, peaks[name], of_layers))
+
+    def _entrants(self, phase: Phase) -> tuple[list[Contestant], dict[str, int | None]]:
+        """Warm everyone up who is right in a phase; return them and the memory that a call took."""
         number_of = {ref.name: n for n, ref in enumerate(self.task.implementations)}
         contestants: list[Contestant] = []
         peaks: dict[str, int | None] = {}
@@ -215,30 +268,21 @@ class _Measurement:
                 self._fail(name, (phase,), *_status_of(error))
             else:
                 contestants.append(contestant)
-        timer = timer_for(self.device)
-        stop = run_rounds(
-            contestants,
-            timer,
-            seconds=self.task.seconds,
-            rule=StoppingRule(self.task.precision),
-            order=random.Random(f"{self.task.seed} {self.task.process} {phase}"),  # noqa: S311
-            beat=lambda number: self._beat(number, phase),
-            drop=lambda who, error: self._fail(who.name, (phase,), *_status_of(error)),
-            spent=self.spent,
-        )
-        for contestant in contestants:
-            self._beat(contestant.number, phase)
-            started = time.perf_counter()
-            try:
-                contestant.step.check(contestant.last)
-            except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-                self._fail(contestant.name, (phase,), *_status_of(error))
-                continue
-            finally:
-                contestant.last = None
-                self.oracle_seconds += time.perf_counter() - started
-            samples = contestant.result(self.task.process, stop)
-            self.tell(Measured(contestant.name, phase, timer.name, samples, peaks[contestant.name]))
+        return contestants, peaks
+
+    def _still_right(self, contestant: Contestant, phase: Phase) -> bool:
+        """Check the result of the last timed call."""
+        self._beat(contestant.number, phase)
+        started = time.perf_counter()
+        try:
+            contestant.step.check(contestant.last)
+        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
+            self._fail(contestant.name, (phase,), *_status_of(error))
+            return False
+        finally:
+            contestant.last = None
+            self.oracle_seconds += time.perf_counter() - started
+        return True
 
     def _enter(
         self, number: int, candidate: Candidate, phase: Phase
@@ -254,8 +298,9 @@ class _Measurement:
             before = time.perf_counter_ns()
             _, peak = peak_of(lambda: step.call(argument), self.device)
             known = max(1, time.perf_counter_ns() - before)
-        if known < SHORT_CALL_NS:
-            known = min(known, self._time_once(step), self._time_once(step))
+        for limit in RETIMED_NS:
+            if known < limit:
+                known = min(known, self._time_once(step))
         self.spent.warm_up += time.perf_counter() - started
         return Contestant(name, number, step, known), peak
 

@@ -165,15 +165,31 @@ def test_worker_processes_can_be_started_before_torch_is_imported():
     assert done.stdout.strip() == "False"
 
 
+def test_workers_inherit_what_implementations_prepared(tmp_path):
+    # Whether numba is imported is what one sees from outside of gather's preparation.
+    path = tmp_path / "nosy.py"
+    path.write_text(
+        "import sys\n"
+        "from impls.gather import Gather\n"
+        "class Nosy(Gather):\n"
+        "    name = 'nosy'\n"
+        "    def encode(self, batch):\n"
+        "        if 'numba' not in sys.modules:\n"
+        "            raise RuntimeError('nothing was prepared')\n"
+        "        return super().encode(batch)\n"
+    )
+    run = execute(plan(["gather", str(path)], phases=(Phase.ENCODE,)))
+    assert [cell.reason for cell in run.cells] == ["", ""]
+
+
 @pytest.fixture(scope="module")
 def loaded_run():
-    whole = plan(["gather", str(PLUGINS / "loaded.py")], phases=(Phase.FORWARD,))
-    return execute(replace(whole, settings=replace(whole.settings, seconds=0.5)))
+    references, _ = choose([str(PLUGINS / "loaded.py")])
+    return run_beside_gather(references, phases=(Phase.FORWARD,))
 
 
-@pytest.mark.parametrize("name", ["brings_threads", "preloaded"])
-def test_what_implementations_bring_along_is_pinned_and_imported_before(loaded_run, name):
-    cell = by_phase(loaded_run, name)[Phase.FORWARD]
+def test_threads_that_an_implementation_brings_along_are_pinned(loaded_run):
+    cell = by_phase(loaded_run, "brings_threads")[Phase.FORWARD]
     assert cell.status is Status.OK, cell.reason
     (samples,) = cell.timing.processes
     assert samples.calls * len(samples.rounds) > 12  # more than the calls of its checks

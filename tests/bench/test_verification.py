@@ -7,7 +7,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from bench.batch import SparseBatch, from_dense, sparse_batch
 from bench.build import BuiltNetwork, initial_weights
-from bench.expectation import Expected, expect
+from bench.expectation import expect
+from bench.expected import Expected
 from bench.network import single
 from bench.operators import convolution, max_pooling
 from bench.oracle import Oracle
@@ -206,7 +207,7 @@ def gradients_of(case):
     )
     upstream = case.expectation.upstream.double()
     batch = case.batch.to(dtype=torch.float64)
-    _, gradients = run_with_gradients(Oracle(), built, batch, upstream)
+    _, gradients = run_with_gradients(built, batch, upstream)
     return {name: gradient.to(case.dtype) for name, gradient in gradients.items()}
 
 
@@ -258,7 +259,7 @@ def test_an_implementation_that_cuts_the_graph_is_said_to_have_a_wrong_gradient(
     case = subject(torch.float64)
     cuts = CutsTheGraph()
     built = BuiltNetwork(cuts, single(case.operator), {"layer": case.weights}, torch.float64, CPU)
-    output, gradients = run_with_gradients(cuts, built, case.batch, case.expectation.upstream)
+    output, gradients = run_with_gradients(built, case.batch, case.expectation.upstream)
     assert case.fault(output) is None
     assert "gradient at input is wrong" in gradient_fault(
         case.expectation, gradients, torch.float64
@@ -355,7 +356,7 @@ def with_upstream(operator, weights, batch, expectation):
     upstream = expectation.upstream.abs()
     built = BuiltNetwork(Oracle(), single(operator), weights, torch.float64, CPU)
     wide = batch.to(dtype=torch.float64)
-    _, gradients = run_with_gradients(Oracle(), built, wide, upstream.double())
+    _, gradients = run_with_gradients(built, wide, upstream.double())
     expected = {
         name: replace(expectation.gradients[name], values=gradient)
         for name, gradient in gradients.items()

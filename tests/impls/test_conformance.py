@@ -42,6 +42,7 @@ def test_the_cases_cover_every_operator_axis_density_and_type():
         "max_pooling",
         "inverse",
         "network",
+        "ground_state",
     }
     for kind in kinds:
         of_kind = [case for case in cases if case.operator.startswith(kind)]

@@ -1,6 +1,4 @@
-"""What implementations bring along: thread pools of their own, and modules that are slow to import."""
-
-import sys
+"""What implementations bring along: thread pools of their own."""
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -29,15 +27,3 @@ class BringsThreads(Gather):
 
         module.register_forward_hook(count_threads)
         return module
-
-
-class Preloaded(Gather):
-    """Only works where its module was imported for it, and is not put off by one that is not there."""
-
-    name = "preloaded"
-    preload = ("wsgiref.headers", "no.such.module")
-
-    def convolution(self, operator, weight, bias):
-        if "wsgiref.headers" not in sys.modules:
-            raise RuntimeError("its module was not imported before")
-        return super().convolution(operator, weight, bias)

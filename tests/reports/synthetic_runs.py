@@ -73,6 +73,7 @@ def workload(
     group: str = "",
     position: float | None = None,
     suite: str = "made",
+    axis: str = "density",
 ) -> WorkloadRecord:
     """A 2D layer with that density."""
     return WorkloadRecord(
@@ -90,6 +91,7 @@ def workload(
         output_sites=max(1, int(96 * 96 * density)),
         neighbours=9 * density,
         definition={"kind": "made up"},
+        axis=axis,
     )
 
 
@@ -201,6 +203,15 @@ def density_group(group: str = "2d-submanifold-k3-c32-grid96-uniform") -> list[W
     """Nine workloads that differ in density."""
     densities = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
     return [workload(f"{group}-{density:g}", density, group=group) for density in densities]
+
+
+def size_group(
+    sizes: Sequence[float] = (24, 48, 96, 192), group: str = "strokes", axis: str = "grid size"
+) -> list[WorkloadRecord]:
+    """Workloads that differ in a size."""
+    return [
+        workload(f"{group}-{size:g}", 0.1, group=group, position=size, axis=axis) for size in sizes
+    ]
 
 
 def renamed(run: Run, old: str, new: str) -> Run:

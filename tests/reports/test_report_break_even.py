@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
+from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, size_group, workload
 
 from bench.phases import Phase
-from reports.break_even import Outcome, groups, growth, lonely
+from reports.break_even import Outcome, groups, lonely
 from reports.sentences import break_even_sentences, curves_caption, outcome
 from reports.speed import compare
 
@@ -101,17 +101,17 @@ def test_a_curve_that_is_faster_only_in_the_middle_crosses_twice():
     assert 0.2 < second.position < 0.4
 
 
-def test_a_group_by_size_is_read_as_positions_and_its_growth_is_measured():
-    records = [
-        workload(f"grid {size}", 0.1, group="strokes", position=size)
-        for size in (48.0, 96.0, 192.0, 384.0)
-    ]
-    found = curves(lambda size: 100 / size, records=records)
+def test_a_group_by_size_is_read_as_positions_and_makes_no_break_even():
+    found = curves(lambda size: 100 / size, records=size_group((48, 96, 192, 384)))
     curve = of_gather(found)
     assert not found[0].is_density
-    assert growth(curve) == pytest.approx(0.5, rel=0.02)
     assert outcome(found[0], curve, "dense").startswith("above 100 (99\u00a0% band ")
     assert not break_even_sentences(found, "dense")
+
+
+def test_a_size_is_called_by_its_name():
+    found = curves(lambda _size: 0.5, records=size_group(axis="batch size"))
+    assert outcome(found[0], of_gather(found), "dense").endswith("at every measured batch size")
 
 
 def test_positions_without_a_time_are_left_out():

@@ -129,7 +129,7 @@ def test_an_implementation_with_few_times_is_not_ranked_and_shrinks_nothing():
 def test_the_first_sentence_names_the_fastest_the_second_and_the_ratio_to_dense():
     factors = {"dense": 1.0, "gather": 0.5, "masked": 0.8}
     run = make_run(density_group(), tuple(factors), times=times_of(**factors), noise=QUIET)
-    finding = findings(compare(run), [])[0]
+    finding = findings(compare(run), [], [])[0]
     assert finding.about == "forward, float32 on cpu"
     assert finding.sentences[0].startswith("gather is fastest overall; masked, second, takes 1.60")
     assert "geometric mean over 9 workloads that all 3 completed" in finding.sentences[0]
@@ -139,7 +139,7 @@ def test_the_first_sentence_names_the_fastest_the_second_and_the_ratio_to_dense(
 def test_two_that_are_level_share_the_first_place():
     factors = {"dense": 1.0, "gather": 0.5, "twin": 0.5}
     run = make_run(density_group(), tuple(factors), times=times_of(**factors), noise=QUIET)
-    assert "cannot be told apart as the fastest" in findings(compare(run), [])[0].sentences[0]
+    assert "cannot be told apart as the fastest" in findings(compare(run), [], [])[0].sentences[0]
 
 
 def test_the_smallest_detectable_effect_grows_with_noise():

@@ -12,8 +12,15 @@ from bench.operators import Convolution, MaxPooling, convolution, max_pooling
 from bench.workload import Suite, Workload
 from suites import inputs, layers, patterns, quick, real
 from suites.inputs import Images
+from suites.networks import suite as networks
+from suites.networks.pictures import KeptDigits
 
-SUITES = {"quick": quick.SUITE, "layers": layers.SUITE, "real": real.SUITE}
+SUITES = {
+    "quick": quick.SUITE,
+    "layers": layers.SUITE,
+    "real": real.SUITE,
+    "networks": networks.SUITE,
+}
 every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 
 
@@ -21,6 +28,8 @@ def grid_of(source):
     """Grid size of an input, without making its batch: data may not be there."""
     if isinstance(source, inputs.SpconvScene):
         return (80, 1600, 1600)
+    if isinstance(source, KeptDigits):
+        return (28, 28)
     return source.grid_size if hasattr(source, "grid_size") else (source.grid, source.grid)
 
 
@@ -116,7 +125,11 @@ def test_workloads_of_a_group_differ_in_their_position(suite):
     for members in groups.values():
         positions = [workload.position for workload in members]
         assert len(set(positions)) == len(positions) > 1
-        assert len({workload.network for workload in members}) == 1
+        (axis,) = {workload.axis for workload in members}
+        assert (axis == "density") == (max(positions) <= 1)
+        # A larger grid needs a deeper network, and that is one thing.
+        if axis not in {"grid size", "k"}:
+            assert len({workload.network for workload in members}) == 1
 
 
 def test_quick_has_layers_in_2d_and_3d_of_every_kind():
@@ -227,7 +240,8 @@ EXAMPLE = Workload(
         (
             Layer("one", convolution(2, "full", 3, 4, 3, 1, 1)),
             Layer("two", max_pooling(2, 2, 2), ("one",)),
-        )
+        ),
+        grid_size=(48, 48),
     ),
     patterns.PenStrokes((48, 48), 2, 32),
     channels=3,
@@ -261,7 +275,7 @@ def changed_fields(value):
                 yield f"{field.name}.{place}", variant
 
 
-WITHOUT_SAY = {"name.renamed", "group.renamed", "position.plus 1"}
+WITHOUT_SAY = {"name.renamed", "group.renamed", "position.plus 1", "axis.renamed"}
 CHANGES = dict(changed(EXAMPLE))
 
 
@@ -269,6 +283,7 @@ def test_every_kind_of_field_is_among_the_changes():
     assert CHANGES.keys() > WITHOUT_SAY
     assert len(CHANGES) > 25
     assert {
+        "background.ground_state",
         "channels.plus 1",
         "seed.plus 1",
         "input.grid_size.0.plus 1",
@@ -277,6 +292,7 @@ def test_every_kind_of_field_is_among_the_changes():
         "input.characters.plus 1",
         "network.layers.0.operator.rule.sparsity_invariant",
         "network.layers.0.operator.out_channels.plus 1",
+        "network.grid_size.0.plus 1",
         "network.layers.0.operator.bias.flipped",
         "network.layers.0.operator.window.kernel_size.0.plus 1",
         "network.layers.0.operator.window.padding.1.plus 1",
@@ -324,7 +340,7 @@ def test_a_new_version_of_the_generator_is_a_new_version_of_the_workload():
 
 
 def test_a_version_is_twelve_hexadecimal_digits_and_stays_the_same():
-    assert EXAMPLE.version() == "2ab578644fc1"
+    assert EXAMPLE.version() == "48b9970e002b"
 
 
 def test_a_definition_is_plain_data():

@@ -3,11 +3,9 @@ import weakref
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
+import impls.gather.sites
 from bench.build import BuiltNetwork, initial_weights
-from bench.conformance.properties import batches
 from bench.network import INPUT, Layer, Network, single
 from bench.operators import (
     InverseConvolution,
@@ -17,10 +15,9 @@ from bench.operators import (
     convolution,
     max_pooling,
 )
-from bench.window import Window, window
-from impls import kernel_map
-from impls.gather import Gather
-from impls.kernel_map import Sites, grid_is_affordable, reversed_map
+from bench.window import window
+from impls.gather import Gather, compiled
+from impls.gather.sites import Sites
 
 CPU = torch.device("cpu")
 GATHER = Gather()
@@ -35,108 +32,25 @@ def built(network, dtype=torch.float64, seed=0):
     return BuiltNetwork(GATHER, network, weights, dtype, CPU)
 
 
-def same(left, right):
-    """Whether two lists of rows are equal; None stands for all rows."""
-    return len(left) == len(right) and all(
-        (a is None and b is None) or torch.equal(a, b) for a, b in zip(left, right, strict=True)
-    )
-
-
-@st.composite
-def maps(draw):
-    dimensions = draw(st.sampled_from([2, 3]))
-    batch = draw(batches(dimensions, 1, torch.float64))
-
-    def axes(least, most):
-        return tuple(draw(st.integers(least, most)) for _ in range(dimensions))
-
-    drawn = Window(axes(1, 3), axes(1, 2), axes(0, 1), axes(1, 2))
-    odd = tuple(draw(st.sampled_from([1, 3])) for _ in range(dimensions))
-    return batch, drawn, window(dimensions, odd, 1, tuple(size // 2 for size in odd))
-
-
-@pytest.fixture(scope="module")
-def two_paths():
-    """Build something with keys searched in order, and again with a grid of row numbers."""
-
-    def build(make):
-        results = []
-        for largest in (0, 2**62):
-            with pytest.MonkeyPatch.context() as patched:
-                patched.setattr(kernel_map, "LARGEST_GRID", largest)
-                patched.setattr(kernel_map, "SITES_OF_GRID_PER_ACTIVE_SITE", largest)
-                results.append(make())
-        return results
-
-    return build
-
-
-@given(drawn=maps())
-def test_searching_keys_gives_the_same_kernel_maps_as_a_grid_of_row_numbers(two_paths, drawn):
-    batch, any_window, submanifold = drawn
-    try:
-        any_window.output_grid(batch.grid_size)
-    except Exception:  # noqa: BLE001  # a window that does not fit: drawn again
-        return
-    for geometry, is_submanifold in ((any_window, False), (submanifold, True)):
-        (searched, outputs), (indexed, same_outputs) = two_paths(
-            lambda g=geometry, s=is_submanifold: sites_of(batch).kernel_map(g, submanifold=s)
-        )
-        assert torch.equal(outputs.coordinates, same_outputs.coordinates)
-        assert searched.output_count == indexed.output_count
-        assert searched.offsets == indexed.offsets
-        assert same(searched.inputs, indexed.inputs)
-        assert same(searched.targets, indexed.targets)
-    (table, _), (same_table, _) = two_paths(lambda: sites_of(batch).pooling_table(any_window))
-    assert torch.equal(table, same_table)
-
-
-@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
-def test_sites_are_found_by_their_keys_on_both_paths(two_paths, density, random_batch):
-    batch = random_batch((9, 8), density=density)
-    every = torch.arange(batch.all_sites)
-    expected = torch.full((batch.all_sites,), -1)
-    expected[batch.keys()] = torch.arange(batch.sites)
-    for rows in two_paths(lambda: sites_of(batch).find(every)):
-        assert torch.equal(rows, expected)
-
-
-def test_the_two_paths_are_really_two(two_paths):
-    affordable = two_paths(lambda: grid_is_affordable(1000, 10))
-    assert affordable == [False, True]
-
-
-def test_a_grid_of_row_numbers_is_for_grids_that_are_small_for_their_sites():
-    assert grid_is_affordable(2**27, 10**6)
-    assert not grid_is_affordable(2**27 + 1, 10**6)
-    assert grid_is_affordable(20_000, 10)
-    assert not grid_is_affordable(20_001, 10)
-    assert grid_is_affordable(2000, 0)
-
-
-def test_a_grid_too_large_for_row_numbers_gives_right_results():
-    far = 2**20 - 1
-    coordinates = torch.tensor([(0, 0, 0, 0), (0, 0, 0, 1), (0, far, far, far)], dtype=torch.int32)
-    sites = Sites(coordinates, 1, (2**20,) * 3)
-    pairs, outputs = sites.kernel_map(window(3, 3, 1, 1), submanifold=True)
-    assert outputs is sites
-    # Taps 12, 13, 14 look at the left neighbour, the site itself, the right neighbour.
-    assert pairs.offsets == [12, 13, 14]
-    assert [None if rows is None else rows.tolist() for rows in pairs.inputs] == [[0], None, [1]]
-    assert [None if rows is None else rows.tolist() for rows in pairs.targets] == [[1], None, [0]]
+@pytest.fixture(autouse=True, params=["compiled", "through torch"])
+def way(request, monkeypatch):
+    """Everything twice: as on a CPU with numba, and as on a GPU or without numba."""
+    if request.param == "through torch":
+        monkeypatch.setattr(compiled, "NUMBA", False)
+    return request.param
 
 
 def counted(monkeypatch):
     """Count how many kernel maps are built."""
     built_maps = []
     for name in ("_full_pairs", "_submanifold_pairs"):
-        inner = getattr(kernel_map, name)
+        inner = getattr(impls.gather.sites, name)
 
         def build(sites, geometry, inner=inner):
             built_maps.append(geometry)
             return inner(sites, geometry)
 
-        monkeypatch.setattr(kernel_map, name, build)
+        monkeypatch.setattr(impls.gather.sites, name, build)
     return built_maps
 
 
@@ -155,6 +69,14 @@ def test_two_layers_of_one_geometry_on_the_same_sites_share_one_map(monkeypatch,
     assert output.sites is native.sites
     first = native.sites.kernel_map(layers[0].window, submanifold=True)[0]
     assert native.sites.kernel_map(layers[1].window, submanifold=True)[0] is first
+
+
+def test_a_convolution_of_one_site_keeps_the_sites_and_their_maps(monkeypatch, random_batch):
+    native = GATHER.encode(random_batch())
+    output = built(single(convolution(2, "full", 3, 4, 1)))(native)
+    assert output.sites is native.sites
+    moved = built(single(convolution(2, "full", 3, 4, 1, padding=1)))(native)
+    assert moved.sites is not native.sites
 
 
 def test_another_geometry_or_rule_gets_a_map_of_its_own(monkeypatch, random_batch):
@@ -372,23 +294,6 @@ def test_no_reference_cycle_keeps_sites_alive(no_collector, random_batch):
     assert [reference() for reference in watched] == [None] * len(watched)
 
 
-def test_a_map_turned_round_finds_sites_that_the_source_holds_in_other_places():
-    # The source has one coarse site more and one less than the convolution would have made.
-    target = Sites(torch.tensor([(0, 0, 0), (0, 0, 3)], dtype=torch.int32), 1, (2, 6))
-    pairs, coarse = target.kernel_map(window(2, 2, 2), submanifold=False)
-    assert coarse.coordinates.tolist() == [[0, 0, 0], [0, 0, 1]]
-    source = Sites(torch.tensor([(0, 0, 1), (0, 0, 2)], dtype=torch.int32), 1, (1, 3))
-    turned = reversed_map(pairs, coarse, source, target)
-    found = {
-        (offset, int(i), int(t))
-        for offset, inputs, targets in turned.by_offset()
-        for i, t in zip(inputs, targets, strict=True)
-    }
-    # Column 3 is the right column of coarse site 1, now row 0; column 0 has lost its coarse site.
-    assert found == {(1, 0, 1)}
-    assert turned.output_count == 2
-
-
 def test_sums_of_half_types_are_taken_in_float32(random_batch):
     # 1 + 2 ** -9 is no bfloat16: summed tap by tap it would stay 1 for ever.
     operator = convolution(2, "full", 1, 1, (1, 17), bias=False)
@@ -399,15 +304,3 @@ def test_sums_of_half_types_are_taken_in_float32(random_batch):
     output = module(GATHER.encode(batch.with_features(features)))
     assert output.features.dtype == torch.bfloat16
     assert output.features.item() == 1 + 2**-5
-
-
-def test_counts_are_the_active_sites_under_the_kernel(random_batch):
-    batch = random_batch(density=0.4)
-    for geometry, submanifold in ((window(2, 3, 1, 1), True), (window(2, 2, 2), False)):
-        pairs, outputs = sites_of(batch).kernel_map(geometry, submanifold=submanifold)
-        ones = torch.ones((1, 1, *geometry.kernel_size)).double()
-        counts = torch.nn.functional.conv2d(
-            batch.mask().double(), ones, stride=geometry.stride, padding=geometry.padding
-        )
-        sample, row, column = outputs.coordinates.long().unbind(1)
-        assert torch.equal(pairs.counts(CPU), counts[sample, 0, row, column].long())

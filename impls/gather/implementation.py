@@ -1,11 +1,6 @@
-"""`gather`: kernel map, then matrix multiply on active pairs only, through torch on any device.
+"""The implementation `gather`: its native tensor and its modules."""
 
-For each kernel offset the pairs' input rows are gathered, multiplied with that offset's weights and
-added to their output rows. No offset reaches an output row twice, so every sum has a fixed order and
-the same bits come out at every run.
-"""
-
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +16,10 @@ from bench.operators import (
     Rule,
 )
 from bench.phases import Phase
-from impls.kernel_map import Pairs, Sites, reversed_map
+from impls.gather import compiled
+from impls.gather.multiply import multiply_pairs, pool
+from impls.gather.pairs import Pairs
+from impls.gather.sites import Sites, turned_round
 
 
 class Rows(NamedTuple):
@@ -32,10 +30,10 @@ class Rows(NamedTuple):
 
 
 class Gather(Implementation):
-    """Active pairs, one matrix multiply for each kernel offset."""
+    """Active pairs only, each offset's as one matrix product."""
 
     name: ClassVar[str] = "gather"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2" if compiled.NUMBA else "2 without numba"
     origin: ClassVar[str] = "this project"
     timed_region = {  # noqa: RUF012
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",
@@ -54,6 +52,10 @@ class Gather(Implementation):
         except RuntimeError as error:
             return f"torch {torch.__version__} on {device.type}: {str(error).splitlines()[0]}"
         return None
+
+    def prepare(self) -> None:
+        """Compile, or load, the loops."""
+        compiled.prepare()
 
     def encode(self, batch: SparseBatch) -> Rows:
         """Keep rows and coordinates."""
@@ -123,12 +125,13 @@ class GatherConvolution(nn.Module):
     def forward(self, native: Rows) -> Rows:
         """Gather, multiply, add."""
         pairs, outputs = self._kernel_map(native.sites)
-        features = multiply_pairs(native.features, self.weight, pairs)
         if self.operator.rule is Rule.SPARSITY_INVARIANT:
-            count = pairs.counts(features.device).to(features.dtype) + SPARSITY_INVARIANT_EPSILON
-            features = features / count[:, None]
-        if self.bias is not None:
-            features = features + self.bias
+            features = multiply_pairs(native.features, self.weight, None, pairs)
+            features = features / (pairs.active.to(features) + SPARSITY_INVARIANT_EPSILON)[:, None]
+            if self.bias is not None:
+                features = features + self.bias
+        else:
+            features = multiply_pairs(native.features, self.weight, self.bias, pairs)
         return Rows(features, outputs)
 
     def _kernel_map(self, sites: Sites) -> tuple[Pairs, Sites]:
@@ -148,11 +151,8 @@ class GatherInverseConvolution(nn.Module):
     def forward(self, source: Rows, target: Rows) -> Rows:
         """Gather coarse rows, multiply, add to fine rows."""
         pairs, coarse = target.sites.kernel_map(self.window, submanifold=False)
-        pairs = reversed_map(pairs, coarse, source.sites, target.sites)
-        features = multiply_pairs(source.features, self.weight, pairs)
-        if self.bias is not None:
-            features = features + self.bias
-        return Rows(features, target.sites)
+        pairs = turned_round(pairs, coarse, source.sites, target.sites)
+        return Rows(multiply_pairs(source.features, self.weight, self.bias, pairs), target.sites)
 
 
 class GatherMaxPooling(nn.Module):
@@ -167,88 +167,6 @@ class GatherMaxPooling(nn.Module):
         sites.pooling_table(self.window)
 
     def forward(self, native: Rows) -> Rows:
-        """Find the first largest site of each window, then read it."""
+        """Take the first largest site of each window."""
         table, outputs = native.sites.pooling_table(self.window)
-        features = native.features
-        count, channels = features.shape
-        # Two rows more: an inactive site's 0, and padding's -inf.
-        rows = torch.cat(
-            [
-                features,
-                features.new_zeros(1, channels),
-                features.new_full((1, channels), -torch.inf),
-            ]
-        )
-        with torch.no_grad():
-            best = torch.full(
-                (outputs.count, channels), -torch.inf, dtype=features.dtype, device=features.device
-            )
-            source = torch.full((outputs.count, channels), count, device=features.device)
-            for seen in table:
-                candidate = rows[seen]
-                better = candidate > best
-                best = torch.where(better, candidate, best)
-                source = torch.where(better, seen[:, None], source)
-        return Rows(rows.gather(0, source), outputs)
-
-
-def multiply_pairs(features: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
-    """Sum of `features[input] @ weight[offset]` over the pairs of each output row: `[M, C_out]`.
-
-    Args:
-        features: `[N, C_in]`.
-        weight: `[K, C_in, C_out]`.
-        pairs: the kernel map.
-    """
-    result: Tensor = _MultiplyPairs.apply(features, weight, pairs)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _MultiplyPairs(torch.autograd.Function):
-    """Sums in float32 for half types, in the features' own type otherwise."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:  # noqa: ANN401
-        ctx.save_for_backward(features, weight)
-        ctx.pairs = pairs
-        total = _zeros(pairs.output_count, weight.shape[2], features)
-        for offset, inputs, outputs in pairs.by_offset():
-            product = _rows(features, inputs) @ weight[offset]
-            _add_rows(total, outputs, product)
-        return total.to(features.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
-        features, weight = ctx.saved_tensors
-        at_features = at_weight = None
-        if ctx.needs_input_grad[0]:
-            at_features = _zeros(len(features), features.shape[1], features)
-        if ctx.needs_input_grad[1]:
-            at_weight = torch.zeros_like(weight)
-        for offset, inputs, outputs in ctx.pairs.by_offset():
-            gradient = _rows(upstream, outputs)
-            if at_features is not None:
-                _add_rows(at_features, inputs, gradient @ weight[offset].T)
-            if at_weight is not None:
-                at_weight[offset] = _rows(features, inputs).T @ gradient
-        if at_features is not None:
-            at_features = at_features.to(features.dtype)
-        return at_features, at_weight, None
-
-
-def _zeros(rows: int, channels: int, like: Tensor) -> Tensor:
-    half = like.dtype in {torch.bfloat16, torch.float16}
-    dtype = torch.float32 if half else like.dtype
-    return torch.zeros((rows, channels), dtype=dtype, device=like.device)
-
-
-def _rows(tensor: Tensor, rows: Tensor | None) -> Tensor:
-    return tensor if rows is None else tensor.index_select(0, rows)
-
-
-def _add_rows(total: Tensor, rows: Tensor | None, values: Tensor) -> None:
-    values = values.to(total.dtype)
-    if rows is None:
-        total += values
-    else:
-        total.index_add_(0, rows, values)
+        return Rows(pool(native.features, table), outputs)

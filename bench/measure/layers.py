@@ -1,0 +1,135 @@
+"""Where a network's time goes: a few passes of their own, with a clock read after every layer."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from bench.measure.rounds import Contestant
+from bench.measure.timers import HOLD_CYCLES
+
+MOST_PASSES = 9
+
+LayerTimes = dict[str, float]
+"""Median nanoseconds by layer, in order."""
+
+
+class Marks(Protocol):
+    """A clock that is read whenever a layer is done."""
+
+    def __call__(self, layer: str) -> None:
+        """Read the clock."""
+        ...
+
+    def durations(self) -> dict[str, float]:
+        """Nanoseconds that passed before each layer was done, from the mark before it on."""
+        ...
+
+
+class WallMarks:
+    """Reads the wall clock of the CPU."""
+
+    def __init__(self) -> None:
+        self.read: list[tuple[str, int]] = []
+        self.start = time.perf_counter_ns()
+
+    def __call__(self, layer: str) -> None:
+        """Read the clock."""
+        self.read.append((layer, time.perf_counter_ns()))
+
+    def durations(self) -> dict[str, float]:
+        """Nanoseconds that passed before each layer was done, from the mark before it on."""
+        found: dict[str, float] = {}
+        before = self.start
+        for layer, now in self.read:
+            found[layer] = found.get(layer, 0.0) + now - before
+            before = now
+        return found
+
+
+class CudaMarks:
+    """Records CUDA events, on a stream that is held while launches are queued."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.read: list[tuple[str, torch.cuda.Event]] = []
+        torch.cuda.synchronize(device)
+        torch.cuda._sleep(HOLD_CYCLES)  # noqa: SLF001  # torch has no public way to hold a stream
+        self.start = self._event()
+
+    def _event(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def __call__(self, layer: str) -> None:
+        """Record an event."""
+        self.read.append((layer, self._event()))
+
+    def durations(self) -> dict[str, float]:
+        """Nanoseconds that passed before each layer was done, from the mark before it on."""
+        torch.cuda.synchronize(self.device)
+        found: dict[str, float] = {}
+        before = self.start
+        for layer, event in self.read:
+            found[layer] = found.get(layer, 0.0) + before.elapsed_time(event) * 1e6
+            before = event
+        return found
+
+
+def marks_for(device: torch.device) -> Marks:
+    """Start the clock of a device."""
+    return CudaMarks(device) if device.type == "cuda" else WallMarks()
+
+
+def layer_times(
+    contestants: list[Contestant],
+    device: torch.device,
+    *,
+    seconds: float,
+    order: random.Random,
+    beat: Callable[[int], None],
+    drop: Callable[[Contestant, Exception], None],
+) -> dict[str, LayerTimes]:
+    """Pass through the layers of all contestants in turn; return median times by contestant.
+
+    Args:
+        contestants: who takes part; one whose call raises is handed to `drop` and left out.
+        device: whose clock is read.
+        seconds: after which no further pass begins; there is one at least, and at most nine.
+        order: source of each pass's order.
+        beat: told the number of the implementation at work.
+        drop: told of a contestant that failed, and how.
+    """
+    end = time.perf_counter() + seconds
+    passes: dict[str, list[dict[str, float]]] = {}
+    for number in range(MOST_PASSES):
+        if number and time.perf_counter() > end:
+            break
+        for contestant in order.sample(contestants, len(contestants)):
+            beat(contestant.number)
+            try:
+                durations = _pass(contestant, device)
+            except Exception as error:  # noqa: BLE001  # its owner's, and recorded
+                contestants.remove(contestant)
+                passes.pop(contestant.name, None)
+                drop(contestant, error)
+            else:
+                passes.setdefault(contestant.name, []).append(durations)
+    return {
+        name: {layer: statistics.median(each[layer] for each in own) for layer in own[0]}
+        for name, own in passes.items()
+    }
+
+
+def _pass(contestant: Contestant, device: torch.device) -> dict[str, float]:
+    step = contestant.step
+    if step.marked is None:
+        return {}
+    argument = step.prepare()
+    marks = marks_for(device)
+    step.marked(argument, marks)
+    return marks.durations()

@@ -1,0 +1,253 @@
+"""The compiled way of `gather`: tensors in, tensors out, over as many threads as torch may use.
+
+numba is imported when it is first needed, and everything here is left alone where it is missing.
+"""
+
+import importlib.util
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.window import Axes, Window, window
+from impls.gather.pairs import Pairs
+
+if TYPE_CHECKING:
+    from impls.gather.sites import Sites
+
+NUMBA = importlib.util.find_spec("numba") is not None
+WORD = 64
+WORDS_IN_ANY_CASE = 2**20
+WORDS_PER_SITE = 64
+MOST_WORDS = 2**24
+"""A bitmap is used up to so many words of 64 sites: 12 bytes each, about a nanosecond each to clear and
+number, against some 100 nanoseconds for sorting a site's keys."""
+BLOCK_BYTES = 2**18
+"""Features that are worked on at a time: a fraction of the second cache."""
+THREAD_MULTIPLY_ADDS = 2**22
+"""Least work of a thread: waking one costs as much as a tenth of it."""
+
+Sizes = NDArray[np.int64]
+
+
+def usable(tensor: Tensor) -> bool:
+    """Whether compiled loops can work on a tensor."""
+    return NUMBA and tensor.device.type == "cpu"
+
+
+def prepare() -> None:
+    """Compile every loop for float32, or load it from numba's cache."""
+    if not NUMBA:
+        return
+    from impls.gather.sites import Sites  # noqa: PLC0415
+
+    features, weight = torch.ones(1, 1), torch.ones(1, 1, 1)
+    for dimensions in (2, 3):
+        sites = Sites(torch.zeros((1, 1 + dimensions), dtype=torch.int32), 1, (1,) * dimensions)
+        point = window(dimensions, 1)
+        pairs, _ = sites.kernel_map(point, submanifold=True)
+        table, _ = sites.pooling_table(point)
+    multiply(features, weight, None, pairs)
+    multiply_turned(features, weight, 1, pairs)
+    weight_gradient(features, features, pairs)
+    _, source = pool(features, table)
+    pool_gradient(features, source, table, 1)
+
+
+def has_room(sites: "Sites", grid_size: Axes) -> bool:
+    """Whether a bitmap of a grid of this size pays for these sites."""
+    if not usable(sites.coordinates):
+        return False
+    lines = sites.batch_size * math.prod(grid_size[:-1])
+    words = lines * -(-grid_size[-1] // WORD)
+    return words <= min(MOST_WORDS, WORDS_IN_ANY_CASE + WORDS_PER_SITE * sites.count)
+
+
+def has_room_for_margins(sites: "Sites", window: Window) -> bool:
+    """The same for the grid with a margin as wide as the kernel reaches."""
+    margins = zip(sites.grid_size, window.kernel_size, window.dilation, strict=True)
+    return has_room(
+        sites, tuple(size + kernel // 2 * dilation * 2 for size, kernel, dilation in margins)
+    )
+
+
+def submanifold_pairs(sites: "Sites", window: Window) -> Pairs:
+    """Build a submanifold convolution's map."""
+    from impls.gather import bits  # noqa: PLC0415
+
+    count, volume = sites.count, window.volume
+    rows, places = np.empty((volume, count), np.int32), np.empty((3, volume), np.int64)
+    size = _sizes(sites.batch_size, sites.grid_size)
+    bits.submanifold_rows(_numpy(sites.coordinates), size, _geometry(window), rows, places)
+    return Pairs(torch.from_numpy(rows.reshape(-1)), places, count, volume // 2)
+
+
+def full_pairs(sites: "Sites", window: Window, output_grid: Axes) -> tuple[Pairs, Tensor]:
+    """Build a full convolution's map and the coordinates of its output sites."""
+    from impls.gather import bits  # noqa: PLC0415
+
+    volume = window.volume
+    rows, places = np.empty((2 * volume, sites.count), np.int32), np.empty((3, volume), np.int64)
+    size = _sizes(sites.batch_size, sites.grid_size)
+    output = _sizes(sites.batch_size, output_grid)
+    outputs = bits.full_rows(
+        _numpy(sites.coordinates), size, output, _geometry(window), rows, places
+    )
+    pairs = Pairs(torch.from_numpy(rows.reshape(-1)), places, len(outputs))
+    return pairs, torch.from_numpy(outputs)
+
+
+def window_table(
+    pairs: Pairs, sites: Tensor, batch_size: int, grid_size: Axes, window: Window, active: int
+) -> Tensor:
+    """Which input row every output row sees through each offset: see `torch_map.window_table`."""
+    from impls.gather import bits  # noqa: PLC0415
+
+    size = _sizes(batch_size, grid_size)
+    table = bits.window_table(
+        pairs.rows.numpy(), pairs.places, _numpy(sites), size, _geometry(window), active
+    )
+    return torch.from_numpy(table)
+
+
+def multiply(features: Tensor, weight: Tensor, bias: Tensor | None, pairs: Pairs) -> Tensor:
+    """Sum of `features[input] @ weight[offset]` over each output row's pairs, plus the bias.
+
+    Args:
+        features: `[N, C_in]`, float32 or float64.
+        weight: `[K, C_in, C_out]`.
+        bias: `[C_out]`, or None.
+        pairs: the kernel map.
+    """
+    return _multiply(features, _numpy(weight), bias, pairs, pairs.output_count, turned=False)
+
+
+def multiply_turned(upstream: Tensor, weight: Tensor, input_count: int, pairs: Pairs) -> Tensor:
+    """Sum of `upstream[output] @ weight[offset].T` over each input row's pairs: `[N, C_in]`."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    transposed = loops.transposed(_numpy(weight))
+    return _multiply(upstream, transposed, None, pairs, input_count, turned=True)
+
+
+def _multiply(
+    features: Tensor,
+    weight: NDArray[Any],
+    bias: Tensor | None,
+    pairs: Pairs,
+    row_count: int,
+    *,
+    turned: bool,
+) -> Tensor:
+    from impls.gather import loops  # noqa: PLC0415
+
+    _, channels_in, channels_out = weight.shape
+    out = features.new_empty((row_count, channels_out))
+    x, target = _numpy(features), out.numpy()
+    b = np.empty(0, x.dtype) if bias is None else _numpy(bias)
+    rows, places = pairs.rows.numpy(), pairs.places
+    block = max(64, BLOCK_BYTES // ((channels_in + channels_out) * x.itemsize))
+    _spread(
+        lambda first, last: loops.multiply_pairs(
+            rows, places, turned, x, weight, b, target, block, first, last
+        ),
+        row_count,
+        pairs.count * channels_in * channels_out,
+    )
+    return out
+
+
+def weight_gradient(features: Tensor, upstream: Tensor, pairs: Pairs) -> Tensor:
+    """For each offset the sum of `features[input].T @ upstream[output]`: `[K, C_in, C_out]`."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    channels_in, channels_out = features.shape[1], upstream.shape[1]
+    total = features.new_empty((pairs.places.shape[1], channels_in, channels_out))
+    x, g, target = _numpy(features), _numpy(upstream), total.numpy()
+    rows, places = pairs.rows.numpy(), pairs.places
+    _spread(
+        lambda first, last: loops.weight_gradient(rows, places, x, g, target, first, last),
+        channels_in,
+        pairs.count * channels_in * channels_out,
+    )
+    return total
+
+
+def pool(features: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Max pooling over `table`: values `[M, C]`, and the offset that each came from, int16."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    out = features.new_empty((len(table), features.shape[1]))
+    source = torch.empty(out.shape, dtype=torch.int16)
+    seen, x, target, origin = table.numpy(), _numpy(features), out.numpy(), source.numpy()
+    _spread(
+        lambda first, last: loops.pool_maximum(seen, x, target, origin, first, last),
+        len(table),
+        table.numel() * features.shape[1],
+    )
+    return out, source
+
+
+def pool_gradient(upstream: Tensor, source: Tensor, table: Tensor, active: int) -> Tensor:
+    """Gradient at a max pooling's input rows: `[N, C]`."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    total = upstream.new_zeros((active, upstream.shape[1]))
+    loops.pool_gradient(table.numpy(), source.numpy(), _numpy(upstream), total.numpy())
+    return total
+
+
+def _spread(call: Callable[[int, int], None], count: int, multiply_adds: int) -> None:
+    """Call on [first, last) parts of a range, at the same time where the work is worth it."""
+    parts = min(torch.get_num_threads(), count, multiply_adds // THREAD_MULTIPLY_ADDS)
+    if parts < 2:
+        call(0, count)
+        return
+    ends = [count * part // parts for part in range(parts + 1)]
+    helpers = _helpers(os.getpid(), parts - 1)
+    waiting = [helpers.submit(call, *part) for part in pairwise(ends[1:])]
+    call(0, ends[1])
+    for future in waiting:
+        future.result()
+
+
+@cache
+def _helpers(process: int, count: int) -> ThreadPoolExecutor:
+    """Threads of this process: those of a parent do not survive a fork."""
+    return ThreadPoolExecutor(count, thread_name_prefix=f"gather-{process}")
+
+
+def _numpy(tensor: Tensor) -> NDArray[Any]:
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy()
+
+
+def _three(axes: Axes, filling: int) -> Axes:
+    """Three numbers: a 2D grid has a depth of one."""
+    return (*(filling,) * (3 - len(axes)), *axes)
+
+
+@lru_cache(maxsize=64)
+def _sizes(batch_size: int, grid_size: Axes) -> Sizes:
+    return np.array((batch_size, *_three(grid_size, 1)), dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def _geometry(window: Window) -> Sizes:
+    """Kernel size, stride, padding and dilation: int64 `[4, 3]`."""
+    axes = (
+        _three(window.kernel_size, 1),
+        _three(window.stride, 1),
+        _three(window.padding, 0),
+        _three(window.dilation, 1),
+    )
+    return np.array(axes, dtype=np.int64)

@@ -1,0 +1,270 @@
+"""Compiled loops over a kernel map's pairs: forward, gradients, max pooling.
+
+Each writes the rows that it is given only, in a fixed order: the same bits come out whatever the number
+of threads. None takes memory beyond its result.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from impls.gather.tiles import SHAPE, outer_tile, pair_tile
+
+Index = NDArray[np.int32]
+Places = NDArray[np.int64]
+Values = NDArray[Any]
+Origins = NDArray[np.int16]
+
+CHUNK = 128
+"""Pairs of which input and gradient rows stay in the nearest caches, for all channels."""
+SQUARE = 16
+"""Side of the squares that a matrix is transposed by: a cache line each way."""
+VECTOR_BYTES = SHAPE.vector_bytes
+ROWS = SHAPE.rows
+FEW = 4
+"""Rows of the smaller tiles, for what larger ones leave: few are wasted, and the sums still suffice to
+hide a multiply-add's latency."""
+
+_two = pair_tile(ROWS, 2, masked=False)
+_two_masked = pair_tile(ROWS, 2, masked=True)
+_one = pair_tile(ROWS, 1, masked=False)
+_one_masked = pair_tile(ROWS, 1, masked=True)
+_few_two = pair_tile(FEW, 2, masked=False)
+_few_two_masked = pair_tile(FEW, 2, masked=True)
+_few_one = pair_tile(FEW, 1, masked=False)
+_few_one_masked = pair_tile(FEW, 1, masked=True)
+_outer_two = outer_tile(ROWS, 2, masked=False)
+_outer_two_masked = outer_tile(ROWS, 2, masked=True)
+_outer_one = outer_tile(ROWS, 1, masked=False)
+_outer_one_masked = outer_tile(ROWS, 1, masked=True)
+_outer_few_two = outer_tile(FEW, 2, masked=False)
+_outer_few_two_masked = outer_tile(FEW, 2, masked=True)
+_outer_few_one = outer_tile(FEW, 1, masked=False)
+_outer_few_one_masked = outer_tile(FEW, 1, masked=True)
+
+
+@njit(cache=True, nogil=True)
+def _first_at_least(rows: Index, begin: int, end: int, least: int) -> int:
+    """Place of the first entry of ascending `rows[begin:end]` that is at least `least`."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if rows[middle] < least:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@njit(cache=True, nogil=True)
+def _add_products(
+    rows: Index, i: int, o: int, count: int, x: Values, w: Values, k: int, out: Values
+) -> None:
+    """Add one offset's products: pairs `rows[i + n]` to `rows[o + n]` for n < count."""
+    lanes = VECTOR_BYTES // x.itemsize
+    for column in range(0, out.shape[1], 2 * lanes):
+        left = out.shape[1] - column
+        tail = left if left < lanes else left - lanes
+        n = 0
+        while n < count:
+            rest = count - n
+            large = rest >= ROWS
+            if left >= 2 * lanes:
+                if large:
+                    _two(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+                else:
+                    _few_two(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+            elif left > lanes:
+                if large:
+                    _two_masked(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+                else:
+                    _few_two_masked(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+            elif left == lanes:
+                if large:
+                    _one(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+                else:
+                    _few_one(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+            elif large:
+                _one_masked(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+            else:
+                _few_one_masked(rows, i + n, o + n, rest, x, w, k, out, column, tail)
+            n += ROWS if large else FEW
+
+
+@njit(cache=True, nogil=True)
+def multiply_pairs(
+    rows: Index,
+    places: Places,
+    turned: bool,
+    x: Values,
+    w: Values,
+    bias: Values,
+    out: Values,
+    block: int,
+    first: int,
+    last: int,
+) -> None:
+    """Write output rows [first, last): the bias plus the products of all pairs.
+
+    Args:
+        rows: rows of all pairs, each offset's in ascending order.
+        places: `[3, K]`, where in `rows` each offset's input rows begin, where its output rows begin,
+            and its number of pairs.
+        turned: from output to input rows: `x` and `out` belong to the map's other sides.
+        x: `[N, C_in]`.
+        w: `[K, C_in, C_out]`.
+        bias: `[C_out]`, or empty.
+        out: `[M, C_out]`.
+        block: output rows that are finished before the next are begun, so that they stay cached.
+    """
+    inputs, outputs, counts = places[0], places[1], places[2]
+    if turned:
+        inputs, outputs = outputs, inputs
+    done = np.empty(len(counts), np.int64)
+    for k in range(len(counts)):
+        begin = outputs[k]
+        done[k] = _first_at_least(rows, begin, begin + counts[k], first) - begin
+    for start in range(first, last, block):
+        end = min(start + block, last)
+        for row in range(start, end):
+            for column in range(out.shape[1]):
+                out[row, column] = bias[column] if len(bias) else 0
+        for k in range(len(counts)):
+            begin = outputs[k]
+            stop = _first_at_least(rows, begin + done[k], begin + counts[k], end) - begin
+            if stop > done[k]:
+                _add_products(
+                    rows, inputs[k] + done[k], begin + done[k], stop - done[k], x, w, k, out
+                )
+                done[k] = stop
+
+
+@njit(cache=True, nogil=True)
+def transposed(w: Values) -> Values:
+    """Transpose the matrix of each offset: `[K, C_out, C_in]`."""
+    turned = np.empty((w.shape[0], w.shape[2], w.shape[1]), w.dtype)
+    for k in range(w.shape[0]):
+        for i in range(0, w.shape[1], SQUARE):
+            for j in range(0, w.shape[2], SQUARE):
+                for row in range(i, min(i + SQUARE, w.shape[1])):
+                    for column in range(j, min(j + SQUARE, w.shape[2])):
+                        turned[k, column, row] = w[k, row, column]
+    return turned
+
+
+@njit(cache=True, nogil=True)
+def _add_outer(
+    rows: Index,
+    i: int,
+    o: int,
+    count: int,
+    x: Values,
+    g: Values,
+    total: Values,
+    k: int,
+    channel: int,
+    last: int,
+) -> None:
+    """Add `x.T @ g` over some pairs of one offset, for input channels [channel, last)."""
+    lanes = VECTOR_BYTES // x.itemsize
+    for column in range(0, g.shape[1], 2 * lanes):
+        left = g.shape[1] - column
+        tail = left if left < lanes else left - lanes
+        n = channel
+        while n < last:
+            rest = last - n
+            large = rest >= ROWS
+            if left >= 2 * lanes:
+                if large:
+                    _outer_two(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+                else:
+                    _outer_few_two(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+            elif left > lanes:
+                if large:
+                    _outer_two_masked(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+                else:
+                    _outer_few_two_masked(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+            elif left == lanes:
+                if large:
+                    _outer_one(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+                else:
+                    _outer_few_one(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+            elif large:
+                _outer_one_masked(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+            else:
+                _outer_few_one_masked(rows, i, o, count, x, g, total, k, n, rest, column, tail)
+            n += ROWS if large else FEW
+
+
+@njit(cache=True, nogil=True)
+def weight_gradient(
+    rows: Index,
+    places: Places,
+    x: Values,
+    g: Values,
+    total: Values,
+    first: int,
+    last: int,
+) -> None:
+    """Write `total[:, first:last]`: for each offset the sum of `x[i].T @ g[o]` over its pairs.
+
+    Args:
+        rows, places: see `multiply_pairs`.
+        x: `[N, C_in]`.
+        g: gradient at the output, `[M, C_out]`.
+        total: `[K, C_in, C_out]`.
+        first, last: input channels.
+    """
+    inputs, outputs, counts = places[0], places[1], places[2]
+    for k in range(len(counts)):
+        total[k, first:last] = 0
+        for start in range(0, counts[k], CHUNK):
+            count = min(CHUNK, counts[k] - start)
+            _add_outer(
+                rows, inputs[k] + start, outputs[k] + start, count, x, g, total, k, first, last
+            )
+
+
+@njit(cache=True, nogil=True)
+def pool_maximum(
+    table: Index, x: Values, out: Values, source: Origins, first: int, last: int
+) -> None:
+    """Write output rows [first, last) of a max pooling, and which offset each value came from.
+
+    Args:
+        table: `[M, K]`, the input row that an output row sees through each offset; N at an inactive
+            site, whose value is 0; N + 1 in the padding, which is never the largest.
+        x: `[N, C]`.
+        out: `[M, C]`.
+        source: int16 `[M, C]`, the first offset, in torch's order, with the largest value.
+    """
+    count = x.shape[0]
+    for row in range(first, last):
+        best = out[row]
+        origin = source[row]
+        best[:] = -np.inf
+        origin[:] = 0
+        for k in range(table.shape[1]):
+            seen = table[row, k]
+            if seen < count:
+                values = x[seen]
+                for channel in range(len(best)):
+                    better = values[channel] > best[channel]
+                    best[channel] = values[channel] if better else best[channel]
+                    origin[channel] = k if better else origin[channel]
+            elif seen == count:
+                for channel in range(len(best)):
+                    better = best[channel] < 0
+                    best[channel] = 0 if better else best[channel]
+                    origin[channel] = k if better else origin[channel]
+
+
+@njit(cache=True, nogil=True)
+def pool_gradient(table: Index, source: Origins, g: Values, total: Values) -> None:
+    """Add the gradient at a max pooling's output to the input rows it came from: `[N, C]`."""
+    for row in range(g.shape[0]):
+        for channel in range(g.shape[1]):
+            seen = table[row, source[row, channel]]
+            if seen < total.shape[0]:
+                total[seen, channel] += g[row, channel]

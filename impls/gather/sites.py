@@ -1,0 +1,113 @@
+"""Active sites with the kernel maps that were built for them."""
+
+import torch
+from torch import Tensor
+
+from bench.batch import linear_keys
+from bench.window import Axes, Window
+from impls.gather import compiled, torch_map
+from impls.gather.pairs import Pairs
+
+
+class Sites:
+    """Active sites in canonical order, with the kernel maps that were built for them.
+
+    Layers of the same geometry on the same sites share one map, because they share this object.
+    """
+
+    def __init__(self, coordinates: Tensor, batch_size: int, grid_size: Axes) -> None:
+        self.coordinates = coordinates
+        self.batch_size = batch_size
+        self.grid_size = grid_size
+        self._keys: Tensor | None = None
+        self._index: Tensor | None = None
+        # No map refers back to these sites: a cycle would outlive them until the next collection.
+        self._submanifold: dict[Window, Pairs] = {}
+        self._full: dict[Window, tuple[Pairs, Sites]] = {}
+        self._tables: dict[Window, Tensor] = {}
+
+    @property
+    def count(self) -> int:
+        """Number of active sites."""
+        return len(self.coordinates)
+
+    @property
+    def keys(self) -> Tensor:
+        """Sites numbered in lexicographic order: int64 `[N]`, ascending."""
+        if self._keys is None:
+            self._keys = linear_keys(self.coordinates, self.grid_size)
+        return self._keys
+
+    def find(self, keys: Tensor) -> Tensor:
+        """Row of each key, or -1: int64."""
+        if not self.count:
+            return torch.full_like(keys, -1)
+        size = torch_map.grid_sites(self.batch_size, self.grid_size)
+        if torch_map.grid_is_affordable(size, self.count):
+            if self._index is None:
+                self._index = torch.full((size,), -1, dtype=torch.int32, device=keys.device)
+                rows = torch.arange(self.count, dtype=torch.int32, device=keys.device)
+                self._index[self.keys] = rows
+            return self._index[keys].long()
+        place = torch.searchsorted(self.keys, keys).clamp_(max=self.count - 1)
+        return torch.where(self.keys[place] == keys, place, -1)
+
+    def kernel_map(self, window: Window, *, submanifold: bool) -> "tuple[Pairs, Sites]":
+        """Kernel map and output sites of a convolution, built once."""
+        if submanifold or _keeps_sites(window):
+            pairs = self._submanifold.get(window)
+            if pairs is None:
+                pairs = self._submanifold[window] = _submanifold_pairs(self, window)
+            return pairs, self
+        built = self._full.get(window)
+        if built is None:
+            built = self._full[window] = _full_pairs(self, window)
+        return built
+
+    def pooling_table(self, window: Window) -> "tuple[Tensor, Sites]":
+        """For each output site and offset the input row that it sees: `[M, K]`; output sites.
+
+        Row N stands for an inactive site of the grid, row N + 1 for padding.
+        """
+        pairs, outputs = self.kernel_map(window, submanifold=False)
+        if window not in self._tables:
+            build = (
+                compiled.window_table
+                if compiled.usable(self.coordinates)
+                else torch_map.window_table
+            )
+            self._tables[window] = build(
+                pairs, outputs.coordinates, self.batch_size, self.grid_size, window, self.count
+            )
+        return self._tables[window], outputs
+
+
+def turned_round(pairs: Pairs, coarse: Sites, source: Sites, target: Sites) -> Pairs:
+    """Turn a map from target to coarse sites round, where `source` holds the coarse sites' values.
+
+    Where `source` has other sites than the map leads to, pairs without a value are left out.
+    """
+    turned = pairs.turned_round(target.count)
+    if source is coarse or torch.equal(source.keys, coarse.keys):
+        return turned
+    return torch_map.with_inputs_at(turned, source.find(coarse.keys))
+
+
+def _keeps_sites(window: Window) -> bool:
+    """Whether every output site sees its own input site and nothing else."""
+    return window.volume == 1 and set(window.stride) == {1} and set(window.padding) == {0}
+
+
+def _submanifold_pairs(sites: Sites, window: Window) -> Pairs:
+    if compiled.has_room_for_margins(sites, window):
+        return compiled.submanifold_pairs(sites, window)
+    return torch_map.submanifold_pairs(sites, window)
+
+
+def _full_pairs(sites: Sites, window: Window) -> tuple[Pairs, Sites]:
+    output_grid = window.output_grid(sites.grid_size)
+    if compiled.has_room(sites, output_grid):
+        pairs, coordinates = compiled.full_pairs(sites, window, output_grid)
+    else:
+        pairs, coordinates = torch_map.full_pairs(sites, window, output_grid)
+    return pairs, Sites(coordinates, sites.batch_size, output_grid)

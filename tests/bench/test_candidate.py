@@ -1,0 +1,221 @@
+"""What is timed of a network, and in which mode."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bench.background import Background
+from bench.build import initial_weights
+from bench.expectation import expect
+from bench.measure.candidate import Candidate, IncorrectError
+from bench.network import INPUT, Layer, Network, single
+from bench.operators import BatchNorm, Dropout, Linear, Rectifier, convolution, max_pooling
+from bench.phases import Phase
+from impls.dense import Dense, DenseFromSparse
+from impls.gather import Gather
+from impls.masked import Masked
+
+CPU = torch.device("cpu")
+IMPLEMENTATIONS = (Dense(), DenseFromSparse(), Masked(), Gather())
+TRAINED = Network(
+    (
+        Layer("conv", convolution(2, "submanifold", 3, 4, 3)),
+        Layer("norm", BatchNorm(4)),
+        Layer("relu", Rectifier()),
+        Layer("dropout", Dropout(0.5)),
+        Layer("last", convolution(2, "full", 4, 2, 3)),
+    )
+)
+VALID = Network(
+    (
+        Layer("conv", convolution(2, "full", 3, 4, 3)),
+        Layer("relu", Rectifier()),
+        Layer("dropout", Dropout(0.5)),
+        Layer("last", convolution(2, "full", 4, 2, 2)),
+    )
+)
+
+every_implementation = pytest.mark.parametrize(
+    "implementation", IMPLEMENTATIONS, ids=lambda implementation: implementation.name
+)
+
+
+def candidate(implementation, network, batch, background=Background.ZERO):
+    weights = initial_weights(network, 0, batch.features.dtype, CPU)
+    expectation = expect(network, weights, batch, background=background)
+    return Candidate(implementation, network, weights, batch, expectation, background)
+
+
+def call(step):
+    return step.call(step.prepare())
+
+
+@every_implementation
+def test_training_uses_the_batchs_statistics_and_evaluation_does_not(implementation, random_batch):
+    subject = candidate(implementation, TRAINED, random_batch())
+    subject.verify_outputs()
+    subject.verify_gradients()
+    assert not torch.allclose(
+        subject.expectation.output.values, subject.expectation.in_training.output.values
+    )
+
+
+@every_implementation
+def test_timed_training_steps_change_nothing_that_is_checked(implementation, random_batch):
+    subject = candidate(implementation, TRAINED, random_batch())
+    step = subject.step(Phase.TRAIN_STEP)
+    for _ in range(20):
+        call(step)
+    step.check(None)
+    subject.verify_outputs()
+    forward = subject.step(Phase.FORWARD)
+    forward.check(call(forward))
+
+
+def modules(network, kind):
+    return [module for module in network.modules() if isinstance(module, kind)]
+
+
+@every_implementation
+def test_dropout_is_timed_and_not_checked(implementation, random_batch):
+    subject = candidate(implementation, TRAINED, random_batch())
+    torch.manual_seed(0)
+    step = subject.step(Phase.TRAIN_STEP)
+    assert all(module.training for module in modules(subject.trained, nn.Dropout))
+    first, second = call(step), call(step)
+    assert not all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+    step.check(None)
+    assert not any(module.training for module in modules(subject.trained, nn.Dropout))
+    assert not any(module.training for module in modules(subject.built, nn.Module))
+
+
+@every_implementation
+def test_dropout_is_left_out_where_the_ground_state_is_kept(implementation, random_batch):
+    subject = candidate(implementation, VALID, random_batch(), Background.GROUND_STATE)
+    step = subject.step(Phase.TRAIN_STEP)
+    assert not any(module.training for module in modules(subject.trained, nn.Dropout))
+    for left, right in zip(call(step), call(step), strict=True):
+        assert torch.equal(left, right)
+
+
+WITHOUT_DROPOUT = Network(tuple(layer for layer in VALID.layers if layer.name != "dropout"))
+
+
+@pytest.mark.parametrize("phase", [Phase.TRAIN_STEP, Phase.BACKWARD])
+@pytest.mark.parametrize("background", Background)
+def test_every_implementation_computes_the_same_gradients_in_a_timed_step(
+    background, phase, random_batch
+):
+    batch = random_batch(density=0.1)
+    found = []
+    for implementation in IMPLEMENTATIONS:
+        subject = candidate(implementation, WITHOUT_DROPOUT, batch, background)
+        gradients = call(subject.step(phase))
+        leaves = subject.built.leaves()
+        found.append(
+            {
+                name: subject.built.torch_layout(name, operator, gradient)
+                for (name, operator, _), gradient in zip(leaves, gradients, strict=True)
+            }
+        )
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        for name, gradient in other.items():
+            torch.testing.assert_close(gradient, found[0][name], rtol=1e-9, atol=1e-9)
+
+
+def test_the_loss_of_a_training_step_sums_all_sites_of_the_output(random_batch):
+    batch = random_batch(density=0.05)
+    subject = candidate(Gather(), WITHOUT_DROPOUT, batch, Background.GROUND_STATE)
+    gradients = call(subject.step(Phase.TRAIN_STEP))
+    names = [name for name, _, _ in subject.built.leaves()]
+    sites = batch.batch_size * math.prod(subject.expectation.grid_size)
+    at_last_bias = gradients[names.index("last.bias")]
+    assert at_last_bias.tolist() == [sites, sites]
+
+
+def test_gradients_at_the_input_are_timed_for_a_single_operator_only(random_batch):
+    batch = random_batch()
+    operator = convolution(2, "submanifold", 3, 4, 3)
+    assert len(call(candidate(Gather(), single(operator), batch).step(Phase.TRAIN_STEP))) == 3
+    whole = candidate(Gather(), TRAINED, batch)
+    assert len(call(whole.step(Phase.TRAIN_STEP))) == len(whole.trained.leaves()) == 6
+    pooling = Network((Layer("pool", max_pooling(2, 2, 2)), Layer("relu", Rectifier())))
+    assert len(call(candidate(Gather(), pooling, batch).step(Phase.TRAIN_STEP))) == 1
+
+
+def test_a_network_without_norms_and_dropout_is_built_once(random_batch):
+    subject = candidate(Gather(), WITHOUT_DROPOUT, random_batch())
+    assert subject.trained is subject.built
+    assert candidate(Gather(), TRAINED, random_batch()).trained is not subject.built
+
+
+class NormOverTheGrid(Dense):
+    """Batch norm over all sites of the grid: what a dense network does."""
+
+    name = "norm_over_the_grid"
+
+    def pointwise(self, operator, weight, bias):
+        module = super().pointwise(operator, weight, bias)
+        if isinstance(operator, BatchNorm):
+            norm = nn.BatchNorm2d(operator.channels)
+            norm.weight, norm.bias = nn.Parameter(weight), nn.Parameter(bias)
+            module.inner = norm
+            module.forward = lambda native: self.with_features(native, norm(native.values))
+        return module
+
+
+def test_a_batch_norm_over_inactive_sites_is_found(random_batch):
+    subject = candidate(NormOverTheGrid(), Network(TRAINED.layers[:2]), random_batch())
+    with pytest.raises(IncorrectError, match="output"):
+        subject.verify_gradients()
+
+
+class LosesWeights(Gather):
+    """Forgets a batch norm's own weight and bias."""
+
+    name = "loses_weights"
+
+    def pointwise(self, operator, weight, bias):
+        if isinstance(operator, BatchNorm):
+            weight, bias = torch.ones_like(weight), torch.zeros_like(bias)
+        return super().pointwise(operator, weight, bias)
+
+
+def test_a_batch_norm_without_its_weights_is_found(random_batch):
+    with pytest.raises(IncorrectError, match="output is wrong"):
+        candidate(LosesWeights(), TRAINED, random_batch()).verify_outputs()
+
+
+@every_implementation
+@pytest.mark.parametrize("background", Background)
+def test_marks_name_every_layer_in_order_and_encode_first_when_cold(
+    implementation, background, random_batch
+):
+    subject = candidate(implementation, VALID, random_batch(), background)
+    layers = ["conv", "relu", "dropout", "last"]
+    for phase in (Phase.FORWARD, Phase.FORWARD_COLD):
+        step, seen = subject.step(phase), []
+        answer = step.marked(step.prepare(), seen.append)
+        step.check(answer)
+        cold = phase is Phase.FORWARD_COLD and not implementation.starts_dense
+        assert list(dict.fromkeys(seen)) == ["encode"] * cold + layers
+
+
+def test_there_are_no_layers_to_mark_in_a_single_operator(random_batch):
+    subject = candidate(Gather(), single(Linear(3, 2)), random_batch())
+    assert subject.step(Phase.FORWARD).marked is None
+    assert subject.step(Phase.FORWARD_COLD).marked is None
+
+
+def test_a_network_that_reads_its_input_last_still_has_it(random_batch):
+    network = Network(
+        (
+            Layer("conv", convolution(2, "submanifold", 3, 3, 3)),
+            Layer("relu", Rectifier()),
+            Layer("last", Linear(3, 2), (INPUT,)),
+        )
+    )
+    candidate(Gather(), network, random_batch()).verify_outputs()

@@ -1,0 +1,189 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.batch import coordinates_of
+from bench.conformance.properties import batches
+from bench.errors import UserError
+from bench.measure.memory import peak_of
+from bench.window import Window, window
+from impls.gather import compiled, torch_map
+from impls.gather.sites import Sites, turned_round
+from impls.gather.torch_map import grid_is_affordable
+
+CPU = torch.device("cpu")
+on_linux = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="the system does not say"
+)
+
+
+def sites_of(batch):
+    return Sites(batch.coordinates, batch.batch_size, batch.grid_size)
+
+
+def rows_of(pairs):
+    """Offset, input rows, output rows as plain lists; None stands for all rows."""
+    return [
+        (
+            offset,
+            None if inputs is None else inputs.tolist(),
+            None if outputs is None else outputs.tolist(),
+        )
+        for offset, inputs, outputs in pairs.by_offset()
+    ]
+
+
+@st.composite
+def maps(draw):
+    dimensions = draw(st.sampled_from([2, 3]))
+    batch = draw(batches(dimensions, 1, torch.float64))
+
+    def axes(least, most):
+        return tuple(draw(st.integers(least, most)) for _ in range(dimensions))
+
+    drawn = Window(axes(1, 3), axes(1, 2), axes(0, 1), axes(1, 2))
+    odd = tuple(draw(st.sampled_from([1, 3])) for _ in range(dimensions))
+    return batch, drawn, window(dimensions, odd, 1, tuple(size // 2 for size in odd))
+
+
+@pytest.fixture(scope="module")
+def every_way():
+    """Build something compiled, through torch with sorted keys, and with a grid of row numbers."""
+
+    def build(make):
+        results = []
+        for numba, largest in ((True, 0), (False, 0), (False, 2**62)):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(compiled, "NUMBA", numba)
+                patched.setattr(torch_map, "LARGEST_GRID", largest)
+                patched.setattr(torch_map, "SITES_OF_GRID_PER_ACTIVE_SITE", largest)
+                results.append(make())
+        return results
+
+    return build
+
+
+@given(drawn=maps())
+def test_a_kernel_map_is_the_same_whichever_way_it_is_built(every_way, drawn):
+    batch, any_window, submanifold = drawn
+    try:
+        any_window.output_grid(batch.grid_size)
+    except UserError:  # a window that does not fit the grid
+        return
+    for geometry, is_submanifold in ((any_window, False), (submanifold, True)):
+        (first, outputs), *others = every_way(
+            lambda g=geometry, s=is_submanifold: sites_of(batch).kernel_map(g, submanifold=s)
+        )
+        for pairs, same_outputs in others:
+            assert torch.equal(outputs.coordinates, same_outputs.coordinates)
+            assert first.output_count == pairs.output_count
+            assert first.every == pairs.every
+            assert rows_of(first) == rows_of(pairs)
+    (table, _), *others = every_way(lambda: sites_of(batch).pooling_table(any_window))
+    for same_table, _ in others:
+        assert torch.equal(table, same_table)
+
+
+@given(drawn=maps())
+def test_each_offsets_rows_ascend_on_both_sides(drawn):
+    batch, any_window, submanifold = drawn
+    try:
+        any_window.output_grid(batch.grid_size)
+    except UserError:  # a window that does not fit the grid
+        return
+    for geometry, is_submanifold in ((any_window, False), (submanifold, True)):
+        pairs, _ = sites_of(batch).kernel_map(geometry, submanifold=is_submanifold)
+        for _, inputs, outputs in pairs.by_offset():
+            for rows in (inputs, outputs):
+                assert rows is None or bool((rows[1:] > rows[:-1]).all())
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+def test_sites_are_found_by_their_keys(every_way, density, random_batch):
+    batch = random_batch((9, 8), density=density)
+    every = torch.arange(batch.all_sites)
+    expected = torch.full((batch.all_sites,), -1)
+    expected[batch.keys()] = torch.arange(batch.sites)
+    for rows in every_way(lambda: sites_of(batch).find(every)):
+        assert torch.equal(rows, expected)
+
+
+def test_the_ways_are_really_different(every_way, random_batch):
+    sites = sites_of(random_batch())
+    assert every_way(lambda: compiled.has_room(sites, (8, 8))) == [True, False, False]
+    assert every_way(lambda: grid_is_affordable(1000, 10)) == [False, False, True]
+
+
+def test_a_bitmap_is_for_grids_that_are_small_for_their_sites():
+    def room(sites, *grid_size):
+        coordinates = torch.zeros((sites, 4), dtype=torch.int32)
+        return compiled.has_room(Sites(coordinates, 1, grid_size), grid_size)
+
+    assert room(125_562, 80, 1600, 1600)
+    assert room(1, 1024, 1024, 64)
+    assert not room(1, 1024, 1025, 64)
+    assert not room(1, 1024, 1024, 65)
+    assert room(1024, 1024, 1088, 64)
+    assert not room(10**7, 4096, 4097, 64)
+
+
+@on_linux
+def test_the_map_of_a_large_grid_takes_little_memory():
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.randint(80 * 1600 * 1600, (125_562,), generator=generator).unique()
+    sites = Sites(coordinates_of(keys, (80, 1600, 1600)), 1, (80, 1600, 1600))
+    geometry = window(3, 3, 1, 1)
+    compiled.prepare()
+    (pairs, _), peak = peak_of(lambda: sites.kernel_map(geometry, submanifold=True), CPU)
+    assert pairs.count >= len(keys)
+    assert peak < 200e6
+
+
+def test_a_grid_of_row_numbers_is_for_grids_that_are_small_for_their_sites():
+    assert grid_is_affordable(2**27, 10**6)
+    assert not grid_is_affordable(2**27 + 1, 10**6)
+    assert grid_is_affordable(20_000, 10)
+    assert not grid_is_affordable(20_001, 10)
+    assert grid_is_affordable(2000, 0)
+
+
+def test_a_grid_too_large_for_row_numbers_gives_right_results():
+    far = 2**20 - 1
+    coordinates = torch.tensor([(0, 0, 0, 0), (0, 0, 0, 1), (0, far, far, far)], dtype=torch.int32)
+    sites = Sites(coordinates, 1, (2**20,) * 3)
+    pairs, outputs = sites.kernel_map(window(3, 3, 1, 1), submanifold=True)
+    assert outputs is sites
+    # Taps 12, 13, 14 look at the left neighbour, the site itself, the right neighbour.
+    assert rows_of(pairs) == [(12, [0], [1]), (13, None, None), (14, [1], [0])]
+
+
+def test_a_map_turned_round_finds_sites_that_the_source_holds_in_other_places():
+    # The source has one coarse site more and one less than the convolution would have made.
+    target = Sites(torch.tensor([(0, 0, 0), (0, 0, 3)], dtype=torch.int32), 1, (2, 6))
+    pairs, coarse = target.kernel_map(window(2, 2, 2), submanifold=False)
+    assert coarse.coordinates.tolist() == [[0, 0, 0], [0, 0, 1]]
+    source = Sites(torch.tensor([(0, 0, 1), (0, 0, 2)], dtype=torch.int32), 1, (1, 3))
+    turned = turned_round(pairs, coarse, source, target)
+    found = {
+        (offset, int(i), int(t))
+        for offset, inputs, targets in turned.by_offset()
+        for i, t in zip(inputs, targets, strict=True)
+    }
+    # Column 3 is the right column of coarse site 1, now row 0; column 0 has lost its coarse site.
+    assert found == {(1, 0, 1)}
+    assert turned.output_count == 2
+
+
+def test_counts_are_the_active_sites_under_the_kernel(random_batch):
+    batch = random_batch(density=0.4)
+    for geometry, submanifold in ((window(2, 3, 1, 1), True), (window(2, 2, 2), False)):
+        pairs, outputs = sites_of(batch).kernel_map(geometry, submanifold=submanifold)
+        ones = torch.ones((1, 1, *geometry.kernel_size)).double()
+        counts = torch.nn.functional.conv2d(
+            batch.mask().double(), ones, stride=geometry.stride, padding=geometry.padding
+        )
+        sample, row, column = outputs.coordinates.long().unbind(1)
+        assert torch.equal(pairs.active, counts[sample, 0, row, column].long())

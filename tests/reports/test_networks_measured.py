@@ -1,0 +1,66 @@
+"""A small real run of suite `networks`, from the first worker to the page."""
+
+import pytest
+from page_parser import PageParser
+
+from bench.measure.engine import execute
+from bench.measure.plan import Plan
+from bench.phases import Phase
+from bench.registry import choose, load_suite
+from bench.results.schema import Settings, Status
+from reports.break_even import groups
+from reports.growth import studies
+from reports.page import render
+from reports.speed import compare
+
+PHASES = (Phase.FORWARD, Phase.FORWARD_COLD)
+GRIDS = {3: 24, 5: 96, 6: 192}
+STACKED = "vgg-plain-3-grid47-strokes"
+
+
+@pytest.fixture(scope="module")
+def run():
+    suite = load_suite("networks")
+    names = [f"deepcnet-{level}-30-grid{grid}-strokes-b2" for level, grid in GRIDS.items()]
+    references, broken = choose(["dense", "gather"])
+    return execute(
+        Plan(
+            suite=suite,
+            workloads=tuple(map(suite.find, [*names, STACKED])),
+            implementations=tuple(references),
+            broken=tuple(broken),
+            dtypes=("float32",),
+            device="cpu",
+            settings=Settings(0.05, 0.005, 1, 1, 0, 60.0, PHASES),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return PageParser(render(run))
+
+
+def test_every_network_is_right_on_every_implementation(run):
+    assert {(cell.status, cell.reason) for cell in run.cells} == {(Status.OK, "")}
+
+
+def test_sparse_grows_slower_than_dense(run):
+    comparison = compare(run)
+    (study,) = studies(comparison, groups(comparison, comparison.headline))
+    assert study.sizes == tuple(GRIDS.values())
+    for part in study.parts:
+        growth = {line.implementation: line.values[-1] / line.values[0] for line in part.times}
+        assert growth["gather"] < growth["dense"]
+
+
+def test_the_page_shows_growth_and_layers_of_what_was_measured(page):
+    assert "with grid size (24 to 192) time grows for dense to the power" in page.text("verdict")
+    assert page.table("The power of grid size that time grows with")
+    table = page.table("deepcnet-6-30-grid192-strokes-b2: time by layer")
+    assert {"conv1", "pool1", "conv2"} < {row[0] for row in table.rows}
+
+
+def test_the_page_judges_kernel_maps_by_the_stacks_that_were_measured(page):
+    table = page.table("cold beyond warm in stacks of submanifold convolutions")
+    assert [row[:2] for row in table.rows[1:]] == [["dense", "3"], ["gather", "3"]]
