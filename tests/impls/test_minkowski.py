@@ -117,6 +117,10 @@ def test_two_kinds_of_sites_of_one_step_are_not_confused(subject, random_batch):
     assert overlapping.count > tiled.count
 
 
+def test_asking_whether_it_can_run_starts_no_thread():
+    libraries.check_that_no_thread_is_started("impls.minkowski:Minkowski")
+
+
 def test_a_manager_leaves_the_number_of_threads_alone(subject, random_batch):
     """With its default the library sets OpenMP's threads, torch's included, to the processors."""
     before = torch.get_num_threads()
