@@ -21,6 +21,7 @@ from bench.batch import SparseBatch
 from bench.implementation import Implementation, Native
 from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator
 from bench.phases import Phase
+from impls.one_thread import one_thread
 from impls.optional_library import OptionalLibrary
 
 DTYPES = (torch.float32, torch.float64)
@@ -33,7 +34,7 @@ def _works(engine: ModuleType) -> bool:
     kind = engine.CoordinateMapType.CPU
     manager = engine.CoordinateManager(2, num_threads=0, coordinate_map_type=kind)
     inputs = engine.SparseTensor(torch.ones(2, 1), coordinates, coordinate_manager=manager)
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         kernel.kernel.fill_(1)
         return bool((kernel(inputs).F == 2).all())
 

@@ -11,6 +11,9 @@ from bench.window import Axes, Window
 from impls.full_windows import full_windows
 from impls.lattice import Lattice, touched_sites
 
+Handle = Any
+"""Something of the library's: a coordinate manager, a key in one, a mode of pooling."""
+
 
 class Kernel:
     """A window as MinkowskiEngine's functions take it."""
@@ -32,7 +35,7 @@ class Sites:
 
     def __init__(
         self,
-        manager: Any,  # noqa: ANN401
+        manager: Handle,
         lattice: Lattice,
         batch_size: int,
         grid_size: Axes,
@@ -43,12 +46,12 @@ class Sites:
         self.batch_size = batch_size
         self.grid_size = grid_size
         self.name = name
-        self.key: Any = None
+        self.key: Handle = None
         self.canonical = False
         self._coordinates: Tensor | None = None
         # No entry refers back to these sites: a cycle would outlive them until the next collection.
         self._after: dict[Window, Sites] = {}
-        self._aligned: dict[tuple[Sites, Window], tuple[Any, Tensor | None]] = {}
+        self._aligned: dict[tuple[Sites, Window], tuple[Handle, Tensor | None]] = {}
         self._counts: dict[Window, Tensor] = {}
         self._floors: dict[Window, Tensor | None] = {}
 
@@ -98,7 +101,7 @@ class Sites:
             self._after[window] = outputs
         return self._after[window]
 
-    def aligned(self, source: "Sites", window: Window) -> tuple[Any, Tensor | None]:
+    def aligned(self, source: "Sites", window: Window) -> tuple[Handle, Tensor | None]:
         """Key of `source` among a window's output sites of these, and how its rows are reordered."""
         lattice = self.lattice.after(window)
         if source.manager is self.manager and source.lattice == lattice:
@@ -152,9 +155,9 @@ def convolve(
     features: Tensor,
     weight: Tensor,
     kernel: Kernel,
-    manager: Any,  # noqa: ANN401
-    source: Any,  # noqa: ANN401
-    target: Any,  # noqa: ANN401
+    manager: Handle,
+    source: Handle,
+    target: Handle,
 ) -> Tensor:
     """Sum `features @ weight` over the kernel map from one key to another: `[M, C_out]`."""
     result: Tensor = MinkowskiEngine.MinkowskiConvolutionFunction.apply(
@@ -167,9 +170,9 @@ def convolve_transposed(
     features: Tensor,
     weight: Tensor,
     kernel: Kernel,
-    manager: Any,  # noqa: ANN401
-    source: Any,  # noqa: ANN401
-    target: Any,  # noqa: ANN401
+    manager: Handle,
+    source: Handle,
+    target: Handle,
 ) -> Tensor:
     """The same over the kernel map that leads from the target to the source, turned round."""
     result: Tensor = MinkowskiEngine.MinkowskiConvolutionTransposeFunction.apply(
@@ -180,7 +183,7 @@ def convolve_transposed(
 
 def pool(
     features: Tensor,
-    mode: Any,  # noqa: ANN401
+    mode: Handle,
     kernel: Kernel,
     inputs: Sites,
     outputs: Sites,
@@ -208,11 +211,11 @@ def build_kernel_map(kernel: Kernel, inputs: Sites, outputs: Sites, *, pooling: 
 
 
 def _insert(
-    manager: Any,  # noqa: ANN401
+    manager: Handle,
     lattice: Lattice,
     coordinates: Tensor,
     name: str,
-) -> tuple[Any, Tensor | None]:
+) -> tuple[Handle, Tensor | None]:
     stored = lattice.store(coordinates)
     key, (order, _) = manager.insert_and_map(stored, list(lattice.step), name)
     return key, order if stored.is_cuda else None

@@ -5,7 +5,8 @@ What the library would do otherwise is corrected here, where it stands inside th
 - Its CPU code races: with two threads sums are lost, silently. It runs on one, whatever is set.
 - Its backward pass asks for a CUDA stream on a CPU, too, and is answered.
 - Its max pooling starts from 0, as if every window held an inactive site; those that do not are done
-  again by the adapter.
+  again by the adapter. It gives the gradient to every one of several equal values, which constant
+  features are full of; the adapter gives it to the first.
 - Its modules keep kernel maps of submanifold layers only; the adapter keeps all, and calls the
   functions under the modules.
 """
@@ -57,8 +58,9 @@ class Spconv(Implementation):
         Phase.FORWARD: "the library's function, indice pairs cached for every kind of layer (its own "
         "modules cache them for submanifold layers only), on a CPU always one thread, as its code "
         "is wrong with more; max pooling also does windows without an inactive site again",
-        Phase.BACKWARD: "gradients at input features and weights, from a recorded warm forward pass; "
-        "on a CPU always one thread",
+        Phase.BACKWARD: "gradients at input features and weights, from a recorded warm forward pass, "
+        "the library's on a CPU always on one thread; that of max pooling is the adapter's, since the "
+        "library counts equal values double",
         Phase.DECODE: "handing out the rows, sorted where the library made the coordinates",
     }
 
@@ -77,16 +79,12 @@ class Spconv(Implementation):
     def unsupported(
         self, operator: Operator, dtype: torch.dtype, device: torch.device
     ) -> str | None:
-        """Element types that it has no kernels for, and pooling in float16."""
+        """Element types that it has no kernels for."""
+        del operator
         known = DTYPES[device.type]
         if dtype not in known:
             names = ", ".join(map(str, known))
             return f"spconv computes in {names} on {device.type}, not in {dtype}"
-        if dtype == torch.float16 and isinstance(operator, MaxPooling):
-            return (
-                "spconv's max pooling gives the gradient to every one of several equal values, "
-                "which float16 is full of; the dense operator gives it to the first"
-            )
         return None
 
     def prepare(self) -> None:

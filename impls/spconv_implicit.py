@@ -67,10 +67,10 @@ class ImplicitMap(KernelMap):
         """The same through the inverse table."""
         return self._multiply(features, weight, self.back, self.forth, submanifold=False)
 
-    def pool(self, features: Tensor) -> Tensor:
+    def maximum(self, features: Tensor) -> Tensor:
         """The library's maximum, raised to 0 in case that it is over active sites alone."""
-        pooled: Tensor = functional.indice_maxpool_implicit_gemm(
-            features, self.forth.table, self.back.table, self.outputs.count
+        pooled: Tensor = ops.indice_maxpool_implicit_gemm(
+            features, self.forth.table, self.outputs.count
         )
         return pooled.clamp(min=0)
 
@@ -78,9 +78,13 @@ class ImplicitMap(KernelMap):
         """Count what each output row sees."""
         return (self.forth.table >= 0).sum(0)
 
-    def table(self) -> Tensor:
-        """The library's own."""
-        return self.forth.table.long()
+    def find_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Read them off the table."""
+        found = []
+        for inputs in self.forth.table.long():
+            (outputs,) = (inputs >= 0).nonzero(as_tuple=True)
+            found.append((inputs[outputs], outputs))
+        return found
 
     def _multiply(
         self,

@@ -1,9 +1,11 @@
 """Active sites, and what spconv's kernel maps of them have in common."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bench.batch import linear_keys
 from bench.window import Axes, Window
@@ -55,6 +57,7 @@ class KernelMap(ABC):
         self.input_count = sites.count
         self.outputs = sites.after(window, outputs)
         self._active: Tensor | None = None
+        self._pairs: list[tuple[Tensor, Tensor]] | None = None
         self._full: tuple[Tensor, Tensor] | None = None
         self._rows: dict[Sites, Tensor] = {}
 
@@ -67,16 +70,28 @@ class KernelMap(ABC):
         """The same from output rows to input rows: `[N, C_out]`."""
 
     @abstractmethod
-    def pool(self, features: Tensor) -> Tensor:
-        """The larger of 0 and the largest active site of each window: `[M, C]`."""
+    def maximum(self, features: Tensor) -> Tensor:
+        """The larger of 0 and the largest active site of each window, without gradients: `[M, C]`."""
 
     @abstractmethod
     def count_active(self) -> Tensor:
         """Number of active sites under the kernel of each output row: int64 `[M]`."""
 
     @abstractmethod
-    def table(self) -> Tensor:
-        """Input row that each output row sees through each offset, or -1: int64 `[K, M]`."""
+    def find_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Input rows and output rows of each offset, in torch's order of taps: int64."""
+
+    @property
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """`find_pairs`, found once."""
+        if self._pairs is None:
+            self._pairs = self.find_pairs()
+        return self._pairs
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Dense max pooling at the output sites: `[M, C]`."""
+        pooled: Tensor = _MaxPooling.apply(features, self)  # type: ignore[no-untyped-call]
+        return pooled
 
     @property
     def active(self) -> Tensor:
@@ -90,12 +105,15 @@ class KernelMap(ABC):
         if self._full is None:
             full = full_windows(self.active, self.outputs.indices, self.window, self.grid_size)
             rows = full.nonzero().squeeze(1)
+            seen = rows
             if len(rows):
-                seen = self.table()[:, rows]
+                table = torch.full((self.window.volume, self.outputs.count), -1, device=rows.device)
+                for offset, (inputs, outputs) in enumerate(self.pairs):
+                    table[offset, outputs] = inputs
+                seen = table[:, rows]
                 # Beyond the grid is no row to read; one that is read already changes no maximum.
-                self._full = rows, torch.where(seen >= 0, seen, seen.amax(0))
-            else:
-                self._full = rows, rows
+                seen = torch.where(seen >= 0, seen, seen.amax(0))
+            self._full = rows, seen
         return self._full
 
     def rows_of(self, source: Sites) -> Tensor | None:
@@ -112,3 +130,34 @@ class KernelMap(ABC):
             found = keys[place] == outputs.keys
             self._rows[source] = torch.where(found, order[place], source.count)
         return self._rows[source]
+
+
+class _MaxPooling(torch.autograd.Function):
+    """spconv's maximum, done again where no site is inactive; and the dense operator's gradient.
+
+    spconv starts from 0, as if every window held an inactive site, and gives the gradient to every one
+    of several equal values, where the dense operator gives it to the first.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, pairs: KernelMap) -> Tensor:  # noqa: ANN401
+        pooled = pairs.maximum(features)
+        rows, seen = pairs.full_windows()
+        if len(rows):
+            pooled[rows] = features[seen].amax(0)
+        ctx.save_for_backward(features, pooled)
+        ctx.pairs = pairs
+        return pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        features, pooled = ctx.saved_tensors
+        gradient = torch.zeros_like(features)
+        left = upstream.clone(memory_format=torch.contiguous_format)
+        for inputs, outputs in ctx.pairs.pairs:
+            reached = features.index_select(0, inputs) == pooled.index_select(0, outputs)
+            owed = left.index_select(0, outputs)
+            gradient.index_add_(0, inputs, owed * reached)
+            left.index_copy_(0, outputs, owed.masked_fill_(reached, 0))
+        return gradient, None

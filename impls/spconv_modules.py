@@ -124,7 +124,7 @@ class SpconvInverseConvolution(nn.Module):
 
 
 class SpconvMaxPooling(nn.Module):
-    """spconv's maximum of 0 and the active sites; without the 0 where no site is inactive."""
+    """spconv's maximum, corrected."""
 
     def __init__(self, operator: MaxPooling) -> None:
         super().__init__()
@@ -136,13 +136,9 @@ class SpconvMaxPooling(nn.Module):
             kernel_map(sites, self.window).full_windows()
 
     def forward(self, native: Rows) -> Rows:
-        """Pool, then do the full windows again."""
+        """Pool."""
         features, sites = native
         if not sites.count:
             return Rows(empty_sums(0, features.shape[1], features), sites.after(self.window))
         pairs = kernel_map(sites, self.window)
-        pooled = pairs.pool(features)
-        rows, seen = pairs.full_windows()
-        if len(rows):
-            pooled = pooled.index_copy(0, rows, features[seen].amax(0))
-        return Rows(pooled, pairs.outputs)
+        return Rows(pairs.pool(features), pairs.outputs)

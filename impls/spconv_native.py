@@ -23,7 +23,7 @@ class NativeMap(KernelMap):
 
     def __init__(self, sites: Sites, window: Window, *, submanifold: bool) -> None:
         with one_thread():
-            indices, self.pairs, self.numbers = ops.get_indice_pairs(
+            indices, self.lists, self.numbers = ops.get_indice_pairs(
                 sites.indices,
                 sites.batch_size,
                 list(sites.grid_size),
@@ -48,22 +48,23 @@ class NativeMap(KernelMap):
         result: Tensor = _Multiply.apply(features, weight, self, BACK)  # type: ignore[no-untyped-call]
         return result
 
-    def pool(self, features: Tensor) -> Tensor:
+    def maximum(self, features: Tensor) -> Tensor:
         """Take the maximum offset by offset, from 0."""
-        result: Tensor = _Pool.apply(features, self)  # type: ignore[no-untyped-call]
-        return result
+        with one_thread():
+            pooled: Tensor = ops.indice_maxpool(
+                features, self.lists, self.numbers, self.outputs.count
+            )
+        return pooled
 
     def count_active(self) -> Tensor:
         """Count how often each output row occurs; what is unused of the lists holds -1."""
-        return torch.bincount(self.pairs[1].flatten() + 1, minlength=self.outputs.count + 1)[1:]
+        return torch.bincount(self.lists[1].flatten() + 1, minlength=self.outputs.count + 1)[1:]
 
-    def table(self) -> Tensor:
-        """Turn the lists into a table."""
-        table = torch.full((len(self.numbers), self.outputs.count), -1, device=self.pairs.device)
-        for offset, number in enumerate(self.numbers.tolist()):
-            inputs, outputs = self.pairs[:, offset, :number].long()
-            table[offset, outputs] = inputs
-        return table
+    def find_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Cut off what is unused of the lists."""
+        lists = self.lists.long()
+        numbers = self.numbers.tolist()
+        return [(lists[0, k, :number], lists[1, k, :number]) for k, number in enumerate(numbers)]
 
 
 class _Multiply(torch.autograd.Function):
@@ -82,7 +83,7 @@ class _Multiply(torch.autograd.Function):
         count = pairs.input_count if back else pairs.outputs.count
         with one_thread():
             result: Tensor = ops.indice_conv(
-                features, weight, pairs.pairs, pairs.numbers, count, back, pairs.submanifold
+                features, weight, pairs.lists, pairs.numbers, count, back, pairs.submanifold
             )
         return result
 
@@ -96,37 +97,12 @@ class _Multiply(torch.autograd.Function):
                 features,
                 weight,
                 upstream,
-                pairs.pairs,
+                pairs.lists,
                 pairs.numbers,
                 ctx.back,
                 pairs.submanifold,
             )
         return at_features, at_weight, None, None
-
-
-class _Pool(torch.autograd.Function):
-    """spconv's functions on one thread, likewise."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, pairs: NativeMap) -> Tensor:  # noqa: ANN401
-        with one_thread():
-            pooled: Tensor = ops.indice_maxpool(
-                features, pairs.pairs, pairs.numbers, pairs.outputs.count
-            )
-        ctx.save_for_backward(features, pooled)
-        ctx.pairs = pairs
-        return pooled
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        features, pooled = ctx.saved_tensors
-        pairs = ctx.pairs
-        with one_thread():
-            gradient: Tensor = ops.indice_maxpool_backward(
-                features, pooled, upstream, pairs.pairs, pairs.numbers
-            )
-        return gradient, None
 
 
 @contextmanager

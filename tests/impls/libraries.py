@@ -1,5 +1,9 @@
 """What the tests of both libraries share."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from bench.conformance.cases import all_cases
@@ -18,6 +22,33 @@ def cases(*dtypes):
     """Every systematic case of these element types, to parametrize with."""
     return pytest.mark.parametrize(
         "case", [case for case in all_cases() if case.dtype in dtypes], ids=str
+    )
+
+
+def check_that_no_thread_is_started(subject):
+    """Workers are forked from a process that asked: in a fork, OpenMP waits for ever for its threads.
+
+    OpenBLAS, which starts its threads when it is loaded, ends them before a fork.
+    """
+    code = (
+        "import importlib, os, sys, torch\n"
+        "module, name = sys.argv[1].split(':')\n"
+        "count = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = count()\n"
+        "subject = getattr(importlib.import_module(module), name)()\n"
+        "assert subject.unavailable(torch.device('cpu')) is None\n"
+        "print(torch.get_num_threads(), count() - before)"
+    )
+    threads = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, subject],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | threads,
+    )
+    assert done.stdout.split() == ["2", "0"], (
+        "number of OpenMP threads allowed, and of threads started"
     )
 
 

@@ -117,10 +117,23 @@ def test_two_kinds_of_sites_of_one_step_are_not_confused(subject, random_batch):
     assert overlapping.count > tiled.count
 
 
+def test_asking_whether_it_can_run_starts_no_thread():
+    libraries.check_that_no_thread_is_started("impls.minkowski:Minkowski")
+
+
 def test_a_manager_leaves_the_number_of_threads_alone(subject, random_batch):
     """With its default the library sets OpenMP's threads, torch's included, to the processors."""
-    torch.set_num_threads(1)
-    module = subject.convolution(convolution(2, "full", 3, 3, 3), torch.randn(3, 3, 3, 3), None)
-    module(subject.encode(random_batch(dtype=torch.float32)))
-    assert torch.get_num_threads() == 1
-    assert torch.__config__.parallel_info().count("omp_get_max_threads() : 1") == 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        module = subject.convolution(convolution(2, "full", 3, 3, 3), torch.randn(3, 3, 3, 3), None)
+        module(subject.encode(random_batch(dtype=torch.float32)))
+        assert openmp_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def openmp_threads():
+    """What OpenMP itself says; torch remembers its own number."""
+    line = "omp_get_max_threads() : "
+    return int(torch.__config__.parallel_info().split(line)[1].split()[0])

@@ -36,11 +36,7 @@ def subject():
 @libraries.cases("float32", "float64", "float16")
 def test_every_operator_is_right(subject, case):
     outcome = check(subject, case)
-    pools = any(isinstance(layer.operator, MaxPooling) for layer in case.network.layers)
-    if case.dtype == "float16" and pools:
-        assert outcome.result is Result.UNSUPPORTED
-    else:
-        assert outcome.result is Result.PASSED, outcome.reason
+    assert outcome.result is Result.PASSED, outcome.reason
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
@@ -62,7 +58,6 @@ def test_a_network_down_and_up_is_right(subject, random_batch, dimensions, grid_
     [
         (convolution(2, "full", 1, 1, 3), torch.bfloat16, "cpu", "not in torch.bfloat16"),
         (convolution(2, "full", 1, 1, 3), torch.float64, "cuda", "not in torch.float64"),
-        (max_pooling(2, 2, 2), torch.float16, "cpu", "equal values"),
     ],
 )
 def test_what_it_cannot_do_is_declared(subject, operator, dtype, device, words):
@@ -83,6 +78,18 @@ def test_windows_without_an_inactive_site_keep_a_negative_maximum(subject, rando
     dense = torch.nn.functional.max_pool2d(batch.dense(), 2)
     assert (pooled.features < 0).all()
     assert torch.equal(pooled.dense(), dense)
+
+
+@pytest.mark.parametrize(
+    "operator", [max_pooling(2, 2, 2), max_pooling(2, 3, 2, 1), max_pooling(3, 3, 1, 1)], ids=str
+)
+@pytest.mark.parametrize("density", [0.4, 1.0])
+def test_the_gradient_goes_to_the_first_of_equal_values(subject, random_batch, operator, density):
+    grid_size = (8, 8, 8)[: operator.window.dimensions]
+    batch = random_batch(grid_size, density=density, dtype=torch.float32)
+    batch = batch.with_features(batch.features.round().abs() + 1)
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
 
 
 def test_coordinates_that_are_not_contiguous_are_read_right(subject, random_batch):
@@ -150,6 +157,10 @@ def test_every_kind_of_layer_keeps_its_map_until_it_is_dropped(
         module(subject.without_maps(native))
 
 
+def test_asking_whether_it_can_run_starts_no_thread():
+    libraries.check_that_no_thread_is_started("impls.spconv:Spconv")
+
+
 @pytest.fixture(scope="module")
 def race():
     """What happens on two threads, with and without the adapter's one."""
@@ -172,7 +183,8 @@ def test_two_threads_do_not_harm_the_adapter(race):
 
 
 def test_the_library_loses_sums_on_two_threads_and_the_gate_sees_it(race):
-    if race["racing"]["wrong"] < 0.1:
-        pytest.skip("spconv's race does not show on this machine")
+    shown = race["racing"]["wrong"]
+    if shown < 0.3:  # below, a check of a few passes may miss it
+        pytest.skip(f"spconv's race hardly shows here now: in {shown:.0%} of passes")
     assert race["racing"]["refused"] > 0
-    assert "output is wrong" in race["racing"]["reason"]
+    assert "is wrong in" in race["racing"]["reason"]
