@@ -130,7 +130,10 @@ class _Measurement:
             raise
         except UserError as error:
             raise UserError(f"workload {workload.name!r}: {error}") from error
-        for number, reference in enumerate(task.implementations):
+        # Who comes first gets other memory than who comes last: not the same in every process.
+        order = random.Random(f"{task.seed} {task.process}")  # noqa: S311
+        contestants = list(enumerate(task.implementations))
+        for number, reference in order.sample(contestants, len(contestants)):
             self._admit(number, load(reference), workload, weights, batch, expectation)
         threadpool_limits(task.threads)  # of the libraries, too, that have been loaded meanwhile
         with torch.no_grad():
