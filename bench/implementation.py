@@ -11,7 +11,7 @@ Requirements that it meets:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -112,9 +112,18 @@ class Implementation(ABC):
     def build_map(self, module: nn.Module, native: Native) -> None:
         """Build and cache the kernel map that `module` needs for this native tensor.
 
-        Only for implementations that can do so apart from the convolution.
+        Only for implementations that can do so apart from the convolution. Raise
+        `NotImplementedError`, with the reason, where the module needs none.
         """
         raise _missing(self, "build_map")
+
+    def ablations(self, module: nn.Module, native: Native) -> Mapping[str, Callable[[], object]]:
+        """Return warm calls of `module` that each lack one of its parts, by the part's name.
+
+        What such a call takes less is what the part costs; the report shows it. Results are not looked
+        at. Empty where nothing can be left out.
+        """
+        return {}
 
     def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """Make a module from native to native tensor.

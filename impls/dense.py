@@ -154,8 +154,11 @@ class Dense(Implementation):
 
     def build_map(self, module: nn.Module, native: Grid) -> None:
         """Compute the masks that the module will multiply with."""
-        if isinstance(module, DenseConvolution):
-            module.prepare(native)
+        if not isinstance(module, DenseConvolution) or not module.masks:
+            raise NotImplementedError(
+                "it has no mask to compute: nothing fills inactive sites here"
+            )
+        module.prepare(native)
 
     def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """Torch's convolution, masked where bias or rule would fill inactive sites."""
@@ -210,6 +213,7 @@ class DenseConvolution(nn.Module):
             weight = weight.contiguous(memory_format=CHANNELS_LAST[operator.window.dimensions])
         self.weight = nn.Parameter(weight)
         self.bias = None if bias is None else nn.Parameter(bias)
+        self.masks = bias is not None or operator.rule is not Rule.FULL
 
     def prepare(self, native: Grid) -> None:
         """Compute and cache the masks that `forward` will ask for."""

@@ -26,6 +26,7 @@ from reports import (
     growth_sentences,
     layer_times,
     method,
+    parts,
     sentences,
     sharing,
     standing,
@@ -89,6 +90,7 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
     ]
     rates = efficiency.efficiencies(run, comparison, setting)
     over_uses = amortised.amortised(comparison, setting)
+    taken_apart = parts.parts(comparison, setting)
     profiles = layer_times.profiles(comparison, setting)
     return {
         "setting": setting,
@@ -98,6 +100,9 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
         "rates": efficiency.summarise(rates, comparison.implementations),
         "limit": efficiency.rate_of(run, setting),
         "roofline": _roofline(run, comparison, setting, rates),
+        "parts": taken_apart,
+        "part_names": parts.names_of(taken_apart),
+        "parts_summary": parts.summarise(taken_apart),
         "profiles": profiles,
         "kind_summary": layer_times.summarise(profiles),
         "sharing": sharing.sharing(profiles),

@@ -1,7 +1,7 @@
 """One implementation in one worker: built, verified, and turned into steps that can be timed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,8 @@ class Step:
         most_calls: how many arguments may be made for one sample.
         marked: the same call, which tells a mark the name of every layer that is done; None where
             there are no layers to tell apart.
+        renew: makes what the calls share anew, so that it lies elsewhere in memory.
+        ablations: makes calls that lack one part each, by the part's name; None for networks.
     """
 
     prepare: Callable[[], Any]
@@ -51,6 +53,8 @@ class Step:
     check: Callable[[Any], None]
     most_calls: int = 64
     marked: Callable[[Any, Mark], Any] | None = None
+    renew: Callable[[], None] = lambda: None
+    ablations: Callable[[], Mapping[str, Callable[[], object]]] | None = None
 
 
 class Candidate:
@@ -161,7 +165,15 @@ class Candidate:
             lambda: self.implementation.without_maps(self.native),
             build,
             lambda native: self._check_answer(self.built.answer(native), "call after build_map"),
+            renew=self._encode_again,
         )
+
+    def _encode_again(self) -> None:
+        self.native = self.implementation.encode(self.fresh_batch())
+
+    def _encode_and_warm_up(self) -> None:
+        self._encode_again()
+        self.built.answer(self.native)
 
     def _forward_step(self) -> Step:
         self.built.answer(self.native)
@@ -170,14 +182,26 @@ class Candidate:
             self.built.answer,
             lambda answer: self._check_answer(answer, "last timed call"),
             marked=self.built.answer if self.has_layers else None,
+            renew=self._encode_and_warm_up,
+            ablations=None if self.has_layers else self._ablations,
         )
+
+    def _ablations(self) -> Mapping[str, Callable[[], object]]:
+        module = next(iter(self.built.layers.values()))
+        return self.implementation.ablations(module, self.native)
 
     def _decode_step(self) -> Step:
         output = self.built(self.native)
+
+        def renew() -> None:
+            nonlocal output
+            output = self.built(self.native)
+
         return Step(
             lambda: output,
             self.implementation.decode,
             lambda batch: self._check_batch(batch, "last timed call"),
+            renew=renew,
         )
 
     def _forward_cold_step(self) -> Step:
@@ -193,7 +217,12 @@ class Candidate:
             lambda answer: self._check_answer(answer, "last timed call"),
             MOST_FRESH_BATCHES,
             call if self.has_layers else None,
+            self._renewal(),
         )
+
+    def _renewal(self) -> Callable[[], None]:
+        """How to make anew what cold calls share: the native tensor, where they start from it."""
+        return self._encode_again if self.implementation.starts_dense else lambda: None
 
     def _encode_and_run(self, batch: SparseBatch, mark: Mark = nobody) -> Answer:
         native = self.implementation.encode(batch)
@@ -206,18 +235,26 @@ class Candidate:
     def _backward_step(self) -> Step:
         implementation = self.implementation
         network = self._in_training(dropout=self.drops_out)
-        with torch.enable_grad():
-            features = self._leaf(implementation.features(self.native))
-            native = implementation.with_features(self.native, features)
-            parts = self._at_every_site(network.answer(native))
-        leaves = self._leaves(network, features)
-        outputs = [values for values, _ in parts]
-        upstreams = [values.detach() * sites for values, sites in parts]
+
+        def record() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+            with torch.enable_grad():
+                features = self._leaf(implementation.features(self.native))
+                native = implementation.with_features(self.native, features)
+                parts = self._at_every_site(network.answer(native))
+            outputs = [values for values, _ in parts]
+            upstreams = [values.detach() * sites for values, sites in parts]
+            return outputs, self._leaves(network, features), upstreams
+
+        recorded = record()
+
+        def renew() -> None:
+            nonlocal recorded
+            recorded = record()
 
         def call(_: None) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(outputs, leaves, upstreams, retain_graph=True)
+            return torch.autograd.grad(*recorded, retain_graph=True)
 
-        return Step(lambda: None, call, lambda _: self.verify_gradients())
+        return Step(lambda: None, call, lambda _: self.verify_gradients(), renew=renew)
 
     def _train_step(self) -> Step:
         implementation = self.implementation
@@ -241,7 +278,12 @@ class Candidate:
                 return finish(implementation.with_features(native, leaf), leaf)
 
         if implementation.starts_dense:
-            return Step(self._native_without_maps, from_native, lambda _: self.verify_gradients())
+            return Step(
+                self._native_without_maps,
+                from_native,
+                lambda _: self.verify_gradients(),
+                renew=self._encode_again,
+            )
         return Step(
             self.fresh_batch, from_batch, lambda _: self.verify_gradients(), MOST_FRESH_BATCHES
         )

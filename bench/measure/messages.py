@@ -77,7 +77,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
 
 
 class Measured(msgspec.Struct, tag=True, frozen=True):
-    """The samples of one implementation in one phase, and its layers' times where they were taken."""
+    """The samples of one implementation in one phase, and times of layers or parts if taken."""
 
     implementation: str
     phase: Phase
@@ -85,6 +85,7 @@ class Measured(msgspec.Struct, tag=True, frozen=True):
     samples: Samples
     peak_bytes: int | None
     layers: dict[str, float] = {}
+    parts: dict[str, float] = {}
 
 
 class PhaseDone(msgspec.Struct, tag=True, frozen=True):

@@ -35,6 +35,7 @@ class Record:
     timers: dict[Phase, str] = field(default_factory=dict)
     peaks: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
     layers: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
+    parts: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def measure(self, templates: Templates, process: int) -> None:
@@ -122,6 +123,7 @@ class Record:
                 known = [p for p in (self.peaks.get(key), event.peak_bytes) if p is not None]
                 self.peaks[key] = max(known, default=None)
                 self.layers.setdefault(key, event.layers)
+                self.parts.setdefault(key, event.parts)
             case Done():
                 for what, seconds in event.seconds.items():
                     self.seconds[what] = self.seconds.get(what, 0.0) + seconds
@@ -171,6 +173,7 @@ class Record:
                 peak_bytes=self.peaks.get(key),
                 timing=Timing(self.timers[phase], tuple(self.samples[key].values())),
                 layers=self.layers[key],
+                parts=self.parts[key],
             )
         return cell
 

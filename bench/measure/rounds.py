@@ -22,9 +22,14 @@ MOST_SAMPLES = 3
 """A visit takes up to this many samples while it stays within this time; their median counts."""
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
-SHIFT_BYTES = (2**16, 2**19)
-"""Size of a block set aside during each visit, random so that what the visit allocates lies elsewhere
-every time: where memory lies makes differences of some per cent, which would last for the process."""
+BLOCKS = 4
+BLOCK_BYTES = (14.0, 23.0)
+"""Blocks set aside while something is allocated, and their smallest and largest size as powers of
+two. They are random so that it lies elsewhere every time: where memory lies makes differences of some
+per cent, which would last for the process."""
+RENEWAL_SHARE = 0.05
+MOST_RENEWALS = 8
+"""What a phase's calls share is made anew, to lie elsewhere, so often within this share of its time."""
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
@@ -103,7 +108,8 @@ def run_rounds(
         spent: added to.
     """
     start = time.perf_counter()
-    done = 0
+    renewals = _renewals(contestants, seconds)
+    renewed = done = 0
     with _quiet_collector():
         while contestants:
             elapsed = time.perf_counter() - start
@@ -111,16 +117,23 @@ def run_rounds(
                 return "budget"
             if elapsed > LONGEST_OVERRUN * seconds and done:
                 return "budget"
+            renews = renewed < renewals and elapsed > (renewed + 1) * seconds / (renewals + 1)
+            renewed += renews
             for contestant in order.sample(contestants, len(contestants)):
                 beat(contestant.number)
-                shift = torch.empty(order.randrange(*SHIFT_BYTES), dtype=torch.uint8)
+                contestant.last = None
+                blocks = _blocks(order)
                 try:
+                    if renews:
+                        before = time.perf_counter()
+                        contestant.step.renew()
+                        spent.warm_up += time.perf_counter() - before
                     _visit(contestant, timer, spent)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                     contestants.remove(contestant)
                     rule.restart()
                     drop(contestant, error)
-                del shift
+                del blocks
             done += 1
             if contestants:
                 rule.add([_median(c.rounds[-1]) / c.calls for c in contestants])
@@ -151,6 +164,18 @@ def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> None:
     if wall:
         contestant.wall_rounds.append(wall)
     spent.timed += sum(wall or contestant.rounds[-1]) * 1e-9
+
+
+def _renewals(contestants: list[Contestant], seconds: float) -> int:
+    """How often everything can be made anew, at the cost of two calls each."""
+    cost = 2e-9 * sum(contestant.first_ns for contestant in contestants)
+    return min(MOST_RENEWALS, int(RENEWAL_SHARE * seconds / cost)) if cost else 0
+
+
+def _blocks(order: random.Random) -> list[torch.Tensor]:
+    """Take memory, to move what is allocated next."""
+    sizes = [int(2 ** order.uniform(*BLOCK_BYTES)) for _ in range(BLOCKS)]
+    return [torch.empty(size, dtype=torch.uint8) for size in sizes]
 
 
 def _median(values: tuple[int, ...]) -> float:

@@ -42,6 +42,7 @@ from bench.measure.messages import (
     Refused,
     Task,
 )
+from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
 from bench.measure.rates import machine_rates
 from bench.measure.rounds import Contestant, Spent, run_rounds
@@ -56,7 +57,8 @@ PHASES = tuple(Phase)
 ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
 """How torch's allocator and oneDNN say so, in a RuntimeError."""
 LAYERS_SHARE = 0.05
-"""Passes that time layers begin within this share of a phase's rounds, in the first process only."""
+"""Passes that time layers or parts begin within this share of a phase's rounds, in the first process
+only."""
 RETIMED_NS = (100_000_000, 5_000_000)
 """A call that seems shorter than these is timed again before measuring, once for each: a first time may
 hold page faults or a disturbance, and a sample of too few calls would be the worse for it."""
@@ -256,11 +258,17 @@ class _Measurement:
                 contestants, self.device, seconds=seconds, order=order, beat=beat, drop=drop
             )
             self.layer_seconds += time.perf_counter() - now
+        parts: dict[str, PartTimes] = {}
+        if self.task.process == 0:
+            now = time.perf_counter()
+            seconds = LAYERS_SHARE * (now - started)
+            parts = part_times(contestants, timer, seconds=seconds, order=order, beat=beat)
+            self.layer_seconds += time.perf_counter() - now
         for contestant in contestants:
             if self._still_right(contestant, phase):
                 name, samples = contestant.name, contestant.result(self.task.process, stop)
-                of_layers = layers.get(name, {})
-                self.tell(Measured(name, phase, timer.name, samples, peaks[name], of_layers))
+                where = layers.get(name, {}), parts.get(name, {})
+                self.tell(Measured(name, phase, timer.name, samples, peaks[name], *where))
 
     def _entrants(self, phase: Phase) -> tuple[list[Contestant], dict[str, int | None]]:
         """Warm everyone up who is right in a phase; return them and the memory that a call took."""
@@ -311,9 +319,9 @@ class _Measurement:
             before = time.perf_counter_ns()
             _, peak = peak_of(lambda: step.call(argument), self.device)
             known = max(1, time.perf_counter_ns() - before)
-        for limit in RETIMED_NS:
-            if known < limit:
-                known = min(known, self._time_once(step))
+            for limit in RETIMED_NS:
+                if known < limit:
+                    known = min(known, self._time_once(step))
         self.spent.warm_up += time.perf_counter() - started
         return Contestant(name, number, step, known), peak
 
@@ -341,6 +349,8 @@ def _status_of(error: Exception) -> tuple[Status, str]:
     if isinstance(error, IncorrectError):
         return Status.INCORRECT, str(error)
     text = str(error).strip().splitlines()
+    if isinstance(error, NotImplementedError):
+        return Status.UNSUPPORTED, text[0] if text else "not implemented"
     reason = f"{type(error).__name__}: {text[0] if text else 'no message'}"
     frames = traceback.extract_tb(error.__traceback__)
     if frames:

@@ -58,6 +58,7 @@ def prepare() -> None:
     multiply(features, weight, None, pairs)
     multiply_turned(features, weight, 1, pairs)
     weight_gradient(features, features, pairs)
+    gradients(features, weight, features, pairs, (True, True, True))
     _, source = pool(features, table)
     pool_gradient(features, source, table, 1)
 
@@ -154,7 +155,7 @@ def _multiply(
     x, target = _numpy(features), out.numpy()
     b = np.empty(0, x.dtype) if bias is None else _numpy(bias)
     rows, places = pairs.rows.numpy(), pairs.places
-    block = max(64, BLOCK_BYTES // ((channels_in + channels_out) * x.itemsize))
+    block = _block(weight)
     _spread(
         lambda first, last: loops.multiply_pairs(
             rows, places, turned, x, weight, b, target, block, first, last
@@ -163,6 +164,53 @@ def _multiply(
         pairs.count * channels_in * channels_out,
     )
     return out
+
+
+def gradients(
+    features: Tensor,
+    weight: Tensor,
+    upstream: Tensor,
+    pairs: Pairs,
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of `multiply` at features, weight and bias; None where not needed.
+
+    Args:
+        features: `[N, C_in]`, float32 or float64.
+        weight: `[K, C_in, C_out]`.
+        upstream: gradient at the result, `[M, C_out]`.
+        pairs: the kernel map.
+        needed: which of the three.
+    """
+    upstream = upstream.contiguous()
+    channels_in, channels_out = weight.shape[1:]
+    if _parts(pairs.count * channels_in * channels_out) > 1:
+        return (
+            multiply_turned(upstream, weight, len(features), pairs) if needed[0] else None,
+            weight_gradient(features, upstream, pairs) if needed[1] else None,
+            sum_of_rows(upstream) if needed[2] else None,
+        )
+    from impls.gather import loops  # noqa: PLC0415
+
+    at_features = features.new_empty(features.shape if needed[0] else (0, 0))
+    at_weight = weight.new_empty(weight.shape if needed[1] else (0, 0, 0))
+    at_bias = upstream.new_empty(channels_out if needed[2] else 0)
+    loops.gradients(
+        pairs.rows.numpy(),
+        pairs.places,
+        _numpy(features),
+        _numpy(weight),
+        _numpy(upstream),
+        at_features.numpy(),
+        at_weight.numpy(),
+        at_bias.numpy(),
+        _block(weight),
+    )
+    return (
+        at_features if needed[0] else None,
+        at_weight if needed[1] else None,
+        at_bias if needed[2] else None,
+    )
 
 
 def weight_gradient(features: Tensor, upstream: Tensor, pairs: Pairs) -> Tensor:
@@ -178,6 +226,15 @@ def weight_gradient(features: Tensor, upstream: Tensor, pairs: Pairs) -> Tensor:
         channels_in,
         pairs.count * channels_in * channels_out,
     )
+    return total
+
+
+def sum_of_rows(values: Tensor) -> Tensor:
+    """Sum over rows `[M, C]`: `[C]`."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    total = values.new_empty(values.shape[1])
+    loops.sum_of_rows(_numpy(values), total.numpy())
     return total
 
 
@@ -207,7 +264,7 @@ def pool_gradient(upstream: Tensor, source: Tensor, table: Tensor, active: int) 
 
 def _spread(call: Callable[[int, int], None], count: int, multiply_adds: int) -> None:
     """Call on [first, last) parts of a range, at the same time where the work is worth it."""
-    parts = min(torch.get_num_threads(), count, multiply_adds // THREAD_MULTIPLY_ADDS)
+    parts = min(count, _parts(multiply_adds))
     if parts < 2:
         call(0, count)
         return
@@ -217,6 +274,17 @@ def _spread(call: Callable[[int, int], None], count: int, multiply_adds: int) ->
     call(0, ends[1])
     for future in waiting:
         future.result()
+
+
+def _parts(multiply_adds: int) -> int:
+    """How many threads so much work is worth."""
+    return min(torch.get_num_threads(), multiply_adds // THREAD_MULTIPLY_ADDS)
+
+
+def _block(weight: Tensor | NDArray[Any]) -> int:
+    """Output rows that are worked on at a time."""
+    channels = weight.shape[1] + weight.shape[2]
+    return max(64, BLOCK_BYTES // (channels * weight.dtype.itemsize))
 
 
 @cache

@@ -1,5 +1,7 @@
 """The implementation `gather`: its native tensor and its modules."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -84,6 +86,18 @@ class Gather(Implementation):
         if isinstance(module, GatherConvolution | GatherMaxPooling):
             module.prepare(native.sites)
 
+    def ablations(self, module: nn.Module, native: Rows) -> dict[str, Callable[[], object]]:
+        """Leave out gathering, or scattering, of the compiled loop: neighbouring rows instead."""
+        if not isinstance(module, GatherConvolution) or not compiled.usable(native.features):
+            return {}
+        pairs, _ = module.kernel_map(native.sites)
+        return {
+            "gather": partial(module.on_pairs, native.features, pairs.with_rows_in_order("inputs")),
+            "scatter": partial(
+                module.on_pairs, native.features, pairs.with_rows_in_order("outputs")
+            ),
+        }
+
     def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """Multiply active pairs."""
         return GatherConvolution(operator, weight, bias)
@@ -120,21 +134,23 @@ class GatherConvolution(nn.Module):
 
     def prepare(self, sites: Sites) -> None:
         """Build the kernel map."""
-        self._kernel_map(sites)
+        self.kernel_map(sites)
 
     def forward(self, native: Rows) -> Rows:
         """Gather, multiply, add."""
-        pairs, outputs = self._kernel_map(native.sites)
-        if self.operator.rule is Rule.SPARSITY_INVARIANT:
-            features = multiply_pairs(native.features, self.weight, None, pairs)
-            features = features / (pairs.active.to(features) + SPARSITY_INVARIANT_EPSILON)[:, None]
-            if self.bias is not None:
-                features = features + self.bias
-        else:
-            features = multiply_pairs(native.features, self.weight, self.bias, pairs)
-        return Rows(features, outputs)
+        pairs, outputs = self.kernel_map(native.sites)
+        return Rows(self.on_pairs(native.features, pairs), outputs)
 
-    def _kernel_map(self, sites: Sites) -> tuple[Pairs, Sites]:
+    def on_pairs(self, features: Tensor, pairs: Pairs) -> Tensor:
+        """Compute output rows `[M, C_out]` of a kernel map."""
+        if self.operator.rule is not Rule.SPARSITY_INVARIANT:
+            return multiply_pairs(features, self.weight, self.bias, pairs)
+        sums = multiply_pairs(features, self.weight, None, pairs)
+        means = sums / (pairs.active.to(sums) + SPARSITY_INVARIANT_EPSILON)[:, None]
+        return means if self.bias is None else means + self.bias
+
+    def kernel_map(self, sites: Sites) -> tuple[Pairs, Sites]:
+        """Pairs and output sites, built once for these sites."""
         submanifold = self.operator.rule is Rule.SUBMANIFOLD
         return sites.kernel_map(self.operator.window, submanifold=submanifold)
 

@@ -77,15 +77,8 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         features, weight = ctx.saved_tensors
-        upstream = upstream.contiguous()
-        at_features = at_weight = at_bias = None
-        if ctx.needs_input_grad[0]:
-            at_features = compiled.multiply_turned(upstream, weight, len(features), ctx.pairs)
-        if ctx.needs_input_grad[1]:
-            at_weight = compiled.weight_gradient(features, upstream, ctx.pairs)
-        if ctx.needs_input_grad[2]:
-            at_bias = upstream.sum(0)
-        return at_features, at_weight, at_bias, None
+        needed = ctx.needs_input_grad[:3]
+        return *compiled.gradients(features, weight, upstream, ctx.pairs, needed), None
 
 
 class _Torch(torch.autograd.Function):

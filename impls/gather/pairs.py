@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,6 +47,17 @@ class Pairs:
     def turned_round(self, output_count: int) -> "Pairs":
         """Return the same pairs from output to input."""
         return Pairs(self.rows, self.places[[1, 0, 2]], output_count, self.every)
+
+    def with_rows_in_order(self, side: Literal["inputs", "outputs"]) -> "Pairs":
+        """Return as many pairs of other rows: 0, 1, 2, ... on one side, to time what memory costs."""
+        places = self.places.T.tolist()
+        lists = {
+            "inputs": [self.rows[first : first + count] for first, _, count in places],
+            "outputs": [self.rows[second : second + count] for _, second, count in places],
+        }
+        device = self.rows.device
+        lists[side] = [torch.arange(len(rows), device=device) for rows in lists[side]]
+        return pairs_of(lists["inputs"], lists["outputs"], self.output_count, self.every)
 
     @cached_property
     def active(self) -> Tensor:

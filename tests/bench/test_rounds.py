@@ -307,3 +307,34 @@ def test_the_garbage_collector_works_again_after_an_interruption(race):
     with pytest.raises(KeyboardInterrupt):
         field.run(AfterRounds(2))
     assert gc.isenabled()
+
+
+def test_what_calls_share_is_renewed_evenly_over_the_budget(race):
+    field = race(MILLISECOND, 3 * MILLISECOND)
+    renewed = {0: [], 1: []}
+    for contestant in field.contestants:
+        times = renewed[contestant.number]
+        step = replace(contestant.step, renew=lambda times=times: times.append(field.clock.seconds))
+        contestant.step = step
+    field.run(AfterRounds(10**9), seconds=1.0)
+    for times in renewed.values():
+        assert len(times) == int(rounds.RENEWAL_SHARE * 1000 / (2 * 4))
+        assert times == pytest.approx([(n + 1) / 7 for n in range(6)], abs=0.02)
+
+
+def test_nothing_is_renewed_where_that_would_take_long(race):
+    field = race(30 * MILLISECOND)
+    contestant = field.contestants[0]
+    contestant.step = replace(contestant.step, renew=lambda: pytest.fail("renewed"))
+    assert field.run(AfterRounds(10**9), seconds=1.0) == "budget"
+
+
+def test_who_fails_when_renewed_is_dropped(race):
+    def ill():
+        raise RuntimeError("no memory")
+
+    field = race(MILLISECOND, MILLISECOND)
+    field.contestants[0].step = replace(field.contestants[0].step, renew=ill)
+    field.run(AfterRounds(10**9), seconds=1.0)
+    assert field.dropped == [("c0", "no memory")]
+    assert [each.name for each in field.contestants] == ["c1"]

@@ -5,10 +5,11 @@ from bench.errors import UserError
 from bench.measure import worker
 from bench.measure.messages import Described, Measured, Task
 from bench.measure.pulse import Pulse
-from bench.network import Layer, Network
+from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution
 from bench.phases import Phase
 from bench.registry import choose
+from bench.results.schema import Status
 from bench.workload import Suite, Workload
 from suites.patterns import Uniform
 
@@ -91,4 +92,23 @@ def test_layers_are_timed_in_the_first_process_only(process, measurement):
     subject.run()
     layers = {e.phase: e.layers for e in told if isinstance(e, Measured)}
     assert list(layers[Phase.FORWARD]) == ([] if process else ["conv", "relu"])
+    assert not any(e.parts for e in told if isinstance(e, Measured))
     assert layers[Phase.TRAIN_STEP] == {}
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_parts_of_a_single_operator_are_timed_in_the_first_process(measurement, process):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    subject, told = measurement(Workload("mine", network, Uniform((8, 8), 2, 0.2), 3), process)
+    subject.run()
+    parts = {(e.implementation, e.phase): e.parts for e in told if isinstance(e, Measured)}
+    wanted = [] if process else ["gather", "scatter", "rest"]
+    assert list(parts["gather", Phase.FORWARD]) == wanted
+    assert all(nanoseconds >= 0 for nanoseconds in parts["gather", Phase.FORWARD].values())
+    assert parts["dense", Phase.FORWARD] == parts["gather", Phase.TRAIN_STEP] == {}
+
+
+def test_what_is_not_implemented_is_unsupported_and_no_error():
+    status = worker._status_of(NotImplementedError("no map for pooling"))
+    assert status == (Status.UNSUPPORTED, "no map for pooling")
+    assert worker._status_of(RuntimeError("x"))[0] is Status.ERROR

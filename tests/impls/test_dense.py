@@ -208,6 +208,13 @@ def test_building_the_map_leaves_no_mask_to_the_forward_pass(masks, random_batch
         assert len(masks) == before
 
 
+def test_where_nothing_is_masked_there_is_no_map_to_time(random_batch):
+    native = DENSE.encode(random_batch(dtype=torch.float32))
+    for operator in (max_pooling(2, 2, 2), convolution(2, "full", 3, 4, 3, bias=False)):
+        with pytest.raises(NotImplementedError, match="no mask to compute"):
+            DENSE.build_map(built(operator).layers["layer"], native)
+
+
 def test_a_forward_pass_leaves_its_input_as_it_was(random_batch):
     batch = random_batch(dtype=torch.float32)
     for rule in ("full", "submanifold", "sparsity_invariant"):

@@ -148,6 +148,30 @@ def test_building_the_map_leaves_nothing_of_it_to_the_forward_pass(monkeypatch, 
         assert len(built_maps) == before
 
 
+@pytest.mark.parametrize("rule", ["full", "submanifold", "sparsity_invariant"])
+def test_ablations_multiply_as_many_pairs_of_neighbouring_rows(rule, random_batch, way):
+    module = built(single(convolution(2, rule, 3, 4, 3))).layers["layer"]
+    native = GATHER.encode(random_batch())
+    if way == "through torch":
+        assert GATHER.ablations(module, native) == {}
+        return
+    pairs, _ = module.kernel_map(native.sites)
+    for part, side in (("gather", "inputs"), ("scatter", "outputs")):
+        assert GATHER.ablations(module, native)[part]().shape == module(native).features.shape
+        others = pairs.with_rows_in_order(side)
+        assert others.places[2].tolist() == pairs.places[2].tolist()
+        for (_, *rows), (_, *before) in zip(others.by_offset(), pairs.by_offset(), strict=True):
+            ordered, kept = rows if side == "inputs" else rows[::-1]
+            if ordered is not None:
+                assert ordered.tolist() == list(range(len(ordered)))
+                assert torch.equal(kept, before[1 if side == "inputs" else 0])
+
+
+def test_pooling_has_no_parts_to_leave_out(random_batch):
+    native = GATHER.encode(random_batch())
+    assert GATHER.ablations(built(single(max_pooling(2, 2, 2))).layers["layer"], native) == {}
+
+
 GEOMETRIES = [
     (2, (3, 2), (2, 1), (1, 0), (1, 2)),
     (3, (2, 3, 1), (1, 2, 1), (0, 1, 0), (1, 1, 1)),

@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -89,7 +90,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads, monkeypatch):
     def everything():
         return (
             compiled.multiply(features, weight, None, pairs),
-            compiled.weight_gradient(features, upstream, pairs),
+            *compiled.gradients(features, weight, upstream, pairs, (True, True, True)),
             *compiled.pool(features, table),
         )
 
@@ -103,6 +104,27 @@ def test_any_number_of_threads_gives_the_same_bits(threads, monkeypatch):
         torch.set_num_threads(before)
     for one, many in zip(alone, together, strict=True):
         assert torch.equal(one, many)
+
+
+@pytest.mark.parametrize("needed", list(itertools.product((True, False), repeat=3)))
+def test_gradients_taken_in_one_call_are_those_taken_one_by_one(needed):
+    pairs = some_pairs(70, 80, 6)
+    features, weight, upstream = torch.randn(70, 5), torch.randn(6, 5, 33), torch.randn(80, 33)
+    one_by_one = (
+        compiled.multiply_turned(upstream, weight, 70, pairs),
+        compiled.weight_gradient(features, upstream, pairs),
+        compiled.sum_of_rows(upstream),
+    )
+    found = compiled.gradients(features, weight, upstream, pairs, needed)
+    for wanted, gradient, is_needed in zip(one_by_one, found, needed, strict=True):
+        assert torch.equal(gradient, wanted) if is_needed else gradient is None
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 1000])
+def test_a_sum_of_rows_rounds_like_a_sum_of_sums(rows):
+    values = torch.randn(rows, 7) + 100
+    wanted = values.double().sum(0)
+    assert (compiled.sum_of_rows(values) - wanted).abs().max() <= 2e-6 * max(1, rows) * 100
 
 
 def test_what_one_thread_raises_reaches_the_caller(monkeypatch):
