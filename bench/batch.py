@@ -32,18 +32,20 @@ class SparseBatch:
     grid_size: Axes
 
     def __post_init__(self) -> None:
+        # Batches are made once for every timed call: each look at a tensor counts.
         columns = 1 + len(self.grid_size)
-        if self.coordinates.ndim != 2 or self.coordinates.shape[1] != columns:
+        coordinates, features = self.coordinates.shape, self.features.shape
+        if len(coordinates) != 2 or coordinates[1] != columns:
             raise UserError(
-                f"coordinates have shape {tuple(self.coordinates.shape)}; a grid with "
+                f"coordinates have shape {tuple(coordinates)}; a grid with "
                 f"{len(self.grid_size)} axes needs [N, {columns}], batch index first"
             )
         if self.coordinates.dtype != torch.int32:
             raise UserError(f"coordinates are {self.coordinates.dtype}; int32 was expected")
-        if self.features.ndim != 2 or len(self.features) != len(self.coordinates):
+        if len(features) != 2 or features[0] != coordinates[0]:
             raise UserError(
-                f"features have shape {tuple(self.features.shape)}; [{len(self.coordinates)}, C] "
-                f"was expected, a row for each of the coordinates"
+                f"features have shape {tuple(features)}; [{coordinates[0]}, C] was expected, a row "
+                f"for each of the coordinates"
             )
         if not self.features.is_floating_point():
             raise UserError(f"features are {self.features.dtype}; a floating point type is needed")

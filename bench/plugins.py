@@ -49,6 +49,14 @@ def installed_entries(group: str) -> dict[str, EntryPoint]:
     return found
 
 
+def likely_references(wanted: list[str] | None) -> tuple[Reference, ...]:
+    """Name the installed implementations that are probably meant; none is looked at."""
+    known = installed_entries(IMPLEMENTATIONS)
+    return tuple(
+        Reference(name, entry.value) for name, entry in known.items() if name in (wanted or known)
+    )
+
+
 def suite_entry(name: str) -> EntryPoint:
     """Return the entry point of a suite.
 

@@ -12,6 +12,7 @@ import torch
 
 from bench.build import initial_weights, why_unbuildable
 from bench.cli import selection
+from bench.cli.names import split
 from bench.dtypes import torch_dtype
 from bench.errors import UserError
 from bench.expectation import expect
@@ -121,7 +122,7 @@ class SuiteSession:
         option: Callable[[str], Any] = lambda key: config.getoption(f"sparsebench_{key}")  # noqa: E731
         self.measures: bool = option("measure")
         suite = load_suite(name)
-        chosen, broken = choose(selection.split(option("impl")))
+        chosen, broken = choose(split(option("impl")))
         settings = Settings(
             seconds=_number(option("seconds"), "seconds") or suite.seconds,
             precision=PRECISION,

@@ -34,8 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Check every case and print the table; exit code 4 if any failed, 3 if none could be checked."""
     import torch  # noqa: PLC0415
 
+    from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.output import print_json  # noqa: PLC0415
-    from bench.cli.selection import dtypes, split  # noqa: PLC0415
+    from bench.cli.selection import dtypes  # noqa: PLC0415
     from bench.conformance.cases import all_cases  # noqa: PLC0415
     from bench.conformance.checks import Outcome, Result, check  # noqa: PLC0415
     from bench.conformance.properties import check_properties  # noqa: PLC0415

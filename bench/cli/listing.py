@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
-    from bench.cli.selection import split  # noqa: PLC0415
+    from bench.cli.names import split  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 

@@ -58,9 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and write a run file for each device."""
     from contextlib import closing  # noqa: PLC0415
 
+    from bench.cli.names import split  # noqa: PLC0415
+    from bench.measure.messages import Preparation  # noqa: PLC0415
     from bench.measure.processes import Templates  # noqa: PLC0415
+    from bench.plugins import likely_references  # noqa: PLC0415
 
     with closing(Templates(arguments.suite, arguments.threads, arguments.processes)) as templates:
+        likely = likely_references(split(arguments.impl))
+        device = "cpu" if arguments.device == "auto" else arguments.device
+        templates.prepare(Preparation(likely, device))
         # Every mistake is found before anything is measured.
         jobs = [
             (make_plan(arguments, device), _journal(arguments, device))
@@ -109,12 +115,13 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
         UserError: if an option names something that is not there.
     """
     from bench.cli import selection  # noqa: PLC0415
+    from bench.cli.names import split  # noqa: PLC0415
     from bench.measure.plan import Plan  # noqa: PLC0415
     from bench.registry import choose, load_suite  # noqa: PLC0415
     from bench.results.schema import Settings  # noqa: PLC0415
 
     suite = load_suite(arguments.suite)
-    chosen, broken = choose(selection.split(arguments.impl))
+    chosen, broken = choose(split(arguments.impl))
     settings = Settings(
         seconds=arguments.seconds or suite.seconds,
         precision=arguments.precision,

@@ -2,20 +2,11 @@
 
 import fnmatch
 
+from bench.cli.names import split
 from bench.dtypes import torch_dtype
 from bench.errors import UserError
 from bench.phases import Phase
 from bench.workload import Suite, Workload
-
-
-def split(names: str | None) -> list[str] | None:
-    """Split a comma-separated option; None stays None."""
-    if names is None:
-        return None
-    items = [name.strip() for name in names.split(",") if name.strip()]
-    if not items:
-        raise UserError(f"{names!r} names nothing")
-    return items
 
 
 def phases(names: str | None, default: tuple[Phase, ...]) -> tuple[Phase, ...]:

@@ -155,9 +155,8 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
 
 def _rates(plan: Plan, templates: Templates) -> Machine:
     """Describe the machine, once our own processes are quiet, and measure its limits."""
-    # A plug-in file is prepared by every worker for itself: it may crash only that.
-    installed = tuple(reference for reference in plan.implementations if not reference.is_file)
-    templates.prepare(Preparation(installed, plan.device))
+    templates.prepare(Preparation(plan.implementations, plan.device))
+    templates.wait_until_ready()
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
     order = RateTask(
         plan.implementations,

@@ -17,6 +17,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         known_ns: durations of a call by implementation and phase, where another process measured
             them already: the same number of calls then makes a sample in every process.
         pulse: file that the worker writes its sign of life into.
+        is_described: whether another process told already what the workload turned out to be.
     """
 
     suite: str
@@ -34,6 +35,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     pulse: str
     log: str
     known_ns: dict[str, dict[Phase, int]] = {}
+    is_described: bool = False
 
 
 class Preparation(msgspec.Struct, frozen=True):

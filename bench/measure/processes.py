@@ -15,7 +15,7 @@ import msgspec
 from bench.errors import UserError
 from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
-from bench.plugins import suite_entry
+from bench.plugins import Reference, suite_entry
 
 POLL_SECONDS = 0.2
 THREAD_VARIABLES = (
@@ -73,6 +73,7 @@ class Templates:
         # importing each: no more than there are processors.
         count = min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
         self._templates = [_Template(environment, modules, self.log) for _ in range(count)]
+        self._prepared: dict[str, set[Reference]] = {}
 
     def close(self) -> None:
         """End every process."""
@@ -91,11 +92,18 @@ class Templates:
             template.wait_until_ready()
 
     def prepare(self, preparation: Preparation) -> None:
-        """Have every template prepare implementations, so that no worker need do it for itself."""
-        for template in self._templates:
-            template.prepare(preparation)
-        for template in self._templates:
-            template.wait_until_ready()
+        """Have every template prepare installed implementations, so that no worker need do it.
+
+        This does not wait for them, and nothing is prepared twice. A plug-in file is left to every
+        worker for itself: it may crash only that.
+        """
+        known = self._prepared.setdefault(preparation.device, set())
+        new = [each for each in preparation.implementations if not each.is_file]
+        new = [each for each in new if each not in known]
+        if new:
+            known.update(new)
+            for template in self._templates:
+                template.prepare(Preparation(tuple(new), preparation.device))
 
     def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
         """Have a fresh worker carry out an order, and yield what it says until it is done.
@@ -183,32 +191,35 @@ class _Template:
                 stderr=output,
             )
         self.log = log
-        self.ready = False
+        self.received = b""
+        self.awaited = 1  # the first `ready`
 
     def wait_until_ready(self) -> None:
-        if not self.ready:
+        while self.awaited:
             self._receive()
-            self.ready = True
+            self.awaited -= 1
 
     def prepare(self, preparation: Preparation) -> None:
-        self.wait_until_ready()
-        self.ready = False
-        self.control.sendall(b"prepare " + msgspec.json.encode(preparation))
+        self.awaited += 1
+        self.control.sendall(b"prepare " + msgspec.json.encode(preparation) + b"\n")
 
     def fork(self, connection: socket.socket) -> int:
         self.wait_until_ready()
-        socket.send_fds(self.control, [b"fork"], [connection.fileno()])
+        socket.send_fds(self.control, [b"fork\n"], [connection.fileno()])
         return int(self._receive())
 
     def wait(self, child: int) -> int:
-        self.control.sendall(f"wait {child}".encode())
+        self.control.sendall(f"wait {child}\n".encode())
         return int(self._receive())
 
     def _receive(self) -> bytes:
-        answer = self.control.recv(64)
-        if not answer:
-            words = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise UserError(f"worker processes cannot start: {''.join(words)}")
+        while b"\n" not in self.received:
+            more = self.control.recv(64)
+            if not more:
+                words = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise UserError(f"worker processes cannot start: {''.join(words)}")
+            self.received += more
+        answer, _, self.received = self.received.partition(b"\n")
         return answer
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from bench.results.schema import Rate
 
 MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**32}
-SECONDS = 0.2
+SECONDS = 0.1
 FEWEST = 3
 
 

@@ -93,6 +93,7 @@ class Record:
             pulse=templates.pulse_path,
             log=str(templates.log),
             known_ns=self._known_durations(),
+            is_described=self.described is not None,
         )
 
     def _known_durations(self) -> dict[str, dict[Phase, int]]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.measure.candidate import Step
 from bench.measure.stopping import StoppingRule
@@ -22,12 +23,12 @@ MOST_SAMPLES = 3
 """A visit takes up to this many samples while it stays within this time; their median counts."""
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
-BLOCKS = 4
+BLOCKS = 3
 BLOCK_BYTES = (14.0, 23.0)
 """Blocks set aside while something is allocated, and their smallest and largest size as powers of
 two. They are random so that it lies elsewhere every time: where memory lies makes differences of some
 per cent, which would last for the process."""
-RENEWAL_SHARE = 0.05
+RENEWAL_SHARE = 0.04
 MOST_RENEWALS = 8
 """What a phase's calls share is made anew, to lie elsewhere, so often within this share of its time."""
 FEWEST_ROUNDS = 3
@@ -172,10 +173,10 @@ def _renewals(contestants: list[Contestant], seconds: float) -> int:
     return min(MOST_RENEWALS, int(RENEWAL_SHARE * seconds / cost)) if cost else 0
 
 
-def _blocks(order: random.Random) -> list[torch.Tensor]:
+def _blocks(order: random.Random) -> list[NDArray[np.uint8]]:
     """Take memory, to move what is allocated next."""
     sizes = [int(2 ** order.uniform(*BLOCK_BYTES)) for _ in range(BLOCKS)]
-    return [torch.empty(size, dtype=torch.uint8) for size in sizes]
+    return [np.empty(size, np.uint8) for size in sizes]
 
 
 def _median(values: tuple[int, ...]) -> float:

@@ -24,7 +24,7 @@ LONGEST_MESSAGE = 2**16
 
 
 def serve(control: socket.socket, modules: list[str]) -> None:
-    """Answer messages until the other end closes, after a first `ready`.
+    """Answer lines until the other end closes, after a first `ready`.
 
     `fork`, with a socket attached, is answered with a process number; `wait N` with its exit status;
     `prepare` and a JSON document with `ready`.
@@ -32,21 +32,27 @@ def serve(control: socket.socket, modules: list[str]) -> None:
     for name in modules:
         importlib.import_module(name)
     _say_ready(control)
+    received, descriptors = b"", list[int]()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 1)
-        command, _, argument = message.partition(b" ")
-        match command:
-            case b"":
+        while b"\n" not in received:
+            more, attached, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 1)
+            if not more:
                 return
+            received += more
+            descriptors += attached
+        line, _, received = received.partition(b"\n")
+        command, _, argument = line.partition(b" ")
+        match command:
             case b"prepare":
                 _prepare(msgspec.json.decode(argument, type=Preparation))
                 _say_ready(control)
             case b"fork":
+                descriptor = descriptors.pop(0)
                 child = os.fork()
                 if child == 0:
                     control.close()
-                    _become_worker(descriptors[0])
-                os.close(descriptors[0])
+                    _become_worker(descriptor)
+                os.close(descriptor)
                 control.sendall(f"{child}\n".encode())
             case _:
                 _, status = os.waitpid(int(argument), 0)

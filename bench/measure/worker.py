@@ -59,7 +59,7 @@ ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
 LAYERS_SHARE = 0.05
 """Passes that time layers or parts begin within this share of a phase's rounds, in the first process
 only."""
-RETIMED_NS = (100_000_000, 5_000_000)
+RETIMED_NS = (20_000_000, 1_000_000)
 """A call that seems shorter than these is timed again before measuring, once for each: a first time may
 hold page faults or a disturbance, and a sample of too few calls would be the worse for it."""
 
@@ -162,8 +162,10 @@ class _Measurement:
         dtype = torch_dtype(self.task.dtype)
         batch = batch.to(self.device, dtype)
         weights = initial_weights(workload.network, workload.seed, dtype, self.device)
-        cost = network_cost(workload.network, batch)
-        self.tell(describe(self.task.suite, workload, batch, cost))
+        cost = None
+        if not self.task.is_described:
+            cost = network_cost(workload.network, batch)
+            self.tell(describe(self.task.suite, workload, batch, cost))
         started = time.perf_counter()
         expectation = expect(
             workload.network,

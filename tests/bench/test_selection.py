@@ -1,6 +1,7 @@
 import pytest
 
-from bench.cli.selection import dtypes, phases, split, workloads
+from bench.cli.names import split
+from bench.cli.selection import dtypes, phases, workloads
 from bench.errors import UserError
 from bench.network import single
 from bench.operators import max_pooling
