@@ -83,7 +83,32 @@ def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
     differences = _paired(numerator, denominator)
     if not differences:
         return None
-    estimate, resampled = _bootstrap(differences)
+    return _ratio(*_bootstrap(differences), sum(len(values) for values in differences))
+
+
+def unpaired_ratio(numerator: Timing, denominator: Timing) -> Ratio:
+    """Compare cells of two runs, of which no rounds were measured at the same time.
+
+    The interval covers what processes of a run differ by; it cannot know what changed between runs.
+    """
+    above, below = _logarithms(numerator), _logarithms(denominator)
+    estimate, resampled = _bootstrap(list(above.values()))
+    other, others = _bootstrap(list(below.values()), seed=1)
+    rounds = min(sum(map(len, above.values())), sum(map(len, below.values())))
+    return _ratio(estimate - other, resampled - others, rounds)
+
+
+def geometric_mean(intervals: Sequence[Interval]) -> Interval:
+    """Geometric mean of ratios that were measured independently, with its 99 % interval."""
+    estimates = [math.log(each.estimate) for each in intervals]
+    half_widths = [(math.log(each.high) - math.log(each.low)) / 2 for each in intervals]
+    mean = sum(estimates) / len(estimates)
+    half_width = math.sqrt(sum(width**2 for width in half_widths)) / len(half_widths)
+    return Interval(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
+
+
+def _ratio(estimate: float, resampled: Values, rounds: int) -> Ratio:
+    """Make a ratio of an estimated logarithm and its resamples."""
     low, high = _percentiles(resampled)
     half_width = (high - low) / 2
     beyond = (abs(estimate) - DEAD_BAND) / max(math.sqrt(_variance(resampled)), 1e-12)
@@ -91,7 +116,7 @@ def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
         Interval(math.exp(estimate), math.exp(low), math.exp(high)),
         p_value=min(1.0, math.erfc(beyond / math.sqrt(2))),
         detectable=math.expm1(half_width + DEAD_BAND),
-        rounds=sum(len(values) for values in differences),
+        rounds=rounds,
     )
 
 
@@ -158,13 +183,13 @@ def _medians_of_rounds(samples: Samples) -> Values:
     return np.asarray((table[:, (length - 1) // 2] + table[:, length // 2]) / 2)
 
 
-def _bootstrap(groups: list[Values]) -> tuple[float, Values]:
+def _bootstrap(groups: list[Values], seed: int = 0) -> tuple[float, Values]:
     """Return the mean over processes of the median over rounds, and resamples of it.
 
     Processes are resampled, then rounds within each; deterministic.
     """
     count = len(groups)
-    draws = _draws(tuple(len(values) for values in groups))
+    draws = _draws(tuple(len(values) for values in groups), seed)
     ascending = np.concatenate([np.sort(values) for values in groups])
     medians = (ascending[draws.middle_low] + ascending[draws.middle_high]) / 2
     resampled = (ascending[draws.low] + ascending[draws.high]) / 2
@@ -192,14 +217,14 @@ class _Draws(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _draws(sizes: tuple[int, ...]) -> _Draws:
+def _draws(sizes: tuple[int, ...], seed: int) -> _Draws:
     """Draw for processes with these numbers of rounds.
 
     A resample of n values picks ranks floor(n u) for n uniform u, so that its middle values have
     the ranks floor(n u') for the middle order statistics u' of n uniform numbers, which are drawn
     here directly: the same distribution as sorting every resample, at a cost free of n.
     """
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     starts = np.cumsum([0, *sizes[:-1]])
     lows, highs = [], []
     for start, size in zip(starts, sizes, strict=True):

@@ -61,14 +61,14 @@ def to_csv(run: Run, baseline: str = BASELINE) -> str:
 def to_markdown(run: Run, baseline: str = BASELINE) -> str:
     """Write the findings, and ratios to the baseline by workload for each of the main phases."""
     comparison = compare(run, baseline)
-    lines = [MARKDOWN_MARKER, f"# sparsebench: {_plain(words.listed(run.header.suites))}", ""]
-    lines += [f"Machine: {_plain(run.header.machine.name)}. Started {_plain(run.header.started)}."]
+    lines = [MARKDOWN_MARKER, f"# sparsebench: {plain(words.listed(run.header.suites))}", ""]
+    lines += [f"Machine: {plain(run.header.machine.name)}. Started {plain(run.header.started)}."]
     curves = groups(comparison, comparison.headline)
     for finding in findings(comparison, curves, studies(comparison, curves)):
-        lines += ["", f"**{_plain(finding.about)}**", ""]
-        lines += [f"- {_plain(sentence)}" for sentence in finding.sentences]
-    lines += ["", _plain(detectable(comparison))]
-    lines += [f"- {_plain(doubt)}" for doubt in doubts(run, comparison)]
+        lines += ["", f"**{plain(finding.about)}**", ""]
+        lines += [f"- {plain(sentence)}" for sentence in finding.sentences]
+    lines += ["", plain(detectable(comparison))]
+    lines += [f"- {plain(doubt)}" for doubt in doubts(run, comparison)]
     for setting in comparison.settings:
         for phase in comparison.headline:
             lines += _phase_table(comparison, setting, phase)
@@ -79,12 +79,12 @@ def _phase_table(comparison: Comparison, setting: Setting, phase: Phase) -> list
     names = [row.implementation for row in standings(comparison, setting, phase)]
     if not names:
         return []
-    head = ["workload", *(_plain(name) for name in names)]
-    lines = ["", f"## {phase}, {_plain(setting.title)}", ""]
+    head = ["workload", *(plain(name) for name in names)]
+    lines = ["", f"## {phase}, {plain(setting.title)}", ""]
     lines += [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * len(names)}"]
     for table in comparison.of(setting):
         entries = [_entry(table.find(name, phase)) for name in names]
-        lines.append(f"| {_plain(table.workload.name)} | {' | '.join(entries)} |")
+        lines.append(f"| {plain(table.workload.name)} | {' | '.join(entries)} |")
     return lines
 
 
@@ -103,7 +103,7 @@ def _entry(row: Row | None) -> str:
     return f"**{text}**" if row.fastest else text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text of a run file as Markdown shows it: no markup, no table cell, no HTML in it works."""
     shown = html.escape(words.label(text, words.LONGEST_TITLE), quote=False)
     shown = shown.replace("|", "&#124;")

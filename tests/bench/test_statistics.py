@@ -12,10 +12,12 @@ from bench.statistics import (
     Interval,
     Ratio,
     Verdict,
+    geometric_mean,
     holm,
     ratio,
     round_medians,
     seconds_per_call,
+    unpaired_ratio,
     verdict,
 )
 
@@ -243,3 +245,35 @@ def test_holm_multiplies_by_the_number_of_hypotheses_left_and_keeps_the_order():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []
+
+
+def test_two_runs_of_identical_code_are_rarely_told_apart():
+    generator = np.random.default_rng(5)
+    called = 0
+    for _ in range(REPEATS):
+        first, second = (
+            simulated(generator, processes=5, between=0.02, within=0.02) for _ in range(2)
+        )
+        found = unpaired_ratio(first, second)
+        called += not found.interval.low <= 1 <= found.interval.high
+    assert called <= 9  # 1 % is expected; 10 would happen once in 1,000 times
+
+
+def test_a_planted_slowdown_between_two_runs_is_found():
+    generator = np.random.default_rng(6)
+    first, second = (
+        simulated(generator, processes=6, between=0.01, within=0.02, shift=shift)
+        for shift in (0.0, math.log(1.1))
+    )
+    found = unpaired_ratio(second, first)
+    assert 1 < found.interval.low < 1.1 < found.interval.high
+    assert found.p_value < 0.01
+
+
+def test_a_geometric_mean_of_independent_ratios_narrows_with_their_number():
+    one = Interval(1.1, 1.0, 1.21)
+    mean = geometric_mean([one])
+    assert (mean.estimate, mean.low, mean.high) == pytest.approx((1.1, 1.0, 1.21))
+    mean = geometric_mean([one] * 4)
+    assert mean.estimate == pytest.approx(1.1)
+    assert math.log(mean.high / mean.low) == pytest.approx(math.log(1.21) / 2)

@@ -1,0 +1,104 @@
+"""`sparsebench compare BASE HEAD`: what became faster or slower between two runs."""
+
+import argparse
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.comparison import Changes
+    from bench.results.schema import Run
+
+EXIT_CODES = (
+    "Exit code: 0 where a slowdown of 5 % is ruled out everywhere, 1 if a cell is slower, 3 if too "
+    "little is known to say, 4 if an implementation fails that did not, 2 for files that cannot be "
+    "read."
+)
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "compare", help="compare two runs", description=__doc__, epilog=EXIT_CODES
+    )
+    for name in ("base", "head"):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            help="run file, or a pattern in quotes whose files are merged",
+        )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")
+    forms.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--all", action="store_true", help="list every cell")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare and print."""
+    from bench.comparison import compare_runs  # noqa: PLC0415
+
+    changes = compare_runs(_load(arguments.base), _load(arguments.head))
+    if arguments.json:
+        _print_json(changes)
+    elif arguments.markdown:
+        from reports.changes import to_markdown  # noqa: PLC0415
+
+        print(to_markdown(changes), end="")  # noqa: T201
+    else:
+        _print_text(changes, everything=arguments.all)
+    return changes.exit_code
+
+
+def _load(pattern: str) -> "Run":
+    """Read one run file, or all that match a pattern, merged in the order of their starts.
+
+    Raises:
+        UserError: if nothing matches, a file cannot be read, or machines differ.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.results.store import load, merge  # noqa: PLC0415
+
+    if Path(pattern).exists() or not glob.has_magic(pattern):
+        return load(Path(pattern))
+    paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  # may be absolute
+    if not paths:
+        raise UserError(f"no file matches {pattern}")
+    runs = [load(Path(path)) for path in paths]
+    return merge(sorted(runs, key=lambda run: run.header.started))
+
+
+def _print_text(changes: "Changes", *, everything: bool) -> None:
+    from bench.cli.output import print_table  # noqa: PLC0415
+    from reports import changes as told  # noqa: PLC0415
+
+    print(told.headline(changes))  # noqa: T201
+    if families := told.families(changes):
+        print_table("Geometric means", families)
+    if broken := told.missing(changes):
+        print_table("Without a time now", broken)
+    cells = list(changes.compared) if everything else told.notable(changes)[: told.SHOWN]
+    if cells:
+        print_table("Cells" if everything else "Largest changes", told.rows(cells))
+    hidden = len(changes.compared) - len(cells)
+    if hidden:
+        print(f"{hidden} more cells: --all lists them")  # noqa: T201
+    for line in told.left_out(changes):
+        print(f"not compared: {line}")  # noqa: T201
+    print(told.caveat(changes))  # noqa: T201
+
+
+def _print_json(changes: "Changes") -> None:
+    from bench.cli.output import print_json  # noqa: PLC0415
+    from reports.changes import headline  # noqa: PLC0415
+
+    print_json(
+        {
+            "headline": headline(changes),
+            "exit_code": changes.exit_code,
+            "base": {"id": changes.base.header.id, "commit": changes.base.header.commit},
+            "head": {"id": changes.head.header.id, "commit": changes.head.header.commit},
+            "families": changes.families,
+            "cells": changes.cells,
+        }
+    )

@@ -1,0 +1,208 @@
+"""Two runs of the same workloads, cell by cell: what became faster or slower, and what is missing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bench.phases import Phase
+from bench.results.schema import Cell, Run, Status, Unit
+from bench.statistics import (
+    Interval,
+    Ratio,
+    Verdict,
+    geometric_mean,
+    holm,
+    unpaired_ratio,
+    verdict,
+)
+
+WRONG = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}
+"""How a cell ends whose implementation failed, rather than its surroundings."""
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class CellChange:
+    """One cell of two runs.
+
+    Attributes:
+        suite: of the workload.
+        workload, implementation, phase, dtype, device: what identifies the cell.
+        verdict: of the head relative to the base, corrected for all cells that were compared.
+        ratio: time of the head over time of the base; None where they cannot be compared.
+        base_status, head_status: how the cell ended, or `absent`.
+        reason: why there is no ratio, in words.
+    """
+
+    suite: str
+    workload: str
+    implementation: str
+    phase: Phase
+    dtype: str
+    device: str
+    verdict: Verdict
+    ratio: Ratio | None
+    base_status: str
+    head_status: str
+    reason: str = ""
+
+    @property
+    def broke(self) -> bool:
+        """Whether the base has a time here, and the head has none."""
+        return self.base_status == Status.OK != self.head_status
+
+    @property
+    def failed(self) -> bool:
+        """Whether the implementation is wrong, or fails, where it did not before."""
+        return self.head_status in WRONG and self.base_status not in WRONG
+
+
+@dataclass(frozen=True)
+class Family:
+    """All compared cells of one implementation in one phase, type and device.
+
+    Attributes:
+        mean: geometric mean of the ratios.
+        verdicts: how many cells have which.
+    """
+
+    implementation: str
+    phase: Phase
+    dtype: str
+    device: str
+    mean: Interval
+    verdicts: dict[Verdict, int]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between two runs."""
+
+    base: Run
+    head: Run
+    cells: tuple[CellChange, ...]
+
+    def of(self, verdict: Verdict) -> list[CellChange]:
+        """Cells with this verdict, the largest changes first."""
+        found = [cell for cell in self.cells if cell.verdict is verdict]
+        return sorted(found, key=lambda cell: -abs_change(cell.ratio))
+
+    @property
+    def compared(self) -> list[CellChange]:
+        """Cells with a ratio."""
+        return [cell for cell in self.cells if cell.ratio is not None]
+
+    @property
+    def broken(self) -> list[CellChange]:
+        """Cells that have a time in the base and none in the head."""
+        return [cell for cell in self.cells if cell.broke]
+
+    @property
+    def failed(self) -> list[CellChange]:
+        """Cells whose implementation fails in the head and did not in the base."""
+        return [cell for cell in self.cells if cell.failed]
+
+    @property
+    def families(self) -> list[Family]:
+        """Geometric means by implementation, phase, type and device."""
+        members: dict[tuple[str, Phase, str, str], list[CellChange]] = {}
+        for cell in self.compared:
+            key = (cell.implementation, cell.phase, cell.dtype, cell.device)
+            members.setdefault(key, []).append(cell)
+        return [Family(*key, *_sum_up(own)) for key, own in members.items()]
+
+    @property
+    def exit_code(self) -> int:
+        """4: something fails; 1: something is slower; 3: too little is known; 0: fine."""
+        if self.failed:
+            return 4
+        if self.of(Verdict.SLOWER):
+            return 1
+        unknown = self.of(Verdict.AMBIGUOUS) or self.broken
+        return 3 if unknown or not self.compared else 0
+
+
+def abs_change(ratio: Ratio | None) -> float:
+    """Size of a change in either direction; 0 where none is known."""
+    if ratio is None:
+        return 0.0
+    estimate = ratio.interval.estimate
+    return max(estimate, 1 / estimate) - 1
+
+
+def compare_runs(base: Run, head: Run) -> Changes:
+    """Compare every cell that either run has.
+
+    Cells of different machines or workload versions get no ratio, and the reason.
+    """
+    before, after = dict(_cells(base)), dict(_cells(head))
+    refusal = _refusal(base, head)
+    found = [
+        _compare(before.get(key), after.get(key), refusal)
+        for key in dict.fromkeys([*before, *after])
+    ]
+    known = [(place, cell.ratio) for place, cell in enumerate(found) if cell.ratio is not None]
+    corrected = holm([ratio.p_value for _, ratio in known])
+    for (place, ratio), p_value in zip(known, corrected, strict=True):
+        found[place] = replace(found[place], verdict=verdict(ratio, p_value))
+    return Changes(base, head, tuple(found))
+
+
+Placed = tuple[Unit, Cell]
+
+
+def _cells(run: Run) -> Iterator[tuple[tuple[str, ...], Placed]]:
+    for unit in run.units:
+        for cell in unit.cells:
+            yield (unit.workload.suite, *cell.key), (unit, cell)
+
+
+def _refusal(base: Run, head: Run) -> str:
+    """Why no cell of two runs may be compared, or nothing."""
+    machines = base.header.machine.name, head.header.machine.name
+    if machines[0] != machines[1]:
+        return f"measured on different machines: {machines[0]}; {machines[1]}"
+    return ""
+
+
+def _compare(before: Placed | None, after: Placed | None, refusal: str) -> CellChange:
+    placed = after or before
+    assert placed is not None  # noqa: S101  # one of the runs has it
+    unit, cell = placed
+    base, head = before and before[1], after and after[1]
+    reason = _why_not(base, head) or refusal
+    ratio = None
+    if not reason and base and head and base.timing and head.timing:
+        ratio = unpaired_ratio(head.timing, base.timing)
+    return CellChange(
+        unit.workload.suite,
+        cell.workload,
+        cell.implementation,
+        cell.phase,
+        cell.dtype,
+        cell.device,
+        Verdict.MISSING,
+        ratio,
+        str(base.status) if base else ABSENT,
+        str(head.status) if head else ABSENT,
+        reason,
+    )
+
+
+def _why_not(base: Cell | None, head: Cell | None) -> str:
+    """Why two cells cannot be compared, in words, or nothing."""
+    if base is None:
+        return "new: the base has no such cell"
+    if head is None:
+        return "the head has no such cell"
+    if base.workload_version != head.workload_version:
+        return f"the workload changed: version {base.workload_version}, {head.workload_version}"
+    for which, cell in (("head", head), ("base", base)):
+        if cell.timing is None:
+            return f"{cell.status} in the {which}: {cell.reason}"
+    return ""
+
+
+def _sum_up(cells: list[CellChange]) -> tuple[Interval, dict[Verdict, int]]:
+    ratios = [cell.ratio.interval for cell in cells if cell.ratio is not None]
+    verdicts = [cell.verdict for cell in cells]
+    return geometric_mean(ratios), {each: verdicts.count(each) for each in dict.fromkeys(verdicts)}

@@ -1,0 +1,160 @@
+"""What changed between two runs, in words and as Markdown for a pull request."""
+
+from collections.abc import Sequence
+
+from bench.comparison import CellChange, Changes, Family, abs_change
+from bench.statistics import Verdict
+from reports import words
+from reports.exports import plain
+
+MARKER = "<!-- generator: sparsebench compare -->"
+"""By this line a comment is known to be ours, to be updated in place of another one."""
+ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.AMBIGUOUS, Verdict.SAME)
+SHOWN = 12
+"""So many cells are listed where not all are asked for."""
+
+
+def headline(changes: Changes) -> str:
+    """One sentence: what was found, and what to do."""
+    slower, compared = changes.of(Verdict.SLOWER), len(changes.compared)
+    if changes.failed:
+        names = words.listed(dict.fromkeys(cell.implementation for cell in changes.failed))
+        return (
+            f"{words.count(len(changes.failed), 'cell')} failed that did not before ({names}): mend "
+            f"them first."
+        )
+    if not compared:
+        return f"Nothing could be compared: {_commonest_reason(changes)}."
+    if slower:
+        worst = slower[0]
+        return (
+            f"Slower in {len(slower)} of {words.count(compared, 'cell')}, by "
+            f"{words.percent(abs_change(worst.ratio))} in {worst.implementation} {worst.phase} "
+            f"({worst.workload}): measure both again, and find out why if it stays."
+        )
+    unknown = changes.of(Verdict.AMBIGUOUS)
+    if unknown:
+        return (
+            f"Nothing is known to be slower, but {len(unknown)} of {words.count(compared, 'cell')} are "
+            f"too noisy to rule out 5 %: measure longer, or on a quieter machine."
+        )
+    if changes.broken:
+        return f"Nothing is slower; {words.count(len(changes.broken), 'time')} of the base are missing."
+    return f"Nothing is slower: a change of 5 % is ruled out in all of {words.count(compared, 'cell')}."
+
+
+def caveat(changes: Changes) -> str:
+    """What such a comparison cannot know."""
+    base, head = changes.base.header, changes.head.header
+    return (
+        f"Base: {base.commit or 'no commit'}, {base.started}. Head: {head.commit or 'no commit'}, "
+        f"{head.started}. Two runs at two times: what else changed on the machine is in the ratios "
+        f"too. Intervals are 99 %, verdicts corrected for all cells, within 1 % nothing is called."
+    )
+
+
+def families(changes: Changes) -> list[dict[str, str]]:
+    """One row for each implementation, phase, type and device."""
+    return [_family(family) for family in changes.families]
+
+
+def rows(cells: Sequence[CellChange]) -> list[dict[str, str]]:
+    """One row for each compared cell."""
+    return [_row(cell) for cell in cells]
+
+
+def notable(changes: Changes) -> list[CellChange]:
+    """Cells to be shown first: slower, faster, too noisy, in this order."""
+    return [cell for verdict in ORDER[:3] for cell in changes.of(verdict)]
+
+
+def missing(changes: Changes) -> list[dict[str, str]]:
+    """One row for each cell that lost its time, or fails."""
+    found = [cell for cell in changes.cells if cell.broke or cell.failed]
+    return [
+        {
+            "cell": _name(cell),
+            "base": cell.base_status,
+            "head": cell.head_status,
+            "reason": words.label(cell.reason, words.LONGEST_TITLE),
+        }
+        for cell in found
+    ]
+
+
+def left_out(changes: Changes) -> list[str]:
+    """Why other cells were not compared, with their number."""
+    reasons: dict[str, int] = {}
+    for cell in changes.cells:
+        if cell.ratio is None and not cell.broke and not cell.failed:
+            reasons[cell.reason] = reasons.get(cell.reason, 0) + 1
+    ordered = sorted(reasons.items(), key=lambda entry: -entry[1])
+    return [f"{words.count(count, 'cell')}: {reason}" for reason, count in ordered]
+
+
+def to_markdown(changes: Changes) -> str:
+    """Write a comment: the verdict first, details folded."""
+    lines = [MARKER, f"**{plain(headline(changes))}**", ""]
+    lines += _table(families(changes))
+    if broken := missing(changes):
+        lines += ["", "Without a time now:", "", *_table(broken)]
+    found = notable(changes)
+    if found:
+        lines += _folded(f"{words.count(len(found), 'cell')} not the same", rows(found))
+    if same := changes.of(Verdict.SAME):
+        lines += _folded(f"{words.count(len(same), 'cell')} the same", rows(same))
+    if others := left_out(changes):
+        lines += ["", "Not compared:", "", *(f"- {plain(line)}" for line in others)]
+    return "\n".join([*lines, "", plain(caveat(changes))]) + "\n"
+
+
+def _commonest_reason(changes: Changes) -> str:
+    reasons = [cell.reason for cell in changes.cells if cell.reason]
+    return max(reasons, key=reasons.count) if reasons else "the runs have no cells"
+
+
+def _family(family: Family) -> dict[str, str]:
+    verdicts = [
+        f"{family.verdicts[verdict]} {verdict}" for verdict in ORDER if verdict in family.verdicts
+    ]
+    return {
+        "implementation": words.label(family.implementation),
+        "phase": family.phase,
+        "type": f"{family.dtype} on {family.device}",
+        "mean ratio": f"{words.ratio(family.mean.estimate)} ({words.ratio_range(family.mean)})",
+        "cells": ", ".join(verdicts),
+    }
+
+
+def _row(cell: CellChange) -> dict[str, str]:
+    if cell.ratio is None:
+        return {"cell": _name(cell), "ratio": "", "verdict": str(cell.verdict), "detectable": ""}
+    interval = cell.ratio.interval
+    return {
+        "cell": _name(cell),
+        "ratio": f"{words.ratio(interval.estimate)} ({words.ratio_range(interval)})",
+        "verdict": f"{words.SIGNS[cell.verdict]} {cell.verdict}",
+        "detectable": words.percent(cell.ratio.detectable),
+    }
+
+
+def _name(cell: CellChange) -> str:
+    setting = f"{cell.dtype} on {cell.device}"
+    return words.label(
+        f"{cell.workload} {cell.implementation} {cell.phase} {setting}", words.LONGEST_TITLE
+    )
+
+
+def _table(entries: list[dict[str, str]]) -> list[str]:
+    if not entries:
+        return []
+    head = list(entries[0])
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{' --- |' * len(head)}",
+        *(f"| {' | '.join(plain(value) for value in entry.values())} |" for entry in entries),
+    ]
+
+
+def _folded(summary: str, entries: list[dict[str, str]]) -> list[str]:
+    return ["", f"<details><summary>{summary}</summary>", "", *_table(entries), "", "</details>"]

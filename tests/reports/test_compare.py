@@ -1,0 +1,206 @@
+"""Two runs compared: verdicts, refusals, exit codes, and how they are told."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from synthetic_runs import Noise, density_group, make_run, renamed, usual_times, workload
+
+from bench.cli.main import main
+from bench.comparison import compare_runs
+from bench.results.schema import Status
+from bench.results.store import write
+from bench.statistics import Verdict
+from reports.changes import headline, missing, to_markdown
+
+NAMES = ("dense", "gather", "masked")
+STEADY = Noise(rounds=0.003, processes=0.001, count=4)
+
+
+def made(factor=1.0, *, seed=1, noise=STEADY, names=NAMES, records=None):
+    """A run in which gather takes so many times as long as usual."""
+
+    def times(name, record):
+        seconds = usual_times(name, record)
+        return seconds * factor if name == "gather" and seconds else seconds
+
+    return make_run(records or density_group()[:3], names, times=times, noise=noise, seed=seed)
+
+
+def changed(run, change, name="gather"):
+    """The same run with one implementation's cells changed."""
+    units = tuple(
+        replace(
+            unit,
+            cells=tuple(
+                change(cell) if cell.implementation == name else cell for cell in unit.cells
+            ),
+        )
+        for unit in run.units
+    )
+    return replace(run, units=units)
+
+
+def ended(status):
+    return lambda cell: replace(
+        cell, status=status, reason="why it ended", timing=None, verified="", work=None
+    )
+
+
+def verdicts(changes, name):
+    return {cell.verdict for cell in changes.cells if cell.implementation == name}
+
+
+def test_two_runs_of_the_same_code_are_the_same():
+    changes = compare_runs(made(seed=1), made(seed=2))
+    assert {cell.verdict for cell in changes.cells} == {Verdict.SAME}
+    assert changes.exit_code == 0
+    assert headline(changes).startswith(
+        "Nothing is slower: a change of 5 % is ruled out in all of 27"
+    )
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.1, Verdict.SLOWER), (0.8, Verdict.FASTER)])
+def test_a_change_of_one_implementation_is_told_of_it_alone(factor, verdict):
+    changes = compare_runs(made(seed=1), made(factor, seed=2))
+    assert verdicts(changes, "gather") == {verdict}
+    assert verdicts(changes, "dense") == verdicts(changes, "masked") == {Verdict.SAME}
+    assert changes.exit_code == (1 if factor > 1 else 0)
+    for cell in changes.of(verdict):
+        assert cell.ratio.interval.low < factor < cell.ratio.interval.high
+
+
+def test_families_are_geometric_means_with_narrower_intervals():
+    changes = compare_runs(made(seed=1), made(1.1, seed=2))
+    families = {(family.implementation, family.phase): family for family in changes.families}
+    mean = families["gather", "forward"].mean
+    assert mean.low < 1.1 < mean.high
+    assert families["gather", "forward"].verdicts == {Verdict.SLOWER: 3}
+    widest = max(c.ratio.interval.high / c.ratio.interval.low for c in changes.compared)
+    assert mean.high / mean.low < widest
+
+
+def test_the_headline_names_the_worst_cell():
+    changes = compare_runs(made(seed=1), made(1.1, seed=2))
+    text = headline(changes)
+    assert text.startswith("Slower in 9 of 27 cells, by 1")
+    assert "gather" in text
+
+
+def test_noise_is_no_slowdown_and_no_clearance():
+    loud = Noise(rounds=0.2, processes=0.2, count=3)
+    changes = compare_runs(made(seed=1, noise=loud), made(seed=2, noise=loud))
+    assert not changes.of(Verdict.SLOWER)
+    assert changes.of(Verdict.AMBIGUOUS)
+    assert changes.exit_code == 3
+    assert "too noisy to rule out 5 %" in headline(changes)
+
+
+@pytest.mark.parametrize("status", [Status.INCORRECT, Status.ERROR, Status.TIMEOUT])
+def test_who_fails_now_outweighs_everything(status):
+    changes = compare_runs(made(), changed(made(1.5), ended(status)))
+    assert changes.exit_code == 4
+    assert headline(changes) == "9 cells failed that did not before (gather): mend them first."
+    assert len(missing(changes)) == 9
+    assert missing(changes)[0]["reason"] == f"{status} in the head: why it ended"
+
+
+def test_who_failed_before_is_no_news():
+    broken = changed(made(), ended(Status.INCORRECT))
+    changes = compare_runs(broken, broken)
+    assert changes.exit_code == 0
+    assert len(changes.compared) == 18
+
+
+def test_a_time_that_is_gone_is_missed():
+    changes = compare_runs(made(), changed(made(), ended(Status.UNAVAILABLE)))
+    assert (changes.exit_code, len(changes.broken)) == (3, 9)
+    assert headline(changes) == "Nothing is slower; 9 times of the base are missing."
+    changes = compare_runs(made(), made(names=("dense", "masked")))
+    assert {cell.head_status for cell in changes.broken} == {"absent"}
+
+
+def test_what_is_new_is_left_out_and_said():
+    changes = compare_runs(made(names=("dense",)), made())
+    assert changes.exit_code == 0
+    assert "new: the base has no such cell" in to_markdown(changes)
+
+
+def test_other_machines_and_workloads_are_refused_cell_by_cell():
+    head = made()
+    machine = replace(head.header.machine, name="another")
+    changes = compare_runs(made(), replace(head, header=replace(head.header, machine=machine)))
+    assert changes.exit_code == 3
+    assert headline(changes).startswith("Nothing could be compared: measured on different machines")
+    units = (
+        replace(
+            head.units[0],
+            cells=tuple(replace(cell, workload_version="other") for cell in head.units[0].cells),
+        ),
+        *head.units[1:],
+    )
+    changes = compare_runs(made(), replace(head, units=units))
+    assert len(changes.compared) == 18
+    refused = [cell for cell in changes.cells if cell.ratio is None]
+    assert {cell.reason for cell in refused} == {
+        "the workload changed: version 0123456789ab, other"
+    }
+
+
+def test_nothing_can_be_compared_with_an_empty_run():
+    changes = compare_runs(replace(made(), units=()), replace(made(), units=()))
+    assert changes.exit_code == 3
+    assert headline(changes) == "Nothing could be compared: the runs have no cells."
+
+
+def test_a_comment_has_the_verdict_first_and_the_rest_folded():
+    text = to_markdown(compare_runs(made(seed=1), made(1.1, seed=2)))
+    lines = text.splitlines()
+    assert lines[1].startswith("**Slower in 9 of 27 cells")
+    assert "<details><summary>9 cells not the same</summary>" in lines
+    assert "<details><summary>18 cells the same</summary>" in lines
+    assert any(line.startswith("| gather | forward |") for line in lines)
+
+
+def test_hostile_names_stay_in_their_cell():
+    hostile = "a|b `c` <script>\nnext"
+    base, head = (renamed(made(f, seed=2), "gather", hostile) for f in (1, 1.2))
+    text = to_markdown(compare_runs(base, head))
+    assert "<script>" not in text
+    tables = [line for line in text.splitlines() if line.startswith("| a")]
+    assert tables
+    assert {line.count("|") for line in tables} == {6}
+
+
+def test_the_command_prints_and_leaves_with_the_codes(tmp_path, capsys):
+    base, slow = tmp_path / "base.json", tmp_path / "slow.json"
+    write(made(seed=1), base)
+    write(made(1.1, seed=2), slow)
+    assert main(["compare", str(base), str(base)]) == 0
+    assert main(["compare", str(base), str(slow)]) == 1
+    shown = capsys.readouterr().out
+    assert "Slower in 9 of 27" in shown
+    assert "18 more cells: --all lists them" in shown
+    assert main(["compare", str(base), str(slow), "--all"]) == 1
+    assert "more cells" not in capsys.readouterr().out
+    assert main(["compare", str(base), str(slow), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == 1
+    assert len(found["cells"]) == 27
+    assert main(["compare", str(base), str(slow), "--markdown"]) == 1
+    assert capsys.readouterr().out.startswith("<!-- generator: sparsebench compare -->")
+
+
+def test_files_of_a_pattern_are_merged(tmp_path, capsys):
+    records = [workload("first", 0.1), workload("second", 0.2)]
+    for number, record in enumerate(records):
+        write(made(records=[record], seed=number), tmp_path / f"part{number}.json")
+    write(made(records=records), tmp_path / "whole.json")
+    assert main(["compare", str(tmp_path / "part*.json"), str(tmp_path / "whole.json")]) == 0
+    assert "all of 18 cells" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["nowhere.json", "nowhere-*.json"])
+def test_a_missing_file_is_one_line(missing, tmp_path, capsys):
+    assert main(["compare", str(tmp_path / missing), str(tmp_path / missing)]) == 2
+    assert missing in capsys.readouterr().err
