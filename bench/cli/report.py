@@ -12,6 +12,11 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     from bench.results.schema import Run
 
+TRACKERS = {
+    "bencher": "Bencher (its Metric Format)",
+    "github-action": "github-action-benchmark (customSmallerIsBetter)",
+    "pytest-benchmark": "`pytest-benchmark compare`",
+}
 MARKER_BYTES = 4096
 """How far into a file its marker is looked for."""
 
@@ -44,6 +49,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         const="csv",
         help="one line a cell as CSV; without -o to standard output",
     )
+    for form, reader in TRACKERS.items():
+        forms.add_argument(
+            f"--{form}",
+            dest="form",
+            action="store_const",
+            const=form,
+            help=f"all times as JSON for {reader}; without -o to standard output",
+        )
     parser.add_argument("--open", action="store_true", help="show the page in the browser")
     parser.set_defaults(run=_report, form="html")
 
@@ -60,19 +73,7 @@ def _report(arguments: argparse.Namespace) -> int:
         target = _beside(arguments.runs[0])
     if target is not None:
         _refuse_foreign(target, arguments.form)
-    match arguments.form:
-        case "markdown":
-            from reports.exports import to_markdown  # noqa: PLC0415
-
-            text = to_markdown(run)
-        case "csv":
-            from reports.exports import to_csv  # noqa: PLC0415
-
-            text = to_csv(run)
-        case _:
-            from reports.page import render  # noqa: PLC0415
-
-            text = render(run)
+    text = _text(run, arguments.form)
     if target is None:
         print(text, end="")  # noqa: T201
         return 0
@@ -81,6 +82,25 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0
+
+
+def _text(run: "Run", form: str) -> str:
+    if form in TRACKERS:
+        from reports import trackers  # noqa: PLC0415
+
+        write = {
+            "bencher": trackers.to_bencher,
+            "github-action": trackers.to_github_action,
+            "pytest-benchmark": trackers.to_pytest_benchmark,
+        }
+        return write[form](run)
+    if form == "html":
+        from reports.page import render  # noqa: PLC0415
+
+        return render(run)
+    from reports.exports import to_csv, to_markdown  # noqa: PLC0415
+
+    return to_markdown(run) if form == "markdown" else to_csv(run)
 
 
 def write_page(run: "Run", target: Path) -> Path:
@@ -116,7 +136,7 @@ def _refuse_foreign(target: Path, form: str) -> None:
         return
     except OSError as error:
         raise UserError(f"cannot look at {target}: {error.strerror}") from error
-    if head and _marker(form) not in head:
+    if head and (form in TRACKERS or _marker(form) not in head):
         raise UserError(
             f"{target} exists and is no sparsebench {form} report: name another file with -o"
         )

@@ -1,0 +1,102 @@
+"""Run files for other trackers: Bencher, github-action-benchmark, and pytest-benchmark's own tools."""
+
+from typing import Any
+
+import msgspec
+import pytest_benchmark
+from pytest_benchmark.stats import Stats
+
+from bench.results.schema import Cell, Run, Timing
+from bench.statistics import round_medians, seconds_per_call
+
+
+def to_bencher(run: Run) -> str:
+    """Write Bencher Metric Format: nanoseconds and 99 % interval as measure `latency`.
+
+    Source: bencher.dev/docs/reference/bencher-metric-format.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for cell, timing in _timed(run):
+        seconds = seconds_per_call(timing)
+        measures = {
+            "latency": {
+                "value": seconds.estimate * 1e9,
+                "lower_value": seconds.low * 1e9,
+                "upper_value": seconds.high * 1e9,
+            }
+        }
+        if cell.peak_bytes is not None:
+            measures["peak-memory"] = {"value": float(cell.peak_bytes)}
+        found[_name(cell)] = measures
+    return _json(found)
+
+
+def to_github_action(run: Run) -> str:
+    """Write github-action-benchmark's `customSmallerIsBetter`: milliseconds and half the interval.
+
+    Source: the action's README, "How to use", custom benchmarks.
+    """
+    found = []
+    for cell, timing in _timed(run):
+        seconds = seconds_per_call(timing)
+        found.append(
+            {
+                "name": _name(cell),
+                "unit": "ms",
+                "value": seconds.estimate * 1e3,
+                "range": f"\N{PLUS-MINUS SIGN}{(seconds.high - seconds.low) / 2 * 1e3:.3g}",
+                "extra": f"checked: {cell.verified}; version {cell.implementation_version}; "
+                f"workload {cell.workload_version}; machine {run.header.machine.name}",
+            }
+        )
+    return _json(found)
+
+
+def to_pytest_benchmark(run: Run) -> str:
+    """Write what `pytest-benchmark compare` reads: seconds, one value a round."""
+    machine = run.header.machine
+    return _json(
+        {
+            "machine_info": {
+                "node": "",
+                "machine": machine.name,
+                "system": machine.facts.get("system", ""),
+                "cpu": {"brand_raw": machine.facts.get("processor", machine.name)},
+            },
+            "commit_info": {"id": run.header.commit or "unversioned", "dirty": False},
+            "benchmarks": [_benchmark(cell, timing) for cell, timing in _timed(run)],
+            "datetime": run.header.started,
+            "version": pytest_benchmark.__version__,
+        }
+    )
+
+
+def _benchmark(cell: Cell, timing: Timing) -> dict[str, Any]:
+    stats = Stats()  # type: ignore[no-untyped-call]
+    for medians in round_medians(timing):
+        for seconds in medians:
+            stats.update(float(seconds))  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = stats.as_dict()  # type: ignore[no-untyped-call]
+    name = _name(cell)
+    return {
+        "group": f"{cell.workload} {cell.phase} {cell.dtype} {cell.device}",
+        "name": name,
+        "fullname": name,
+        "params": None,
+        "param": None,
+        "extra_info": {"verified": cell.verified, "workload version": cell.workload_version},
+        "options": {},
+        "stats": found | {"data": stats.data, "iterations": timing.processes[0].calls},
+    }
+
+
+def _timed(run: Run) -> list[tuple[Cell, Timing]]:
+    return [(cell, cell.timing) for cell in run.cells if cell.timing is not None]
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.workload} {cell.implementation} {cell.phase} {cell.dtype} {cell.device}"
+
+
+def _json(value: Any) -> str:  # noqa: ANN401
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
