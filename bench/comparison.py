@@ -1,16 +1,17 @@
 """Two runs of the same workloads, cell by cell: what became faster or slower, and what is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from bench.phases import Phase
-from bench.results.schema import Cell, Run, Status, Unit
+from bench.results.schema import Cell, Run, Status, Timing, Unit
 from bench.statistics import (
     Interval,
     Ratio,
     Verdict,
     geometric_mean,
     holm,
+    ratio,
     unpaired_ratio,
     verdict,
 )
@@ -46,6 +47,18 @@ class CellChange:
     reason: str = ""
 
     @property
+    def key(self) -> tuple[str, ...]:
+        """What identifies the cell within a run."""
+        return (
+            self.suite,
+            self.workload,
+            self.implementation,
+            self.phase,
+            self.dtype,
+            self.device,
+        )
+
+    @property
     def broke(self) -> bool:
         """Whether the base has a time here, and the head has none."""
         return self.base_status == Status.OK != self.head_status
@@ -75,11 +88,12 @@ class Family:
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs between two runs."""
+    """What differs between two runs; in lock step, they were measured in turn."""
 
     base: Run
     head: Run
     cells: tuple[CellChange, ...]
+    in_lock_step: bool = False
 
     def of(self, verdict: Verdict) -> list[CellChange]:
         """Cells with this verdict, the largest changes first."""
@@ -129,24 +143,43 @@ def abs_change(ratio: Ratio | None) -> float:
     return max(estimate, 1 / estimate) - 1
 
 
-def compare_runs(base: Run, head: Run) -> Changes:
+def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
     """Compare every cell that either run has.
 
     Cells of different machines or workload versions get no ratio, and the reason.
+
+    Args:
+        base: before.
+        head: after.
+        paired: whether rounds of the same process and number were measured in turn.
     """
     before, after = dict(_cells(base)), dict(_cells(head))
     refusal = _refusal(base, head)
+    divide = ratio if paired else unpaired_ratio
     found = [
-        _compare(before.get(key), after.get(key), refusal)
+        _compare(before.get(key), after.get(key), refusal, divide)
         for key in dict.fromkeys([*before, *after])
     ]
     known = [(place, cell.ratio) for place, cell in enumerate(found) if cell.ratio is not None]
-    corrected = holm([ratio.p_value for _, ratio in known])
-    for (place, ratio), p_value in zip(known, corrected, strict=True):
-        found[place] = replace(found[place], verdict=verdict(ratio, p_value))
-    return Changes(base, head, tuple(found))
+    corrected = holm([known_ratio.p_value for _, known_ratio in known])
+    for (place, known_ratio), p_value in zip(known, corrected, strict=True):
+        found[place] = replace(found[place], verdict=verdict(known_ratio, p_value))
+    return Changes(base, head, tuple(found), paired)
 
 
+def confirmed(first: Changes, second: Changes) -> Changes:
+    """Keep a slowdown only where another comparison finds it too; elsewhere it is ambiguous."""
+    slower = {cell.key for cell in second.of(Verdict.SLOWER)}
+    cells = tuple(
+        replace(cell, verdict=Verdict.AMBIGUOUS)
+        if cell.verdict is Verdict.SLOWER and cell.key not in slower
+        else cell
+        for cell in first.cells
+    )
+    return replace(first, cells=cells)
+
+
+Divide = Callable[[Timing, Timing], Ratio | None]
 Placed = tuple[Unit, Cell]
 
 
@@ -164,15 +197,17 @@ def _refusal(base: Run, head: Run) -> str:
     return ""
 
 
-def _compare(before: Placed | None, after: Placed | None, refusal: str) -> CellChange:
+def _compare(
+    before: Placed | None, after: Placed | None, refusal: str, divide: Divide
+) -> CellChange:
     placed = after or before
     assert placed is not None  # noqa: S101  # one of the runs has it
     unit, cell = placed
     base, head = before and before[1], after and after[1]
     reason = _why_not(base, head) or refusal
-    ratio = None
+    change = None
     if not reason and base and head and base.timing and head.timing:
-        ratio = unpaired_ratio(head.timing, base.timing)
+        change = divide(head.timing, base.timing)
     return CellChange(
         unit.workload.suite,
         cell.workload,
@@ -181,7 +216,7 @@ def _compare(before: Placed | None, after: Placed | None, refusal: str) -> CellC
         cell.dtype,
         cell.device,
         Verdict.MISSING,
-        ratio,
+        change,
         str(base.status) if base else ABSENT,
         str(head.status) if head else ABSENT,
         reason,

@@ -46,6 +46,12 @@ def headline(changes: Changes) -> str:
 def caveat(changes: Changes) -> str:
     """What such a comparison cannot know."""
     base, head = changes.base.header, changes.head.header
+    if changes.in_lock_step:
+        return (
+            f"Base {base.commit[:12]} and head {head.commit[:12]} were measured in turn, visit by "
+            f"visit. Intervals are 99 %, verdicts corrected for all cells, and within 1 % nothing is "
+            f"called."
+        )
     return (
         f"Base: {base.commit or 'no commit'}, {base.started}. Head: {head.commit or 'no commit'}, "
         f"{head.started}. Two runs at two times: what else changed on the machine is in the ratios "

@@ -39,15 +39,22 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.comparison import compare_runs  # noqa: PLC0415
 
     changes = compare_runs(_load(arguments.base), _load(arguments.head))
-    if arguments.json:
+    print_changes(
+        changes, as_json=arguments.json, markdown=arguments.markdown, everything=arguments.all
+    )
+    return changes.exit_code
+
+
+def print_changes(changes: "Changes", *, as_json: bool, markdown: bool, everything: bool) -> None:
+    """Print a comparison: as text, or in one of the other forms."""
+    if as_json:
         _print_json(changes)
-    elif arguments.markdown:
+    elif markdown:
         from reports.changes import to_markdown  # noqa: PLC0415
 
         print(to_markdown(changes), end="")  # noqa: T201
     else:
-        _print_text(changes, everything=arguments.all)
-    return changes.exit_code
+        _print_text(changes, everything=everything)
 
 
 def _load(pattern: str) -> "Run":

@@ -27,20 +27,20 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--device", default="cpu", help="cpu, cuda, or auto: cpu and then cuda if there is one"
     )
-    parser.add_argument("--threads", type=_positive, default=1, help="default: %(default)s")
-    parser.add_argument("--processes", type=_positive, help="fresh processes a workload")
+    parser.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    parser.add_argument("--processes", type=positive, help="fresh processes a workload")
     parser.add_argument(
-        "--seconds", type=_positive_float, help="budget of one phase of one workload in one process"
+        "--seconds", type=positive_float, help="budget of one phase of one workload in one process"
     )
     parser.add_argument(
         "--precision",
-        type=_positive_float,
+        type=positive_float,
         default=PRECISION,
         help="half-width of the 99 %% interval of log-ratios to stop at (default: %(default)s)",
     )
     parser.add_argument(
         "--timeout",
-        type=_positive_float,
+        type=positive_float,
         default=TIMEOUT,
         help="seconds without a sign of life before a worker is ended (default: %(default)g)",
     )
@@ -169,14 +169,16 @@ def _exit_code(measured: "Run") -> int:
     return 0 if Status.OK in statuses else 3
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read an option that counts something."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
 
 
-def _positive_float(text: str) -> float:
+def positive_float(text: str) -> float:
+    """Read an option that measures something."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not positive")

@@ -17,6 +17,8 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         known_ns: durations of a call by implementation and phase, where another process measured
             them already: the same number of calls then makes a sample in every process.
         pulse: file that the worker writes its sign of life into.
+        turnstile: socket of a turnstile to take turns at with another process; empty without one.
+        side: the worker's name there.
         is_described: whether another process told already what the workload turned out to be.
     """
 
@@ -36,6 +38,8 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     log: str
     known_ns: dict[str, dict[Phase, int]] = {}
     is_described: bool = False
+    turnstile: str = ""
+    side: str = ""
 
 
 class Preparation(msgspec.Struct, frozen=True):

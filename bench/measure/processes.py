@@ -56,12 +56,22 @@ class Templates:
         suite: name of the suite to be measured.
         threads: of torch, OpenMP, OpenBLAS and MKL in each worker.
         processes: fresh processes a workload, where it is known.
+        checkout: root of another checkout of this project, whose code the workers run.
+        count: of templates; by default one for each process, but no more than there are processors.
 
     Raises:
         UserError: if there is no such suite.
     """
 
-    def __init__(self, suite: str, threads: int, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        suite: str,
+        threads: int,
+        processes: int | None = None,
+        *,
+        checkout: Path | None = None,
+        count: int | None = None,
+    ) -> None:
         modules = (PRELOADED, suite_entry(suite).module)
         self.folder = tempfile.TemporaryDirectory(prefix="sparsebench-")
         self.log = Path(self.folder.name) / "worker.log"
@@ -71,8 +81,12 @@ class Templates:
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         # One for each process would be best, but they start at the same time, a second and more of
         # importing each: no more than there are processors.
-        count = min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
-        self._templates = [_Template(environment, modules, self.log) for _ in range(count)]
+        count = count or min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
+        if checkout is not None:
+            environment["PYTHONPATH"] = str(checkout)
+        self._templates = [
+            _Template(environment, modules, self.log, checkout) for _ in range(count)
+        ]
         self._prepared: dict[str, set[Reference]] = {}
 
     def close(self) -> None:
@@ -179,12 +193,19 @@ class _SilentError(Exception):
 class _Template:
     """One process that forks on request."""
 
-    def __init__(self, environment: dict[str, str], modules: tuple[str, ...], log: Path) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        modules: tuple[str, ...],
+        log: Path,
+        folder: Path | None,
+    ) -> None:
         self.control, theirs = socket.socketpair()
         with theirs, log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-m", "bench.measure.template", str(theirs.fileno()), *modules],
                 env=environment,
+                cwd=folder,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

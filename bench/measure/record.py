@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, PhaseDone, Task
 from bench.measure.plan import Plan
@@ -21,6 +22,13 @@ from bench.results.schema import (
 from bench.workload import Workload
 
 
+class TurnsAt(NamedTuple):
+    """Socket of a turnstile, and a worker's name there."""
+
+    socket: str
+    side: str
+
+
 @dataclass
 class Record:
     """What is known so far of one workload in one element type."""
@@ -38,8 +46,14 @@ class Record:
     parts: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def measure(self, templates: Templates, process: int) -> None:
-        """Measure in one process; start another for those who are left when one dies."""
+    def measure(self, templates: Templates, process: int, turns: TurnsAt | None = None) -> None:
+        """Measure in one process; start another for those who are left when one dies.
+
+        Args:
+            templates: what the process is forked from.
+            process: its number.
+            turns: the turnstile where it takes turns with others.
+        """
         phases = list(self.plan.settings.phases)
         implementations = [
             reference
@@ -47,7 +61,7 @@ class Record:
             if any((reference.name, phase) not in self.failures for phase in phases)
         ]
         while phases and implementations:
-            task = self._task(templates, process, implementations, phases)
+            task = self._task(templates, process, implementations, phases, turns)
             try:
                 for event in templates.run(process, task, self.plan.settings.timeout):
                     self._hear(event)
@@ -75,6 +89,7 @@ class Record:
         process: int,
         implementations: list[Reference],
         phases: list[Phase],
+        turns: TurnsAt | None,
     ) -> Task:
         settings = self.plan.settings
         return Task(
@@ -94,6 +109,8 @@ class Record:
             log=str(templates.log),
             known_ns=self._known_durations(),
             is_described=self.described is not None,
+            turnstile=turns.socket if turns else "",
+            side=turns.side if turns else "",
         )
 
     def _known_durations(self) -> dict[str, dict[Phase, int]]:

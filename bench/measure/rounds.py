@@ -95,6 +95,7 @@ def run_rounds(
     beat: Callable[[int], None],
     drop: Callable[[Contestant, Exception], None],
     spent: Spent,
+    take_turns: Callable[[], None] = lambda: None,
 ) -> str:
     """Measure until the rule is met or the budget ends; return why it ended.
 
@@ -107,6 +108,7 @@ def run_rounds(
         beat: told the number of the implementation at work.
         drop: told of a contestant that failed, and how.
         spent: added to.
+        take_turns: called between visits; returns when this process may go on.
     """
     start = time.perf_counter()
     renewals = _renewals(contestants, seconds)
@@ -135,6 +137,7 @@ def run_rounds(
                     rule.restart()
                     drop(contestant, error)
                 del blocks
+                take_turns()
             done += 1
             if contestants:
                 rule.add([_median(c.rounds[-1]) / c.calls for c in contestants])

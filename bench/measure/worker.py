@@ -48,6 +48,7 @@ from bench.measure.rates import machine_rates
 from bench.measure.rounds import Contestant, Spent, run_rounds
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import timer_for
+from bench.measure.turns import Alone, Turns
 from bench.phases import Phase
 from bench.registry import load, load_suite
 from bench.results.schema import Status
@@ -115,13 +116,20 @@ class _Measurement:
         self.oracle_seconds = 0.0
         self.layer_seconds = 0.0
         self.pulse = Pulse(Path(task.pulse))
+        self.turns = self._join_turnstile()
         self.device = torch.device(task.device)
         self.candidates: dict[str, Candidate] = {}
         self.unfit: dict[str, set[Phase]] = {}
 
+    def _join_turnstile(self) -> Turns | Alone:
+        if not self.task.turnstile:
+            return Alone()
+        return Turns(self.task.turnstile, self.task.side, lambda: self._beat(NOBODY, NOBODY))
+
     def run(self) -> None:
         """Describe, verify, measure, report."""
         task = self.task
+        self.turns.meet()
         suite = load_suite(task.suite)
         workload = suite.find(task.workload)
         if workload.version() != task.version:
@@ -241,6 +249,7 @@ class _Measurement:
         def drop(who: Contestant, error: Exception) -> None:
             self._fail(who.name, (phase,), *_status_of(error))
 
+        self.turns.meet()
         started = time.perf_counter()
         stop = run_rounds(
             contestants,
@@ -251,6 +260,7 @@ class _Measurement:
             beat=beat,
             drop=drop,
             spent=self.spent,
+            take_turns=self.turns.wait,
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):

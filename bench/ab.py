@@ -1,0 +1,243 @@
+"""Two revisions of this project, measured in lock step: the same workloads, visit by visit in turn.
+
+Each revision is checked out into a folder of its own and runs its own code, harness included, in worker
+processes of its own, with the same installed dependencies. What would disturb one disturbs the other.
+"""
+
+import random
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from bench.comparison import Changes, compare_runs, confirmed
+from bench.errors import UserError
+from bench.measure.engine import Engine
+from bench.measure.messages import Preparation
+from bench.measure.plan import Plan
+from bench.measure.processes import Templates
+from bench.measure.record import Record, TurnsAt, unit_of
+from bench.measure.turns import Turnstile
+from bench.results.schema import Run, Unit
+from bench.statistics import Verdict
+from bench.workload import Workload
+
+PROJECT = Path(__file__).resolve().parent.parent
+LOCK_STEP = Path("bench/measure/turns.py")
+"""What a checkout has whose workers can take turns."""
+SIDES = ("base", "head")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One side of the comparison.
+
+    Attributes:
+        name: as the user called it.
+        commit: in full, with `+dirty` for a working tree with changes.
+        folder: root of its checkout.
+    """
+
+    name: str
+    commit: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a comparison has come."""
+
+    done: int
+    total: int
+    workload: str
+    dtype: str
+    process: int
+
+
+@contextmanager
+def checked_out(revision: str | None, project: Path = PROJECT) -> Iterator[Revision]:
+    """Check a revision out into a folder that goes away afterwards; the working tree stays for None.
+
+    Args:
+        revision: commit, branch or tag.
+        project: the checkout whose history is meant.
+
+    Raises:
+        UserError: if there is no such revision, or it cannot take turns.
+    """
+    if revision is None:
+        dirty = "+dirty" if _git(project, "status", "--porcelain") else ""
+        yield Revision("working tree", _git(project, "rev-parse", "HEAD") + dirty, project)
+        return
+    commit = _commit_of(project, revision)
+    with tempfile.TemporaryDirectory(prefix="sparsebench-ab-") as parent:
+        folder = Path(parent) / commit[:12]
+        _git(project, "worktree", "add", "--detach", str(folder), commit)
+        try:
+            if not (folder / LOCK_STEP).exists():
+                raise UserError(f"cannot run at {revision}: its workers cannot take turns yet")
+            yield Revision(revision, commit, folder)
+        finally:
+            _git(project, "worktree", "remove", "--force", str(folder))
+
+
+def compare_revisions(
+    plan: Plan, base: Revision, head: Revision, tell: Callable[[Step], None] | None = None
+) -> Changes:
+    """Measure a plan at two revisions and compare; what seems slower is measured once more.
+
+    Args:
+        plan: what to measure, as this process knows it. A revision that has other workloads, or whose
+            implementations are missing, has cells without a time.
+        base: before.
+        head: after.
+        tell: told after every pair of worker processes.
+
+    Raises:
+        UserError: if a revision cannot run at all.
+    """
+    changes = _measure(plan, base, head, tell)
+    suspected = {cell.workload for cell in changes.of(Verdict.SLOWER)}
+    if not suspected:
+        return changes
+    again = replace(
+        plan,
+        workloads=tuple(each for each in plan.workloads if each.name in suspected),
+        settings=replace(plan.settings, seed=plan.settings.seed + 1),
+    )
+    return confirmed(changes, _measure(again, base, head, tell))
+
+
+def _measure(
+    plan: Plan, base: Revision, head: Revision, tell: Callable[[Step], None] | None
+) -> Changes:
+    revisions = (base, head)
+    for revision in revisions:
+        _compile(plan, revision)
+    with ExitStack() as stack:
+        templates = [
+            stack.enter_context(_Closing(_templates(plan, revision, plan.settings.processes)))
+            for revision in revisions
+        ]
+        engines = [Engine(plan, each) for each in templates]
+        headers = [
+            replace(engine.header(), commit=revision.commit)
+            for engine, revision in zip(engines, revisions, strict=True)
+        ]
+        units: tuple[list[Unit], ...] = ([], [])
+        steps = len(plan.workloads) * len(plan.dtypes) * plan.settings.processes
+        done = 0
+        for workload in plan.workloads:
+            records: list[list[Record]] = []
+            for dtype in plan.dtypes:
+                both = [Record(plan, workload, dtype) for _ in SIDES]
+                for process in range(plan.settings.processes):
+                    _in_lock_step(both, templates, process, plan, workload)
+                    done += 1
+                    if tell is not None:
+                        tell(Step(done, steps, workload.name, dtype, process))
+                records.append(both)
+            for side in range(len(SIDES)):
+                units[side].append(unit_of([both[side] for both in records], 0.0))
+    runs = [Run(header, tuple(own)) for header, own in zip(headers, units, strict=True)]
+    return compare_runs(*runs, paired=True)
+
+
+def _in_lock_step(
+    records: list[Record],
+    templates: list[Templates],
+    process: int,
+    plan: Plan,
+    workload: Workload,
+) -> None:
+    """Have one process of each side measure a workload, in turns.
+
+    Raises:
+        UserError: if a side refuses, as where it does not know the workload.
+    """
+    order = random.Random(f"{plan.settings.seed} {workload.name} {process}")  # noqa: S311
+    failures: list[Exception] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="sparsebench-turns-") as folder,
+        Turnstile(Path(folder) / "socket", SIDES, order) as turnstile,
+    ):
+
+        def measure(number: int) -> None:
+            try:
+                turns = TurnsAt(str(turnstile.path), SIDES[number])
+                records[number].measure(templates[number], process, turns)
+            except (UserError, msgspec.DecodeError) as error:
+                failures.append(error)
+            finally:
+                turnstile.leave(SIDES[number])
+
+        threads = [threading.Thread(target=measure, args=(number,)) for number in range(len(SIDES))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise UserError(f"cannot compare {workload.name}: {failures[0]}")
+
+
+def _compile(plan: Plan, revision: Revision) -> None:
+    """Have one process compile what all others then load.
+
+    Raises:
+        UserError: if the revision's code cannot be imported.
+    """
+    with _Closing(_templates(plan, revision, 1)) as templates:
+        try:
+            templates.prepare(Preparation(plan.implementations, plan.device))
+            templates.wait_until_ready()
+        except UserError as error:
+            raise UserError(f"cannot run at {revision.name}: {error}") from error
+
+
+def _templates(plan: Plan, revision: Revision, count: int) -> Templates:
+    """One template for each process: memory layouts of the two sides should differ at random."""
+    folder = None if revision.folder == PROJECT else revision.folder
+    return Templates(plan.suite.name, plan.settings.threads, checkout=folder, count=count)
+
+
+class _Closing:
+    """Templates as a context."""
+
+    def __init__(self, templates: Templates) -> None:
+        self.templates = templates
+
+    def __enter__(self) -> Templates:
+        return self.templates
+
+    def __exit__(self, *_: object) -> None:
+        self.templates.close()
+
+
+def _commit_of(project: Path, revision: str) -> str:
+    try:
+        return _git(project, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    except UserError:
+        raise UserError(
+            f"unknown revision {revision!r}: name a commit, a branch or a tag"
+        ) from None
+
+
+def _git(project: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(project), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except FileNotFoundError:
+        raise UserError("git is missing: revisions cannot be checked out") from None
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.strip().splitlines() or ["no message"]
+        raise UserError(f"git {arguments[0]}: {words[-1]}") from error
+    return done.stdout.strip()

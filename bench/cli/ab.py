@@ -1,0 +1,107 @@
+"""`sparsebench ab BASE [HEAD]`: two revisions of this project, measured in turn and compared."""
+
+import argparse
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.ab import Step
+    from bench.comparison import Changes
+    from bench.measure.plan import Plan
+
+PROCESSES = 5
+"""Processes of each revision; with three, few of which differ, 5 % is seldom ruled out."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    from bench.cli.compare import EXIT_CODES  # noqa: PLC0415
+    from bench.cli.run import PRECISION, TIMEOUT, positive, positive_float  # noqa: PLC0415
+
+    parser = commands.add_parser(
+        "ab", help="compare two revisions of this project", description=__doc__, epilog=EXIT_CODES
+    )
+    parser.add_argument("base", metavar="BASE", help="commit, branch or tag")
+    parser.add_argument("head", nargs="?", metavar="HEAD", help="default: the working tree")
+    parser.add_argument(
+        "--null",
+        action="store_true",
+        help="compare BASE with itself: how often this machine raises a false alarm",
+    )
+    parser.add_argument("--suite", default="quick", help="default: %(default)s")
+    parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
+    parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
+    parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: the suite's)")
+    parser.add_argument("--dtype", metavar="NAMES", help="element types (default: the suite's)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    parser.add_argument(
+        "--processes", type=positive, default=PROCESSES, help="of each revision (%(default)s)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=positive_float,
+        help="of one phase of one workload in one pair of processes (default: what the suite gives to "
+        "all its processes, shared out)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")
+    forms.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--all", action="store_true", help="list every cell")
+    parser.set_defaults(run=run, precision=PRECISION, timeout=TIMEOUT)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure both revisions and print what changed."""
+    from bench.ab import checked_out, compare_revisions  # noqa: PLC0415
+    from bench.cli.compare import print_changes  # noqa: PLC0415
+    from bench.cli.progress import shown  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.measure.engine import Progress  # noqa: PLC0415
+
+    if arguments.null and arguments.head:
+        raise UserError("--null compares BASE with itself: leave HEAD out")
+    head = arguments.base if arguments.null else arguments.head
+    with checked_out(arguments.base) as before, checked_out(head) as after:
+        plan = _plan(arguments)
+        with shown() as tell:
+
+            def advance(step: "Step") -> None:
+                tell(Progress(step.done, step.total, step.workload, step.dtype, step.process))
+
+            changes = compare_revisions(plan, before, after, advance)
+    print_changes(
+        changes, as_json=arguments.json, markdown=arguments.markdown, everything=arguments.all
+    )
+    if arguments.null and not arguments.json:
+        print(_null_result(changes))  # noqa: T201
+    return changes.exit_code
+
+
+def _plan(arguments: argparse.Namespace) -> "Plan":
+    """The plan of a run, with the suite's time shared out over more processes and two revisions."""
+    from bench.cli.run import make_plan  # noqa: PLC0415
+    from bench.registry import load_suite  # noqa: PLC0415
+
+    plan = make_plan(arguments, arguments.device)
+    suite = load_suite(arguments.suite)
+    seconds = arguments.seconds or suite.seconds * suite.processes / arguments.processes
+    # While the other revision is visited, this one's budget runs on.
+    return replace(plan, settings=replace(plan.settings, seconds=2 * seconds))
+
+
+def _null_result(changes: "Changes") -> str:
+    """How often the same code was told apart, and what could have been found."""
+    from bench.statistics import Verdict  # noqa: PLC0415
+    from reports.words import median, percent  # noqa: PLC0415
+
+    compared = changes.compared
+    alarms = len(changes.of(Verdict.SLOWER)) + len(changes.of(Verdict.FASTER))
+    if not compared:
+        return "nothing was compared"
+    detectable = median([cell.ratio.detectable for cell in compared if cell.ratio is not None])
+    return (
+        f"false alarms: {alarms} of {len(compared)} ({percent(alarms / len(compared))}); smallest "
+        f"change that the median cell could have shown: {percent(detectable)}"
+    )
