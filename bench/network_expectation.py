@@ -22,11 +22,13 @@ from bench.sparse_oracle import Maps
 
 DENSE = {Background.ZERO: "dense", Background.GROUND_STATE: "plain dense"}
 """How the densified input is checked, by background."""
-LEEWAY = {torch.float32: 5.0, torch.float64: 20.0, torch.bfloat16: 20.0, torch.float16: 20.0}
+LEEWAY = {torch.float32: 10.0, torch.float64: 20.0, torch.bfloat16: 20.0, torch.float16: 20.0}
 """How many times the largest change that a disturbed pass made to a gradient is allowed.
 
-Two passes are a small sample. In float64 the oracle itself is off as much; in half types the changes
-are as large as the gradients, and no longer grow in proportion to the disturbance.
+Two passes are a small sample, and do not know in which order an implementation sums: where the
+true gradient is 0, as at a bias before a batch norm, spconv was off by 6.5 times. In float64 the oracle
+itself is off as much; in half types the changes are as large as the gradients, and no longer grow in
+proportion to the disturbance.
 """
 
 

@@ -114,7 +114,7 @@ def window_table(
 
     size = _sizes(batch_size, grid_size)
     table = bits.window_table(
-        pairs.rows.numpy(), pairs.places, _numpy(sites), size, _geometry(window), active
+        pairs.array, pairs.places, _numpy(sites), size, _geometry(window), active
     )
     return torch.from_numpy(table)
 
@@ -154,7 +154,7 @@ def _multiply(
     out = features.new_empty((row_count, channels_out))
     x, target = _numpy(features), out.numpy()
     b = np.empty(0, x.dtype) if bias is None else _numpy(bias)
-    rows, places = pairs.rows.numpy(), pairs.places
+    rows, places = pairs.array, pairs.places
     block = _block(weight)
     _spread(
         lambda first, last: loops.multiply_pairs(
@@ -196,7 +196,7 @@ def gradients(
     at_weight = weight.new_empty(weight.shape if needed[1] else (0, 0, 0))
     at_bias = upstream.new_empty(channels_out if needed[2] else 0)
     loops.gradients(
-        pairs.rows.numpy(),
+        pairs.array,
         pairs.places,
         _numpy(features),
         _numpy(weight),
@@ -220,7 +220,7 @@ def weight_gradient(features: Tensor, upstream: Tensor, pairs: Pairs) -> Tensor:
     channels_in, channels_out = features.shape[1], upstream.shape[1]
     total = features.new_empty((pairs.places.shape[1], channels_in, channels_out))
     x, g, target = _numpy(features), _numpy(upstream), total.numpy()
-    rows, places = pairs.rows.numpy(), pairs.places
+    rows, places = pairs.array, pairs.places
     _spread(
         lambda first, last: loops.weight_gradient(rows, places, x, g, target, first, last),
         channels_in,

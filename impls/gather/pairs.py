@@ -34,7 +34,12 @@ class Pairs:
     every: int | None = None
 
     def __post_init__(self) -> None:
-        self.count = int(self.places[2].sum())
+        self.count = sum(self.places[2].tolist())
+
+    @cached_property
+    def array(self) -> NDArray[np.int32]:
+        """The rows for compiled loops: they ask three times in a training step."""
+        return self.rows.numpy()
 
     def by_offset(self) -> Iterator[tuple[int, Tensor | None, Tensor | None]]:
         """Number, input rows and output rows of each offset that has pairs; None for all rows."""

@@ -1,0 +1,160 @@
+"""Two revisions in lock step, for real: clones of this checkout, worktrees, worker processes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench import ab
+from bench.ab import PROJECT, checked_out, compare_revisions
+from bench.cli.ab import _null_result
+from bench.cli.main import main
+from bench.comparison import compare_runs, confirmed
+from bench.errors import UserError
+from bench.measure.plan import Plan
+from bench.phases import Phase
+from bench.registry import choose, load_suite
+from bench.results.schema import Settings, Status
+from bench.statistics import Verdict
+
+WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-5%"
+PLANTED = """
+import time as _time
+_inner = MaskedConvolution.forward
+def _slow(self, native):
+    started = _time.perf_counter()
+    result = _inner(self, native)
+    end = _time.perf_counter() + (_time.perf_counter() - started) * 0.5
+    while _time.perf_counter() < end:
+        pass
+    return result
+MaskedConvolution.forward = _slow
+"""
+
+
+def git(folder, *arguments):
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A clone of this checkout, as it is, with a slower commit on top, and one that is broken."""
+    try:
+        git(PROJECT, "rev-parse")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git checkout")
+    folder = tmp_path_factory.mktemp("ab") / "project"
+    git(PROJECT, "clone", "-q", "--shared", ".", str(folder))
+    changed = git(PROJECT, "ls-files", "--modified", "--others", "--exclude-standard").splitlines()
+    for name in changed:
+        if (PROJECT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((PROJECT / name).read_bytes())
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "as it is")
+    git(folder, "tag", "as-it-is")
+    masked = folder / "impls" / "masked.py"
+    masked.write_text(masked.read_text() + PLANTED)
+    git(folder, "commit", "-q", "-a", "-m", "slower")
+    git(folder, "tag", "slower")
+    (folder / "bench" / "measure" / "worker.py").write_text("raise RuntimeError('half an edit')\n")
+    git(folder, "commit", "-q", "-a", "-m", "broken")
+    git(folder, "tag", "broken")
+    git(folder, "rm", "-q", "bench/measure/turns.py")
+    git(folder, "commit", "-q", "-m", "before lock step")
+    git(folder, "tag", "ancient")
+    return folder
+
+
+def plan(seconds=0.6, processes=3, workload=WORKLOAD):
+    suite = load_suite("quick")
+    return Plan(
+        suite=suite,
+        workloads=(suite.find(workload),),
+        implementations=tuple(choose(["dense", "masked"])[0]),
+        broken=(),
+        dtypes=("float32",),
+        device="cpu",
+        settings=Settings(seconds, 0.005, processes, 1, 0, 60.0, (Phase.FORWARD,)),
+    )
+
+
+def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
+    told = []
+    with checked_out("as-it-is", project) as base, checked_out("slower", project) as head:
+        changes = compare_revisions(plan(), base, head, told.append)
+        assert base.folder.exists()
+    assert not base.folder.exists()
+    found = {cell.implementation: cell for cell in changes.cells}
+    assert found["masked"].verdict is Verdict.SLOWER
+    assert found["masked"].ratio.interval.low < 1.5 < found["masked"].ratio.interval.high * 1.2
+    assert found["dense"].verdict is not Verdict.SLOWER
+    assert changes.exit_code == 1
+    assert changes.head.header.commit == git(project, "rev-parse", "slower")
+    # Three processes, and three more to confirm.
+    assert [step.process for step in told] == [0, 1, 2, 0, 1, 2]
+    rounds = [len(s.rounds) for cell in changes.base.cells for s in cell.timing.processes]
+    assert min(rounds) >= 3
+
+
+@pytest.mark.parametrize(
+    ("revision", "words"),
+    [
+        ("nowhere", "unknown revision 'nowhere'"),
+        ("ancient", "cannot run at ancient: its workers cannot take turns yet"),
+    ],
+)
+def test_what_cannot_be_checked_out_or_take_turns_is_refused(revision, words, project):
+    with pytest.raises(UserError, match=words), checked_out(revision, project):
+        pytest.fail("it was checked out")
+    assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_a_revision_that_does_not_import_is_named(project):
+    with (
+        checked_out("as-it-is", project) as base,
+        checked_out("broken", project) as head,
+        pytest.raises(UserError, match=r"cannot run at broken: .*half an edit"),
+    ):
+        compare_revisions(plan(), base, head)
+
+
+def test_the_working_tree_is_itself(project):
+    with checked_out(None, project) as revision:
+        assert revision.folder == project
+        assert revision.commit == git(project, "rev-parse", "HEAD")
+        Path(project / "new.txt").write_text("new")
+        try:
+            with checked_out(None, project) as dirty:
+                assert dirty.commit.endswith("+dirty")
+        finally:
+            Path(project / "new.txt").unlink()
+
+
+def test_a_slowdown_that_does_not_come_again_is_ambiguous(project):
+    with checked_out("as-it-is", project) as base:
+        same = compare_revisions(plan(0.05, 2), base, base)
+    slow = ab.replace(same, cells=tuple(ab.replace(c, verdict=Verdict.SLOWER) for c in same.cells))
+    assert {cell.verdict for cell in confirmed(slow, slow).cells} == {Verdict.SLOWER}
+    assert {cell.verdict for cell in confirmed(slow, same).cells} == {Verdict.AMBIGUOUS}
+    assert _null_result(slow).startswith("false alarms: 2 of 2 (100")
+    nothing = compare_runs(same.base, ab.replace(same.head, units=()))
+    assert _null_result(nothing) == "nothing was compared"
+    assert all(cell.status is Status.OK for cell in same.base.cells)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ab", "nowhere"], "unknown revision 'nowhere'"),
+        (["ab", "HEAD", "HEAD", "--null"], "leave HEAD out"),
+        (["ab", "--", "--upload-pack=x"], "unknown revision"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, words, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
