@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -222,7 +223,8 @@ class _Template:
 
     def prepare(self, preparation: Preparation) -> None:
         self.awaited += 1
-        self.control.sendall(b"prepare " + msgspec.json.encode(preparation) + b"\n")
+        with suppress(BrokenPipeError):  # waiting will say why
+            self.control.sendall(b"prepare " + msgspec.json.encode(preparation) + b"\n")
 
     def fork(self, connection: socket.socket) -> int:
         self.wait_until_ready()
@@ -235,7 +237,10 @@ class _Template:
 
     def _receive(self) -> bytes:
         while b"\n" not in self.received:
-            more = self.control.recv(64)
+            try:
+                more = self.control.recv(64)
+            except ConnectionResetError:  # it died with a message unread
+                more = b""
             if not more:
                 words = self.log.read_text(errors="replace").strip().splitlines()[-1:]
                 raise UserError(f"worker processes cannot start: {''.join(words)}")
