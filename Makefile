@@ -2,13 +2,16 @@
 PYTHON ?= python3
 TOX := .venv/bin/tox
 
-.PHONY: bench test minkowski spconv clean
+.PHONY: bench test ab minkowski spconv clean
 
 bench: $(TOX)  ## measure the quick suite on this machine and make a page of it
 	$(TOX) run -q -e bench
 
 test: $(TOX)  ## lint, types, tests, coverage
 	$(TOX) run -q -e test
+
+ab: $(TOX)  ## compare revision BASE with the working tree: make ab BASE=main [ARGS=--markdown]
+	$(TOX) run -q -e ab -- $(BASE) $(ARGS)
 
 minkowski: $(TOX)  ## build MinkowskiEngine, for `bench` and `test` to use
 	$(TOX) run -q -e minkowski
