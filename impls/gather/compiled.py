@@ -128,20 +128,23 @@ def multiply(features: Tensor, weight: Tensor, bias: Tensor | None, pairs: Pairs
         bias: `[C_out]`, or None.
         pairs: the kernel map.
     """
-    return _multiply(features, _numpy(weight), bias, pairs, pairs.output_count, turned=False)
+    plain = _numpy(weight)
+    return _multiply(features, plain, plain, bias, pairs, pairs.output_count, turned=False)
 
 
 def multiply_turned(upstream: Tensor, weight: Tensor, input_count: int, pairs: Pairs) -> Tensor:
     """Sum of `upstream[output] @ weight[offset].T` over each input row's pairs: `[N, C_in]`."""
     from impls.gather import loops  # noqa: PLC0415
 
-    transposed = loops.transposed(_numpy(weight))
-    return _multiply(upstream, transposed, None, pairs, input_count, turned=True)
+    plain = _numpy(weight)
+    transposed = loops.transposed(plain, pairs.places[2])
+    return _multiply(upstream, transposed, plain, None, pairs, input_count, turned=True)
 
 
 def _multiply(
     features: Tensor,
     weight: NDArray[Any],
+    plain: NDArray[Any],
     bias: Tensor | None,
     pairs: Pairs,
     row_count: int,
@@ -158,7 +161,7 @@ def _multiply(
     block = _block(weight)
     _spread(
         lambda first, last: loops.multiply_pairs(
-            rows, places, turned, x, weight, b, target, block, first, last
+            rows, places, turned, x, weight, plain, b, target, block, first, last
         ),
         row_count,
         pairs.count * channels_in * channels_out,
@@ -282,9 +285,14 @@ def _parts(multiply_adds: int) -> int:
 
 
 def _block(weight: Tensor | NDArray[Any]) -> int:
-    """Output rows that are worked on at a time."""
-    channels = weight.shape[1] + weight.shape[2]
-    return max(64, BLOCK_BYTES // (channels * weight.dtype.itemsize))
+    """Output rows that are worked on at a time.
+
+    Every block reads all weights anew: where these are large, so is a block.
+    """
+    offsets, channels_in, channels_out = weight.shape
+    size = weight.dtype.itemsize
+    weights = offsets * channels_in * channels_out * size
+    return max(64, max(BLOCK_BYTES, weights) // ((channels_in + channels_out) * size))
 
 
 @cache

@@ -23,6 +23,8 @@ BUNCH = 64
 TURNED = True
 SQUARE = 16
 """Side of the squares that a matrix is transposed by: a cache line each way."""
+WORTH_TRANSPOSING = 24
+"""Pairs from which on transposing an offset's weights costs less than dot products lose to tiles."""
 VECTOR_BYTES = SHAPE.vector_bytes
 ROWS = SHAPE.rows
 FEW = 4
@@ -94,6 +96,26 @@ def _add_products(
             n += ROWS if large else FEW
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dot(left: Values, right: Values) -> float:
+    """Sum of products of two contiguous rows, in as many sums as registers hold."""
+    total: float = left[0] * right[0]
+    for place in range(1, len(left)):
+        total += left[place] * right[place]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _add_turned_products(
+    rows: Index, i: int, o: int, count: int, x: Values, w: Values, k: int, out: Values
+) -> None:
+    """Add one offset's products with the transposed weights, without transposing them."""
+    for channel in range(out.shape[1]):
+        weights = w[k, channel]
+        for n in range(count):
+            out[rows[o + n], channel] += _dot(weights, x[rows[i + n]])
+
+
 @njit(cache=True, nogil=True)
 def multiply_pairs(
     rows: Index,
@@ -101,6 +123,7 @@ def multiply_pairs(
     turned: bool,
     x: Values,
     w: Values,
+    plain: Values,
     bias: Values,
     out: Values,
     block: int,
@@ -116,6 +139,8 @@ def multiply_pairs(
         turned: from output to input rows: `x` and `out` belong to the map's other sides.
         x: `[N, C_in]`.
         w: `[K, C_in, C_out]`.
+        plain: where `turned`, the weights before they were transposed, `[K, C_out, C_in]`: offsets of
+            few pairs are transposed in vain. Anything else otherwise.
         bias: `[C_out]`, or empty.
         out: `[M, C_out]`.
         block: output rows that are finished before the next are begun, so that they stay cached.
@@ -136,17 +161,21 @@ def multiply_pairs(
             begin = outputs[k]
             stop = _first_at_least(rows, begin + done[k], begin + counts[k], end) - begin
             if stop > done[k]:
-                _add_products(
-                    rows, inputs[k] + done[k], begin + done[k], stop - done[k], x, w, k, out
-                )
+                i, o, count = inputs[k] + done[k], begin + done[k], stop - done[k]
+                if turned and counts[k] < WORTH_TRANSPOSING:
+                    _add_turned_products(rows, i, o, count, x, plain, k, out)
+                else:
+                    _add_products(rows, i, o, count, x, w, k, out)
                 done[k] = stop
 
 
 @njit(cache=True, nogil=True)
-def transposed(w: Values) -> Values:
-    """Transpose the matrix of each offset: `[K, C_out, C_in]`."""
+def transposed(w: Values, counts: NDArray[np.int64]) -> Values:
+    """Transpose the matrix of each offset that has enough pairs for it: `[K, C_out, C_in]`."""
     turned = np.empty((w.shape[0], w.shape[2], w.shape[1]), w.dtype)
     for k in range(w.shape[0]):
+        if counts[k] < WORTH_TRANSPOSING:
+            continue
         for i in range(0, w.shape[1], SQUARE):
             for j in range(0, w.shape[2], SQUARE):
                 for row in range(i, min(i + SQUARE, w.shape[1])):
@@ -267,9 +296,8 @@ def gradients(
     """
     if at_x.size:
         no_bias = np.empty(0, x.dtype)
-        multiply_pairs(
-            rows, places, TURNED, g, transposed(w), no_bias, at_x, block, 0, at_x.shape[0]
-        )
+        turned = transposed(w, places[2])
+        multiply_pairs(rows, places, TURNED, g, turned, w, no_bias, at_x, block, 0, at_x.shape[0])
     if at_w.size:
         weight_gradient(rows, places, x, g, at_w, 0, at_w.shape[1])
     if at_bias.size:

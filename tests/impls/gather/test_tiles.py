@@ -74,7 +74,7 @@ def test_nothing_is_written_beside_the_rows_that_are_asked_for():
     places, empty = pairs.places, torch.empty(0).numpy()
     features, weight = torch.randn(30, 5).numpy(), torch.randn(3, 5, 17).numpy()
     rows, out = pairs.rows.numpy(), whole.numpy()
-    loops.multiply_pairs(rows, places, False, features, weight, empty, out, 8, 10, 20)  # noqa: FBT003
+    loops.multiply_pairs(rows, places, False, features, weight, weight, empty, out, 8, 10, 20)  # noqa: FBT003
     assert bool((whole[:10] == 7).all())
     assert bool((whole[20:] == 7).all())
     assert not bool((whole[10:20] == 7).any())
