@@ -2,6 +2,9 @@
 
 Each revision is checked out into a folder of its own and runs its own code, harness included, in worker
 processes of its own, with the same installed dependencies. What would disturb one disturbs the other.
+
+Revisions may also be those of another repository that holds plug-in files: then each side loads its own
+version of them, and this harness measures both.
 """
 
 import random
@@ -41,11 +44,14 @@ class Revision:
         name: as the user called it.
         commit: in full, with `+dirty` for a working tree with changes.
         folder: root of its checkout.
+        plugins: root of the checkout whose plug-in files it has in another version; None where it is
+            a revision of this project.
     """
 
     name: str
     commit: str
     folder: Path
+    plugins: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,28 +66,35 @@ class Step:
 
 
 @contextmanager
-def checked_out(revision: str | None, project: Path = PROJECT) -> Iterator[Revision]:
+def checked_out(
+    revision: str | None, project: Path = PROJECT, *, plugins: bool = False
+) -> Iterator[Revision]:
     """Check a revision out into a folder that goes away afterwards; the working tree stays for None.
 
     Args:
         revision: commit, branch or tag.
         project: the checkout whose history is meant.
+        plugins: whether that is a repository of plug-in files, and no checkout of this project.
 
     Raises:
         UserError: if there is no such revision, or it cannot take turns.
     """
+    if plugins:
+        project = Path(_git(project, "rev-parse", "--show-toplevel"))
+    others = project if plugins else None
     if revision is None:
         dirty = "+dirty" if _git(project, "status", "--porcelain") else ""
-        yield Revision("working tree", _git(project, "rev-parse", "HEAD") + dirty, project)
+        commit = _git(project, "rev-parse", "HEAD") + dirty
+        yield Revision("working tree", commit, project, others)
         return
     commit = _commit_of(project, revision)
     with tempfile.TemporaryDirectory(prefix="sparsebench-ab-") as parent:
         folder = Path(parent) / commit[:12]
         _git(project, "worktree", "add", "--detach", str(folder), commit)
         try:
-            if not (folder / LOCK_STEP).exists():
+            if not plugins and not (folder / LOCK_STEP).exists():
                 raise UserError(f"cannot run at {revision}: its workers cannot take turns yet")
-            yield Revision(revision, commit, folder)
+            yield Revision(revision, commit, folder, others)
         finally:
             _git(project, "worktree", "remove", "--force", str(folder))
 
@@ -117,14 +130,15 @@ def _measure(
     plan: Plan, base: Revision, head: Revision, tell: Callable[[Step], None] | None
 ) -> Changes:
     revisions = (base, head)
-    for revision in revisions:
-        _compile(plan, revision)
+    plans = [_plan_at(plan, revision) for revision in revisions]
+    for own, revision in zip(plans, revisions, strict=True):
+        _compile(own, revision)
     with ExitStack() as stack:
         templates = [
             stack.enter_context(_Closing(_templates(plan, revision, plan.settings.processes)))
             for revision in revisions
         ]
-        engines = [Engine(plan, each) for each in templates]
+        engines = [Engine(*each) for each in zip(plans, templates, strict=True)]
         headers = [
             replace(engine.header(), commit=revision.commit)
             for engine, revision in zip(engines, revisions, strict=True)
@@ -135,9 +149,10 @@ def _measure(
         for workload in plan.workloads:
             records: list[list[Record]] = []
             for dtype in plan.dtypes:
-                both = [Record(plan, workload, dtype) for _ in SIDES]
+                both = [Record(own, workload, dtype) for own in plans]
                 for process in range(plan.settings.processes):
                     _in_lock_step(both, templates, process, plan, workload)
+                    both[0].agree_with(both[1])
                     done += 1
                     if tell is not None:
                         tell(Step(done, steps, workload.name, dtype, process))
@@ -146,6 +161,31 @@ def _measure(
                 units[side].append(unit_of([both[side] for both in records], 0.0))
     runs = [Run(header, tuple(own)) for header, own in zip(headers, units, strict=True)]
     return compare_runs(*runs, paired=True)
+
+
+def _plan_at(plan: Plan, revision: Revision) -> Plan:
+    """The same plan, with plug-in files as the revision has them.
+
+    Raises:
+        UserError: if the revision has no such file, or none of the plan's is in its repository.
+    """
+    if revision.plugins is None:
+        return plan
+    found = []
+    for reference in plan.implementations:
+        source = Path(reference.source)
+        if not reference.is_file or not source.is_relative_to(revision.plugins):
+            found.append(reference)
+            continue
+        there = revision.folder / source.relative_to(revision.plugins)
+        if not there.is_file():
+            raise UserError(
+                f"cannot run at {revision.name}: it has no {source.relative_to(revision.plugins)}"
+            )
+        found.append(replace(reference, source=str(there)))
+    if not any(reference.is_file for reference in found):
+        raise UserError(f"name a plug-in file of {revision.plugins} with --impl")
+    return replace(plan, implementations=tuple(found))
 
 
 def _in_lock_step(
@@ -201,7 +241,8 @@ def _compile(plan: Plan, revision: Revision) -> None:
 
 def _templates(plan: Plan, revision: Revision, count: int) -> Templates:
     """One template for each process: memory layouts of the two sides should differ at random."""
-    folder = None if revision.folder == PROJECT else revision.folder
+    is_here = revision.folder == PROJECT or revision.plugins is not None
+    folder = None if is_here else revision.folder
     return Templates(plan.suite.name, plan.settings.threads, checkout=folder, count=count)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from bench.phases import Phase
-from bench.results.schema import Cell, Run, Status, Timing, Unit
+from bench.results.schema import WRONG, Cell, Run, Status, Timing, Unit
 from bench.statistics import (
     Interval,
     Ratio,
@@ -16,8 +16,6 @@ from bench.statistics import (
     verdict,
 )
 
-WRONG = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}
-"""How a cell ends whose implementation failed, rather than its surroundings."""
 ABSENT = "absent"
 
 
@@ -32,6 +30,7 @@ class CellChange:
         ratio: time of the head over time of the base; None where they cannot be compared.
         base_status, head_status: how the cell ended, or `absent`.
         reason: why there is no ratio, in words.
+        instructions: of the head over those of the base, where both were counted.
     """
 
     suite: str
@@ -45,6 +44,7 @@ class CellChange:
     base_status: str
     head_status: str
     reason: str = ""
+    instructions: float | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -220,6 +220,9 @@ def _compare(
         str(base.status) if base else ABSENT,
         str(head.status) if head else ABSENT,
         reason,
+        head.instructions / base.instructions
+        if change and base and head and base.instructions and head.instructions
+        else None,
     )
 
 

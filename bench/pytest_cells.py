@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from bench.cli import selection
 from bench.cli.names import split
 from bench.dtypes import torch_dtype
 from bench.errors import UserError
+from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
@@ -145,6 +147,7 @@ class SuiteSession:
         self.header: Header | None = None
         self._engine: Engine | None = None
         self._templates: Templates | None = None
+        self._held = ExitStack()
         self._units: dict[str, Unit] = {}
         self._checked: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
         self._expected: tuple[tuple[str, str], _Expected] | None = None
@@ -162,6 +165,10 @@ class SuiteSession:
     def measured(self, item: CellUnderTest) -> Cell:
         """Return an item's cell, measuring its whole workload if that was not done yet."""
         if self._engine is None:
+            try:
+                self._held.enter_context(exclusive(resources(self.plan.device)))
+            except UserError as error:
+                pytest.exit(f"sparsebench: error: {error}", returncode=2)
             self._templates = templates_for(self.plan)
             self._engine = Engine(self.plan, self._templates)
             self.header = self._engine.header()
@@ -214,6 +221,7 @@ class SuiteSession:
         """End workers, and write the run file where one was asked for."""
         if self._templates is not None:
             self._templates.close()
+        self._held.close()
         if self.output is not None and self.header is not None:
             write(Run(self.header, tuple(self._units.values()), self.header.started), self.output)
 

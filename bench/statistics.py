@@ -1,4 +1,4 @@
-"""Intervals and verdicts from rounds: paired log-ratios, bootstrapped over rounds and processes."""
+"""Intervals and verdicts from rounds: paired log-ratios, rounds within processes as random effects."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,17 @@ from scipy import special
 from bench.results.schema import Samples, Timing
 
 Values = NDArray[np.float64]
-Indices = NDArray[np.intp]
 CONFIDENCE = 0.99
-RESAMPLES = 1000
+NORMAL_MEDIAN = 0.6745
+"""Median absolute deviation of a normal distribution of standard deviation 1."""
+TINY = 1e-24
+"""A variance that stands for none."""
+LUCK = 0.3
+"""How often processes may happen to be more alike than they are, before an interval allows for it."""
+STRAY = 6.0
+"""A process whose median lies so many robust standard deviations off is left out,"""
+ENOUGH_TO_STRAY = 8
+"""where there are so many that this is known well."""
 DEAD_BAND = 0.01
 """Relative changes within this band are not worth a verdict."""
 RESOLUTION = 0.05
@@ -49,9 +56,9 @@ class Ratio:
 
     Attributes:
         interval: of the ratio; below 1 is faster.
-        p_value: two-sided, for the ratio lying outside of the dead band; from the bootstrap's
-            spread, taken as normal, because a correction for 1,000 cells needs tails that no
-            resampling has.
+        p_value: two-sided, for the ratio lying outside of the dead band; from the normal distribution
+            that has the same interval, because a correction for 1,000 cells needs tails that a few
+            degrees of freedom have no end of.
         detectable: the smallest relative change that this measurement could have told from none.
         rounds: number of paired rounds, over all processes.
     """
@@ -68,10 +75,8 @@ def round_medians(timing: Timing) -> list[Values]:
 
 
 def seconds_per_call(timing: Timing) -> Interval:
-    """Median time of a call with its 99 % bootstrap interval over rounds and processes."""
-    estimate, resampled = _bootstrap(list(_logarithms(timing).values()))
-    low, high = _percentiles(resampled)
-    return Interval(math.exp(estimate), math.exp(low), math.exp(high))
+    """Median time of a call with its 99 % interval over rounds and processes."""
+    return _interval(_mean(list(_logarithms(timing).values())))
 
 
 def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
@@ -83,7 +88,7 @@ def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
     differences = _paired(numerator, denominator)
     if not differences:
         return None
-    return _ratio(*_bootstrap(differences), sum(len(values) for values in differences))
+    return _ratio(_mean(differences), sum(len(values) for values in differences))
 
 
 def unpaired_ratio(numerator: Timing, denominator: Timing) -> Ratio:
@@ -92,10 +97,8 @@ def unpaired_ratio(numerator: Timing, denominator: Timing) -> Ratio:
     The interval covers what processes of a run differ by; it cannot know what changed between runs.
     """
     above, below = _logarithms(numerator), _logarithms(denominator)
-    estimate, resampled = _bootstrap(list(above.values()))
-    other, others = _bootstrap(list(below.values()), seed=1)
     rounds = min(sum(map(len, above.values())), sum(map(len, below.values())))
-    return _ratio(estimate - other, resampled - others, rounds)
+    return _ratio(_mean(list(above.values())).minus(_mean(list(below.values()))), rounds)
 
 
 def geometric_mean(intervals: Sequence[Interval]) -> Interval:
@@ -107,15 +110,55 @@ def geometric_mean(intervals: Sequence[Interval]) -> Interval:
     return Interval(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
 
 
-def _ratio(estimate: float, resampled: Values, rounds: int) -> Ratio:
-    """Make a ratio of an estimated logarithm and its resamples."""
-    low, high = _percentiles(resampled)
-    half_width = (high - low) / 2
-    beyond = (abs(estimate) - DEAD_BAND) / max(math.sqrt(_variance(resampled)), 1e-12)
+@dataclass(frozen=True)
+class _Mean:
+    """A mean over processes of medians over rounds.
+
+    Attributes:
+        value: the mean.
+        variance: of it.
+        freedom: how many degrees of freedom that variance is known with.
+    """
+
+    value: float
+    variance: float
+    freedom: float
+
+    @property
+    def half_width(self) -> float:
+        """Of the interval, by Student's distribution."""
+        return _quantile(self.freedom) * math.sqrt(self.variance)
+
+    def minus(self, other: "_Mean") -> "_Mean":
+        """The difference of two that were measured independently (Welch 1947)."""
+        variance = self.variance + other.variance
+        uncertainty = self.variance**2 / self.freedom + other.variance**2 / other.freedom
+        freedom = variance**2 / uncertainty if uncertainty > 0 else math.inf
+        return _Mean(self.value - other.value, variance, freedom)
+
+
+@lru_cache(maxsize=4096)
+def _quantile(freedom: float) -> float:
+    """End of a two-sided interval of Student's distribution, or of the normal one."""
+    tail = (1 + CONFIDENCE) / 2
+    finite = math.isfinite(freedom)
+    return float(special.stdtrit(freedom, tail) if finite else special.ndtri(tail))
+
+
+def _interval(mean: _Mean) -> Interval:
+    """The interval of what a logarithm was taken of."""
+    low, high = mean.value - mean.half_width, mean.value + mean.half_width
+    return Interval(math.exp(mean.value), math.exp(low), math.exp(high))
+
+
+def _ratio(mean: _Mean, rounds: int) -> Ratio:
+    """Make a ratio of an estimated logarithm."""
+    spread = mean.half_width / _quantile(math.inf)
+    beyond = (abs(mean.value) - DEAD_BAND) / max(spread, TINY)
     return Ratio(
-        Interval(math.exp(estimate), math.exp(low), math.exp(high)),
+        _interval(mean),
         p_value=min(1.0, math.erfc(beyond / math.sqrt(2))),
-        detectable=math.expm1(half_width + DEAD_BAND),
+        detectable=math.expm1(mean.half_width + DEAD_BAND),
         rounds=rounds,
     )
 
@@ -183,107 +226,91 @@ def _medians_of_rounds(samples: Samples) -> Values:
     return np.asarray((table[:, (length - 1) // 2] + table[:, length // 2]) / 2)
 
 
-def _bootstrap(groups: list[Values], seed: int = 0) -> tuple[float, Values]:
-    """Return the mean over processes of the median over rounds, and resamples of it.
+def _mean(groups: list[Values]) -> _Mean:
+    """Join the processes' medians over rounds as random effects.
 
-    Processes are resampled, then rounds within each; deterministic.
+    A process's median errs for two reasons: its rounds are few, of which they tell themselves, and
+    processes differ, of which only the medians tell. Each weighs by the inverse of both together, so
+    that one that was disturbed, or starved of rounds, counts for less. The variance between
+    processes is estimated by moments, first with equal weights and then with these (DerSimonian and
+    Kacker 2007). It is known with one degree of freedom less than there are processes, the other one
+    by the number of rounds, and the sum with what Satterthwaite (1946) gives. Where moments find no
+    variance between processes, there may be some nevertheless: no interval is narrower than with the
+    largest that `LUCK` allows for. One process says nothing about others: its interval is of its rounds
+    alone.
     """
-    count = len(groups)
-    draws = _draws(tuple(len(values) for values in groups), seed)
-    ascending = np.concatenate([np.sort(values) for values in groups])
-    medians = (ascending[draws.middle_low] + ascending[draws.middle_high]) / 2
-    resampled = (ascending[draws.low] + ascending[draws.high]) / 2
-    estimate = float(medians.sum() / count)
-    means = resampled.ravel()[draws.processes].sum(axis=0) / count
-    widening = _widening(medians, resampled, len(ascending))
-    return estimate, estimate + (means - estimate) * widening
-
-
-class _Draws(NamedTuple):
-    """Random choices, as places in the joined, sorted values of all processes.
-
-    Attributes:
-        middle_low, middle_high: `[P]`, the two middle values of each process as measured.
-        low, high: `[P, RESAMPLES]`, the two middle values of each resample of each process.
-        processes: `[P, RESAMPLES]`, which resampled medians make up each resample, as places in the
-            flattened table of them.
-    """
-
-    middle_low: Indices
-    middle_high: Indices
-    low: Indices
-    high: Indices
-    processes: Indices
-
-
-@lru_cache(maxsize=64)
-def _draws(sizes: tuple[int, ...], seed: int) -> _Draws:
-    """Draw for processes with these numbers of rounds.
-
-    A resample of n values picks ranks floor(n u) for n uniform u, so that its middle values have
-    the ranks floor(n u') for the middle order statistics u' of n uniform numbers, which are drawn
-    here directly: the same distribution as sorting every resample, at a cost free of n.
-    """
-    generator = np.random.default_rng(seed)
-    starts = np.cumsum([0, *sizes[:-1]])
-    lows, highs = [], []
-    for start, size in zip(starts, sizes, strict=True):
-        middle = (size + 1) // 2
-        low = generator.beta(middle, size - middle + 1, RESAMPLES)
-        high = low
-        if size % 2 == 0:
-            high = 1 - (1 - low) * generator.random(RESAMPLES) ** (1 / (size - middle))
-        lows.append(start + np.minimum((size * low).astype(np.intp), size - 1))
-        highs.append(start + np.minimum((size * high).astype(np.intp), size - 1))
-    processes = generator.integers(len(sizes), size=(len(sizes), RESAMPLES))
-    rounds = np.array(sizes)
-    return _Draws(
-        starts + (rounds - 1) // 2,
-        starts + rounds // 2,
-        np.stack(lows),
-        np.stack(highs),
-        processes * RESAMPLES + np.arange(RESAMPLES),
+    ascending = [np.sort(values) for values in groups]
+    counts = np.array([len(values) for values in groups])
+    medians = np.array(
+        [(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending]
+    )
+    own = np.array([_variance_of_median(values) for values in ascending])
+    kept = _not_stray(medians, own)
+    counts, medians, own = counts[kept], medians[kept], own[kept]
+    rounds = int(counts.sum())
+    # Few rounds tell little of their own spread: what all tell is the least that each is credited with.
+    within = np.maximum(own, (counts * own).mean() / counts)
+    of_rounds = max(1, rounds - len(medians))
+    if len(medians) == 1:
+        return _Mean(float(medians[0]), float(own[0]), of_rounds)
+    between = _between(medians, within, np.ones(len(medians)))
+    between = _between(medians, within, 1 / np.maximum(between + within, TINY))
+    weights = 1 / np.maximum(between + within, TINY)
+    shares = weights / weights.sum()
+    value = float((shares * medians).sum())
+    from_rounds = float((shares**2 * within).sum())
+    from_processes = between * float((shares**2).sum())
+    variance = from_rounds + from_processes
+    uncertainty = from_processes**2 / (len(medians) - 1) + from_rounds**2 / of_rounds
+    freedom = variance**2 / uncertainty if uncertainty > 0 else of_rounds
+    at_worst = _largest_between(medians, within) * float((shares**2).sum())
+    return max(
+        _Mean(value, variance, freedom),
+        _Mean(value, from_rounds + at_worst, math.inf),
+        key=lambda mean: mean.half_width,
     )
 
 
-def _widening(medians: Values, resampled: Values, rounds: int) -> float:
-    """By how much a bootstrap of few processes misstates the 99 % interval.
+def _between(medians: Values, within: Values, weights: Values) -> float:
+    """Variance between processes beyond what rounds explain, by moments with given weights."""
+    total = weights.sum()
+    deviations = medians - (weights * medians).sum() / total
+    explained = (weights * within).sum() - (weights**2 * within).sum() / total
+    found = (weights * deviations**2).sum() - explained
+    return max(0.0, float(found / (total - (weights**2).sum() / total)))
 
-    The variance of a mean over n processes has two parts: what rounds contribute, which every
-    process's own bootstrap tells, and what processes differ by beyond that, known with n - 1 degrees
-    of freedom only. The interval gets the sum of both, and the quantile of Student's distribution
-    at the degrees of freedom that Satterthwaite (1946) gives to the sum. One process says nothing
-    about others: nothing is widened.
+
+def _not_stray(medians: Values, own: Values) -> NDArray[np.bool_]:
+    """Which processes count: of many, one far off all others was not measuring what they were.
+
+    The scale is what makes the median deviation a standard deviation (Hampel 1974), and at least what
+    rounds alone explain.
     """
-    count = len(medians)
-    if count == 1:
-        return 1.0
-    of_medians = _variance(medians) * count / (count - 1)
-    within = _variance(resampled)
-    between = max(0.0, of_medians - within)
-    uncertainty = between**2 / (count - 1) + within**2 / max(1, rounds - count)
-    if uncertainty == 0:
-        return 1.0
-    freedom = (between + within) ** 2 / uncertainty
-    tail = (1 + CONFIDENCE) / 2
-    few_processes = special.stdtrit(freedom, tail) / special.ndtri(tail)
-    of_bootstrap = _variance(medians) + within
-    return float(few_processes) * math.sqrt((between + within) / of_bootstrap)
-
-
-def _variance(values: Values) -> float:
-    """Variance along the last axis, averaged over the others."""
-    deviations = values - values.sum(axis=-1, keepdims=True) / values.shape[-1]
-    return float(np.vdot(deviations, deviations)) / values.size
-
-
-def _percentiles(resampled: Values) -> tuple[float, float]:
-    """The two ends of the interval, between neighbours in order."""
-    ascending = np.sort(resampled)
-    tail = (1 - CONFIDENCE) / 2 * (len(ascending) - 1)
-    place, share = int(tail), tail % 1
-    low, high = ascending[place : place + 2], ascending[-2 - place : len(ascending) - place]
-    return (
-        float(low[0] + share * (low[1] - low[0])),
-        float(high[1] - share * (high[1] - high[0])),
+    if len(medians) < ENOUGH_TO_STRAY:
+        return np.ones(len(medians), bool)
+    deviations = np.abs(medians - np.median(medians))
+    scale = max(
+        float(np.median(deviations)) / NORMAL_MEDIAN, math.sqrt(float(np.median(own))), TINY
     )
+    return np.asarray(deviations <= STRAY * scale)
+
+
+def _largest_between(medians: Values, within: Values) -> float:
+    """The variance between processes with which medians would be as alike in `LUCK` of all cases."""
+    freedom = len(medians) - 1
+    squares = float(((medians - medians.mean()) ** 2).sum())
+    return max(0.0, squares / float(special.chdtri(freedom, 1 - LUCK)) - float(within.mean()))
+
+
+def _variance_of_median(ascending: Values) -> float:
+    """Variance that a bootstrap would find for the median (Maritz and Jarrett 1978)."""
+    weights = _order_weights(len(ascending))
+    centred = ascending - ascending[len(ascending) // 2]
+    return max(0.0, float(weights @ centred**2 - (weights @ centred) ** 2))
+
+
+@lru_cache(maxsize=4096)
+def _order_weights(count: int) -> Values:
+    """Probability of each value, in order, to become the median of a resample."""
+    middle = (count + 1) / 2
+    return np.diff(special.betainc(middle, middle, np.arange(count + 1) / count))

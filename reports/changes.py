@@ -65,8 +65,15 @@ def families(changes: Changes) -> list[dict[str, str]]:
 
 
 def rows(cells: Sequence[CellChange]) -> list[dict[str, str]]:
-    """One row for each compared cell."""
-    return [_row(cell) for cell in cells]
+    """One row for each compared cell, with its instructions where any were counted."""
+    found = [_row(cell) for cell in cells]
+    if any(cell.instructions is not None for cell in cells):
+        for row, cell in zip(found, cells, strict=True):
+            counted = cell.instructions
+            row["instructions"] = (
+                "" if counted is None else f"{words.number(counted, 5)}{words.TIMES}"
+            )
+    return found
 
 
 def notable(changes: Changes) -> list[CellChange]:

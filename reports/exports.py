@@ -41,6 +41,7 @@ CSV_COLUMNS = (
     "fastest",
     "multiply_adds",
     "bytes",
+    "instructions",
 )
 """Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
 
@@ -127,6 +128,7 @@ def _record(table: Table, row: Row) -> list[str]:
         ("yes" if row.fastest else "no") if row.seconds else "",
         str(cell.work.multiply_adds) if cell.work else "",
         str(cell.work.bytes) if cell.work else "",
+        "" if cell.instructions is None else str(cell.instructions),
     ]
 
 

@@ -12,6 +12,15 @@ settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile("quick")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _locks_of_its_own(tmp_path_factory):
+    """Tests measure nothing that counts: they need not wait for a run that does, nor hold it up."""
+    folder = tmp_path_factory.mktemp("locks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARSEBENCH_LOCKS", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def random_batch():
     """Make a canonical batch of random sites and features."""

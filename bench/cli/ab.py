@@ -1,7 +1,11 @@
-"""`sparsebench ab BASE [HEAD]`: two revisions of this project, measured in turn and compared."""
+"""`sparsebench ab BASE [HEAD]`: two revisions, measured in turn and compared.
+
+They are revisions of this project or, with --repository, of the plug-in files that --impl names.
+"""
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     from bench.cli.run import PRECISION, TIMEOUT, positive, positive_float  # noqa: PLC0415
 
     parser = commands.add_parser(
-        "ab", help="compare two revisions of this project", description=__doc__, epilog=EXIT_CODES
+        "ab", help="compare two revisions", description=__doc__, epilog=EXIT_CODES
     )
     parser.add_argument("base", metavar="BASE", help="commit, branch or tag")
     parser.add_argument("head", nargs="?", metavar="HEAD", help="default: the working tree")
@@ -27,6 +31,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--null",
         action="store_true",
         help="compare BASE with itself: how often this machine raises a false alarm",
+    )
+    parser.add_argument(
+        "--repository",
+        type=Path,
+        metavar="FOLDER",
+        help="a git repository of plug-in files, whose revisions are meant (default: this project)",
     )
     parser.add_argument("--suite", default="quick", help="default: %(default)s")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
@@ -44,6 +54,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="of one phase of one workload in one pair of processes (default: what the suite gives to "
         "all its processes, shared out)",
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait where another run measures on this machine"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")
@@ -54,18 +67,26 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure both revisions and print what changed."""
-    from bench.ab import checked_out, compare_revisions  # noqa: PLC0415
+    from bench.ab import PROJECT, checked_out, compare_revisions  # noqa: PLC0415
     from bench.cli.compare import print_changes  # noqa: PLC0415
+    from bench.cli.output import say  # noqa: PLC0415
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
+    from bench.exclusive import exclusive, resources  # noqa: PLC0415
     from bench.measure.engine import Progress  # noqa: PLC0415
 
     if arguments.null and arguments.head:
         raise UserError("--null compares BASE with itself: leave HEAD out")
     head = arguments.base if arguments.null else arguments.head
-    with checked_out(arguments.base) as before, checked_out(head) as after:
+    project = arguments.repository or PROJECT
+    plugins = arguments.repository is not None
+    with (
+        checked_out(arguments.base, project, plugins=plugins) as before,
+        checked_out(head, project, plugins=plugins) as after,
+    ):
         plan = _plan(arguments)
-        with shown() as tell:
+        names = resources(plan.device)
+        with exclusive(names, wait=arguments.wait, tell=say), shown() as tell:
 
             def advance(step: "Step") -> None:
                 tell(Progress(step.done, step.total, step.workload, step.dtype, step.process))

@@ -1,5 +1,6 @@
 """Printing for people and for programs."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -7,6 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+
+def say(line: str) -> None:
+    """Say something on standard error, beside what a command prints."""
+    print(f"sparsebench: {line}", file=sys.stderr)  # noqa: T201
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401

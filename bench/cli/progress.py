@@ -2,12 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from bench.measure.engine import Progress
+
+if TYPE_CHECKING:
+    from bench.fleet import FleetProgress
+
+
+@contextmanager
+def fleet_shown() -> "Iterator[Callable[[FleetProgress], None]]":
+    """Show a bar on standard error while a fleet measures."""
+    with shown() as tell:
+        yield lambda each: tell(Progress(each.done, each.total, each.workload, each.machine, 0))
 
 
 @contextmanager

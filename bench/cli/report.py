@@ -1,12 +1,11 @@
 """`sparsebench report`: one page, or a table, from run files."""
 
 import argparse
-import os
-import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.files import refuse_foreign, write
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ TRACKERS = {
     "github-action": "github-action-benchmark (customSmallerIsBetter)",
     "pytest-benchmark": "`pytest-benchmark compare`",
 }
-MARKER_BYTES = 4096
-"""How far into a file its marker is looked for."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,12 +69,12 @@ def _report(arguments: argparse.Namespace) -> int:
     if target is None and arguments.form == "html":
         target = _beside(arguments.runs[0])
     if target is not None:
-        _refuse_foreign(target, arguments.form)
+        refuse_foreign(target, _marker(arguments.form), f"{arguments.form} report")
     text = _text(run, arguments.form)
     if target is None:
         print(text, end="")  # noqa: T201
         return 0
-    _write(target, text)
+    write(target, text)
     print(f"written: {target}")  # noqa: T201
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
@@ -88,12 +85,12 @@ def _text(run: "Run", form: str) -> str:
     if form in TRACKERS:
         from reports import trackers  # noqa: PLC0415
 
-        write = {
+        writers = {
             "bencher": trackers.to_bencher,
             "github-action": trackers.to_github_action,
             "pytest-benchmark": trackers.to_pytest_benchmark,
         }
-        return write[form](run)
+        return writers[form](run)
     if form == "html":
         from reports.page import render  # noqa: PLC0415
 
@@ -111,8 +108,8 @@ def write_page(run: "Run", target: Path) -> Path:
     """
     from reports.page import render  # noqa: PLC0415
 
-    _refuse_foreign(target, "html")
-    _write(target, render(run))
+    refuse_foreign(target, _marker("html"), "html report")
+    write(target, render(run))
     return target
 
 
@@ -121,58 +118,11 @@ def _beside(run_file: Path) -> Path:
     return run_file.with_name(run_file.name.removesuffix(".partial")).with_suffix(".html")
 
 
-def _refuse_foreign(target: Path, form: str) -> None:
-    """Make sure that only a report of ours is overwritten.
-
-    Raises:
-        UserError: if the target is a folder, something else than a report, or cannot be read.
-    """
-    if target.is_dir():
-        raise UserError(f"{target} is a folder: name a file, such as {target / 'report.html'}")
-    try:
-        with target.open("rb") as stream:
-            head = stream.read(MARKER_BYTES)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"cannot look at {target}: {error.strerror}") from error
-    if head and (form in TRACKERS or _marker(form) not in head):
-        raise UserError(
-            f"{target} exists and is no sparsebench {form} report: name another file with -o"
-        )
-
-
-def _marker(form: str) -> bytes:
+def _marker(form: str) -> bytes | None:
     from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER  # noqa: PLC0415
 
+    if form in TRACKERS:
+        return None
     if form == "html":
         return b'<meta name="generator" content="sparsebench">'
     return (MARKDOWN_MARKER if form == "markdown" else ",".join(CSV_COLUMNS)).encode()
-
-
-def _write(target: Path, text: str) -> None:
-    """Write a file completely or not at all.
-
-    Raises:
-        UserError: if the folder is missing or cannot be written to.
-    """
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

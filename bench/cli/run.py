@@ -1,7 +1,12 @@
 """`sparsebench run SUITE`: verify, then measure; writes one run file."""
 
 import argparse
+import re
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +53,21 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "-o", "--output", type=Path, help="run file (default: runs/TIME-SUITE-DEVICE.json)"
     )
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="measure the I-th of N parts of the workloads only; `report` merges the run files",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait where another run measures on this machine"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="measure on the workers of this Dask scheduler instead, one run file for each kind of "
+        "machine among them; goes on with what is unfinished in the folder of -o",
+    )
     parser.add_argument("--resume", type=Path, metavar="PARTIAL", help="go on with a killed run")
     parser.add_argument("--report", action="store_true", help="make an HTML page of the run, too")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -56,9 +76,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and write a run file for each device."""
+    if arguments.scheduler is not None:
+        return _sweep(arguments)
     from contextlib import closing  # noqa: PLC0415
 
     from bench.cli.names import split  # noqa: PLC0415
+    from bench.cli.output import say  # noqa: PLC0415
+    from bench.exclusive import exclusive, resources  # noqa: PLC0415
     from bench.measure.messages import Preparation  # noqa: PLC0415
     from bench.measure.processes import Templates  # noqa: PLC0415
     from bench.plugins import likely_references  # noqa: PLC0415
@@ -72,22 +96,76 @@ def run(arguments: argparse.Namespace) -> int:
             (make_plan(arguments, device), _journal(arguments, device))
             for device in _devices(arguments)
         ]
-        return max([_run_one(arguments, plan, journal, templates) for plan, journal in jobs])
+        names = sorted({name for plan, _ in jobs for name in resources(plan.device)})
+        with exclusive(names, wait=arguments.wait, tell=say):
+            return max([_run_one(arguments, plan, journal, templates) for plan, journal in jobs])
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    """Have a fleet measure, and write a run file for each kind of machine.
+
+    Raises:
+        UserError: if an option does not go with a fleet.
+    """
+    from bench.cli import progress, selection  # noqa: PLC0415
+    from bench.cli.summary import print_summary  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.fleet import sweep  # noqa: PLC0415
+    from bench.registry import load_suite  # noqa: PLC0415
+    from bench.results.store import load  # noqa: PLC0415
+
+    if arguments.device == "auto":
+        raise UserError("--scheduler takes --device cpu or cuda: the workers decide which one")
+    if arguments.resume is not None:
+        raise UserError("--scheduler goes on with what is unfinished in the folder of -o")
+    suite = load_suite(arguments.suite)
+    chosen = selection.shard(selection.workloads(suite, arguments.workload), arguments.shard)
+    folder = arguments.output or Path("runs") / f"sweep-{arguments.suite}-{arguments.device}"
+
+    def target(machine: str) -> Path:
+        slug = re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
+        return Path(folder) / f"{slug}.json"
+
+    with progress.fleet_shown() as tell:
+        written = sweep(
+            arguments.scheduler,
+            arguments.suite,
+            [workload.name for workload in chosen],
+            _passed_on(arguments),
+            device=arguments.device,
+            threads=arguments.threads,
+            target=target,
+            tell=tell,
+        )
+    runs = [load(path) for path in written]
+    for run, path in zip(runs, written, strict=True):
+        print_summary(run, path, as_json=arguments.json)
+    return max(map(_exit_code, runs))
+
+
+def _passed_on(arguments: argparse.Namespace) -> list[str]:
+    """The options of a run that a fleet's workers get."""
+    options = ("impl", "phase", "dtype", "device", "threads", "processes", "seconds", "precision")
+    given = {name: getattr(arguments, name) for name in (*options, "timeout", "seed")}
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
 def _run_one(
     arguments: argparse.Namespace, plan: "Plan", journal: "Journal", templates: "Templates"
 ) -> int:
+    from bench.cli.output import say  # noqa: PLC0415
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.measure.engine import execute  # noqa: PLC0415
 
     try:
-        with shown() as tell:
-            measured = execute(plan, journal, tell, templates)
+        with shown() as tell, _patient_interruption() as is_interrupted:
+            measured: Run | None = execute(plan, journal, tell, templates, is_interrupted)
     except KeyboardInterrupt:
+        measured = None
+    if measured is None or not measured.finished:
         hint = f"; go on with --resume {journal.path}" if journal.path.exists() else ""
-        print(f"sparsebench: interrupted{hint}", file=sys.stderr)  # noqa: T201
+        say(f"interrupted{hint}")
         return INTERRUPTED
     written = journal.finish(measured)
     print_summary(measured, written, as_json=arguments.json)
@@ -97,6 +175,30 @@ def _run_one(
         page = write_page(measured, written.with_suffix(".html"))
         print(f"report: {page}", file=sys.stderr if arguments.json else sys.stdout)
     return _exit_code(measured)
+
+
+@contextmanager
+def _patient_interruption() -> Iterator[Callable[[], bool]]:
+    """Let a first Ctrl-C ask for an end after the workload in progress; a second one stops at once."""
+    from bench.cli.output import say  # noqa: PLC0415
+
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("finishing this workload; once more to stop now")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _devices(arguments: argparse.Namespace) -> list[str]:
@@ -133,7 +235,9 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
     )
     return Plan(
         suite=suite,
-        workloads=selection.workloads(suite, arguments.workload),
+        workloads=selection.shard(
+            selection.workloads(suite, arguments.workload), getattr(arguments, "shard", None)
+        ),
         implementations=tuple(chosen),
         broken=tuple(broken),
         dtypes=selection.dtypes(arguments.dtype, suite.dtypes),
@@ -161,12 +265,21 @@ def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
 
 def _exit_code(measured: "Run") -> int:
     """4 if an implementation was wrong or failed, 3 if nothing could be measured, else 0."""
-    from bench.results.schema import Status  # noqa: PLC0415
+    from bench.results.schema import WRONG, Status  # noqa: PLC0415
 
     statuses = {cell.status for cell in measured.cells}
-    if statuses & {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}:
+    if statuses & WRONG:
         return 4
     return 0 if Status.OK in statuses else 3
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Read an option such as `2/8`: the second of eight parts."""
+    number, _, count = text.partition("/")
+    part = int(number), int(count)
+    if not 1 <= part[0] <= part[1]:
+        raise argparse.ArgumentTypeError(f"{text} is no part: the first of four is 1/4")
+    return part
 
 
 def positive(text: str) -> int:

@@ -36,6 +36,20 @@ def dtypes(names: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
     return wanted
 
 
+def shard(chosen: tuple[Workload, ...], part: tuple[int, int] | None) -> tuple[Workload, ...]:
+    """Return the I-th of N parts of the workloads: every N-th, so that parts are about as long.
+
+    Raises:
+        UserError: if there are fewer workloads than parts.
+    """
+    if part is None:
+        return chosen
+    number, count = part
+    if count > len(chosen):
+        raise UserError(f"{len(chosen)} workloads cannot be split into {count} parts")
+    return chosen[number - 1 :: count]
+
+
 def workloads(suite: Suite, patterns: str | None) -> tuple[Workload, ...]:
     """Return the workloads of a suite whose names match any of the patterns.
 

@@ -19,11 +19,21 @@ from bench.measure.processes import Templates
 from bench.measure.record import Record, unit_of
 from bench.plugins import Broken, Reference
 from bench.registry import load
-from bench.results.schema import Header, ImplementationRecord, Machine, Run, Unit
+from bench.results.schema import (
+    WRONG,
+    Header,
+    ImplementationRecord,
+    Machine,
+    Run,
+    Status,
+    Unit,
+)
 from bench.results.store import Journal
 from bench.workload import Workload
 
 RATE_TIMEOUT = 120.0
+PATIENCE = 3
+"""Workloads in a row that an implementation may fail before it is set aside."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Engine:
     def __init__(self, plan: Plan, templates: Templates) -> None:
         self.plan = plan
         self.templates = templates
+        self._set_aside: dict[str, str] = {}
+        self._failures: dict[str, int] = {}
 
     def header(self) -> Header:
         """Describe the run that begins, and measure the machine's limits."""
@@ -61,13 +73,30 @@ class Engine:
         records: list[Record] = []
         started = time.perf_counter()
         for dtype in self.plan.dtypes:
-            record = Record(self.plan, workload, dtype)
+            record = Record(self.plan, workload, dtype, self._set_aside)
             for process in range(self.plan.settings.processes):
                 record.measure(self.templates, process)
                 if tell is not None:
                     tell(dtype, process)
             records.append(record)
-        return unit_of(records, time.perf_counter() - started)
+        unit = unit_of(records, time.perf_counter() - started)
+        self.judge(unit)
+        return unit
+
+    def judge(self, unit: Unit) -> None:
+        """Set aside who failed several workloads in a row: the rest would only cost time."""
+        for reference in self.plan.implementations:
+            own = [cell for cell in unit.cells if cell.implementation == reference.name]
+            failed = [cell for cell in own if cell.status in WRONG]
+            if any(cell.status is Status.OK for cell in own):
+                self._failures[reference.name] = 0
+            elif failed and reference.name not in self._set_aside:
+                self._failures[reference.name] = self._failures.get(reference.name, 0) + 1
+                if self._failures[reference.name] == PATIENCE:
+                    self._set_aside[reference.name] = (
+                        f"set aside after {PATIENCE} workloads in a row without a result; the last: "
+                        f"{failed[-1].status}, {failed[-1].reason}"
+                    )
 
 
 def templates_for(plan: Plan) -> Templates:
@@ -80,6 +109,7 @@ def execute(
     journal: Journal | None = None,
     tell: Callable[[Progress], None] | None = None,
     templates: Templates | None = None,
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Measure a plan; every finished unit goes to the journal, the whole run is returned.
 
@@ -88,24 +118,16 @@ def execute(
         journal: where units are kept as they are finished; an existing one is gone on with.
         tell: told after every worker process.
         templates: started before for the plan's suite and threads; by default started here.
+        is_interrupted: asked after every workload; a run that is has no time at which it finished.
 
     Raises:
         UserError: if a workload's data is missing, or a worker refuses for another reason.
     """
     if templates is None:
         with closing(templates_for(plan)) as own:
-            return execute(plan, journal, tell, own)
+            return execute(plan, journal, tell, own, is_interrupted)
     engine = Engine(plan, templates)
-    units: list[Unit] = []
-    if journal is not None and journal.path.exists():
-        earlier = journal.read()
-        _check_resumable(plan, earlier)
-        header = earlier.header
-        units.extend(earlier.units)
-    else:
-        header = engine.header()
-        if journal is not None:
-            journal.begin(header)
+    header, units = _begin(engine, journal)
     measured = {unit.workload.name for unit in units}
     steps = len(plan.dtypes) * plan.settings.processes
     finished = len(measured) * steps
@@ -123,7 +145,23 @@ def execute(
         units.append(unit)
         if journal is not None:
             journal.add(unit)
+        if is_interrupted() and len(units) < len(plan.workloads):
+            return Run(header, tuple(units))
     return Run(header, tuple(units), finished=_now())
+
+
+def _begin(engine: Engine, journal: Journal | None) -> tuple[Header, list[Unit]]:
+    """Header and finished units of the run that is gone on with, or of a new one, which has none."""
+    if journal is not None and journal.path.exists():
+        earlier = journal.read()
+        _check_resumable(engine.plan, earlier)
+        for unit in earlier.units:
+            engine.judge(unit)
+        return earlier.header, list(earlier.units)
+    header = engine.header()
+    if journal is not None:
+        journal.begin(header)
+    return header, []
 
 
 def _check_resumable(plan: Plan, earlier: Run) -> None:

@@ -83,7 +83,7 @@ class Failed(msgspec.Struct, tag=True, frozen=True):
 
 
 class Measured(msgspec.Struct, tag=True, frozen=True):
-    """The samples of one implementation in one phase, and times of layers or parts if taken."""
+    """The samples of one implementation in one phase, and what else was taken of it."""
 
     implementation: str
     phase: Phase
@@ -92,6 +92,7 @@ class Measured(msgspec.Struct, tag=True, frozen=True):
     peak_bytes: int | None
     layers: dict[str, float] = {}
     parts: dict[str, float] = {}
+    instructions: int | None = None
 
 
 class PhaseDone(msgspec.Struct, tag=True, frozen=True):

@@ -208,6 +208,7 @@ class _Template:
                 env=environment,
                 cwd=folder,
                 pass_fds=[theirs.fileno()],
+                process_group=0 if os.name == "posix" else None,  # Ctrl-C is this process's to hear
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

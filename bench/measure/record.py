@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, PhaseDone, Task
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
+from bench.measure.rounds import ALIKE
 from bench.phases import Phase
 from bench.plugins import Reference
 from bench.registry import load
@@ -31,11 +32,16 @@ class TurnsAt(NamedTuple):
 
 @dataclass
 class Record:
-    """What is known so far of one workload in one element type."""
+    """What is known so far of one workload in one element type.
+
+    Attributes:
+        set_aside: implementations that are not measured any more, and why.
+    """
 
     plan: Plan
     workload: Workload
     dtype: str
+    set_aside: dict[str, str] = field(default_factory=dict)
     described: Described | None = None
     verified: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, Phase], tuple[Status, str]] = field(default_factory=dict)
@@ -44,7 +50,14 @@ class Record:
     peaks: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
     layers: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
     parts: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
+    instructions: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    agreed_ns: dict[tuple[str, Phase], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, reason in self.set_aside.items():
+            for phase in self.plan.settings.phases:
+                self.failures[name, phase] = (Status.ERROR, reason)
 
     def measure(self, templates: Templates, process: int, turns: TurnsAt | None = None) -> None:
         """Measure in one process; start another for those who are left when one dies.
@@ -120,8 +133,19 @@ class Record:
             first = next(iter(processes.values()))
             durations = sorted(duration for durations in first.rounds for duration in durations)
             nanoseconds = durations[len(durations) // 2] / first.calls
-            known.setdefault(name, {})[phase] = max(1, round(nanoseconds))
+            agreed = self.agreed_ns.get((name, phase), round(nanoseconds))
+            known.setdefault(name, {})[phase] = max(1, agreed)
         return known
+
+    def agree_with(self, other: "Record") -> None:
+        """Take calls that last about as long in both for equal: they get equal numbers of calls."""
+        mine, others = self._known_durations(), other._known_durations()  # noqa: SLF001
+        for name, phases in mine.items():
+            for phase, nanoseconds in phases.items():
+                its = others.get(name, {}).get(phase)
+                if its is not None and max(its, nanoseconds) < ALIKE * min(its, nanoseconds):
+                    both = max(its, nanoseconds)
+                    self.agreed_ns[name, phase] = other.agreed_ns[name, phase] = both
 
     def _hear(self, event: object) -> None:
         match event:
@@ -142,6 +166,7 @@ class Record:
                 self.peaks[key] = max(known, default=None)
                 self.layers.setdefault(key, event.layers)
                 self.parts.setdefault(key, event.parts)
+                self.instructions.setdefault(key, event.instructions)
             case Done():
                 for what, seconds in event.seconds.items():
                     self.seconds[what] = self.seconds.get(what, 0.0) + seconds
@@ -192,6 +217,7 @@ class Record:
                 timing=Timing(self.timers[phase], tuple(self.samples[key].values())),
                 layers=self.layers[key],
                 parts=self.parts[key],
+                instructions=self.instructions[key],
             )
         return cell
 

@@ -1,6 +1,7 @@
 """Rounds: every implementation is visited in each, in a fresh random order."""
 
 import gc
+import math
 import random
 import resource
 import time
@@ -16,11 +17,14 @@ from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
 from bench.results.schema import Samples
 
-SHORTEST_SAMPLE_NS = 1_000_000
-"""Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so."""
+SHORTEST_SAMPLE_NS = 200_000
+"""Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so. Not
+longer: the results of a sample's calls are alive together, and push each other out of the caches."""
 VISIT_NS = 8_000_000
-MOST_SAMPLES = 8
+MOST_SAMPLES = 16
 """A visit takes up to this many samples while it stays within this time; their median counts."""
+ALIKE = 1.5
+"""Contestants whose calls differ by less than this factor get the same numbers of both."""
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
 BLOCKS = 3
@@ -32,7 +36,11 @@ RENEWAL_SHARE = 0.04
 MOST_RENEWALS = 8
 """What a phase's calls share is made anew, to lie elsewhere, so often within this share of its time."""
 MISJUDGED = 2
-"""If a call takes so many times less than it seemed to, the first visit is made again with more."""
+"""If a call takes so many times less than it seemed to, the first round was a rehearsal."""
+STALL = 4
+"""What a visit takes beyond so many times the shortest one is the machine's: it extends the budget,"""
+MOST_LOST = 8
+"""by this many times the budget at most."""
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
@@ -45,7 +53,10 @@ class Contestant:
     Attributes:
         name: of the implementation.
         number: of the implementation, for the sign of life.
-        first_ns: duration of one call, from which the number of calls in a sample follows.
+        first_ns: duration of one call, from which the numbers of calls and samples follow.
+        calls: in one sample.
+        samples: in one visit.
+        shortest_ns: of all visits, timed regions only.
     """
 
     name: str
@@ -56,16 +67,21 @@ class Contestant:
     wall_rounds: list[tuple[int, ...]] = field(default_factory=list)
     disturbed: list[int] = field(default_factory=list)
     last: object = None
+    calls: int = field(init=False)
+    samples: int = field(init=False)
+    shortest_ns: float = math.inf
 
-    @property
-    def calls(self) -> int:
-        """Calls in one sample."""
-        return min(self.step.most_calls, max(1, round(SHORTEST_SAMPLE_NS / self.first_ns)))
+    def __post_init__(self) -> None:
+        self.settle()
 
-    @property
-    def samples(self) -> int:
-        """Samples in one visit."""
-        return max(1, min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls)))
+    def settle(self, alike: "Contestant | None" = None) -> None:
+        """Choose the numbers of calls and samples, or take those of one whose calls last as long."""
+        if alike is not None:
+            self.calls, self.samples = min(self.step.most_calls, alike.calls), alike.samples
+            return
+        doublings = round(math.log2(SHORTEST_SAMPLE_NS / self.first_ns))
+        self.calls = min(self.step.most_calls, 2 ** max(0, doublings))
+        self.samples = max(1, min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls)))
 
     def result(self, process: int, stop: str) -> Samples:
         """What the run file keeps."""
@@ -113,14 +129,15 @@ def run_rounds(
         take_turns: called between visits; returns when this process may go on.
     """
     start = time.perf_counter()
+    _settle(contestants)
     renewals = _renewals(contestants, seconds)
     renewed = done = 0
+    lost = 0.0
+    is_rehearsed = False
     with _quiet_collector():
         while contestants:
             elapsed = time.perf_counter() - start
-            if elapsed > seconds and done >= FEWEST_ROUNDS:
-                return "budget"
-            if elapsed > LONGEST_OVERRUN * seconds and done:
+            if _is_spent(elapsed, lost, seconds, done):
                 return "budget"
             renews = renewed < renewals and elapsed > (renewed + 1) * seconds / (renewals + 1)
             renewed += renews
@@ -133,13 +150,17 @@ def run_rounds(
                         before = time.perf_counter()
                         contestant.step.renew()
                         spent.warm_up += time.perf_counter() - before
-                    _visit(contestant, timer, spent)
+                    lost += _visit(contestant, timer, spent)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                     contestants.remove(contestant)
                     rule.restart()
                     drop(contestant, error)
                 del blocks
                 take_turns()
+            if not is_rehearsed:
+                is_rehearsed = True
+                if _forget_rehearsal(contestants, spent):
+                    continue
             done += 1
             if contestants:
                 rule.add([_median(c.rounds[-1]) / c.calls for c in contestants])
@@ -149,23 +170,60 @@ def run_rounds(
     return "budget"
 
 
-def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> None:
-    """Take the samples of one round."""
+def _is_spent(elapsed: float, lost: float, seconds: float, done: int) -> bool:
+    """Whether the budget is used up after so many rounds, of which the machine lost some time."""
+    used = elapsed - min(lost, MOST_LOST * seconds)
+    return bool(done) and used > seconds * (1 if done >= FEWEST_ROUNDS else LONGEST_OVERRUN)
+
+
+def _settle(contestants: list[Contestant]) -> None:
+    """Choose numbers of calls and samples, the same where calls take about as long.
+
+    Otherwise two that hardly differ could fall on either side of a limit, and one of them feel its own
+    results in the caches more than the other.
+    """
+    ascending = sorted(contestants, key=lambda each: each.first_ns)
+    before = None
+    for contestant in ascending:
+        is_alike = before is not None and contestant.first_ns < ALIKE * before.first_ns
+        contestant.settle(before if is_alike else None)
+        before = contestant
+
+
+def _forget_rehearsal(contestants: list[Contestant], spent: Spent) -> bool:
+    """If the first round shows that calls are much shorter than they seemed, begin anew."""
+    found = [min(each.rounds[0]) // each.calls for each in contestants]
+    if not any(
+        nanoseconds * MISJUDGED < each.first_ns
+        for each, nanoseconds in zip(contestants, found, strict=True)
+    ):
+        return False
+    for contestant, nanoseconds in zip(contestants, found, strict=True):
+        seconds = sum(contestant.wall_rounds[0] if contestant.wall_rounds else contestant.rounds[0])
+        spent.timed -= seconds * 1e-9
+        spent.warm_up += seconds * 1e-9
+        contestant.first_ns = max(1, nanoseconds)
+        contestant.shortest_ns = math.inf
+        for kept in (contestant.rounds, contestant.wall_rounds, contestant.disturbed):
+            kept.clear()
+    _settle(contestants)
+    return True
+
+
+def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:
+    """Take the samples of one round; return the seconds for which the machine stalled."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     durations = _samples(contestant, timer, spent)
-    if not contestant.rounds:
-        shortest = max(1, min(each.nanoseconds for each in durations) // contestant.calls)
-        if shortest * MISJUDGED < contestant.first_ns:
-            contestant.first_ns = shortest
-            spent.warm_up += sum(each.nanoseconds for each in durations) * 1e-9
-            durations = _samples(contestant, timer, spent)
     if resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw != switches:
         contestant.disturbed.append(len(contestant.rounds))
     contestant.rounds.append(tuple(duration.nanoseconds for duration in durations))
     wall = tuple(d.wall_nanoseconds for d in durations if d.wall_nanoseconds is not None)
     if wall:
         contestant.wall_rounds.append(wall)
-    spent.timed += sum(wall or contestant.rounds[-1]) * 1e-9
+    nanoseconds = sum(wall or contestant.rounds[-1])
+    spent.timed += nanoseconds * 1e-9
+    contestant.shortest_ns = min(contestant.shortest_ns, nanoseconds)
+    return max(0.0, nanoseconds - STALL * contestant.shortest_ns) * 1e-9
 
 
 def _samples(contestant: Contestant, timer: Timer, spent: Spent) -> list[Duration]:

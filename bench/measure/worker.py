@@ -27,6 +27,7 @@ from bench.implementation import Implementation, why_unmeasured
 from bench.machine import thread_pools
 from bench.measure.candidate import Candidate, IncorrectError, Step
 from bench.measure.description import describe
+from bench.measure.instructions import instructions
 from bench.measure.layers import LayerTimes, layer_times
 from bench.measure.memory import keep_freed_memory, limit_memory, peak_of
 from bench.measure.messages import (
@@ -276,11 +277,14 @@ class _Measurement:
             seconds = LAYERS_SHARE * (now - started)
             parts = part_times(contestants, timer, seconds=seconds, order=order, beat=beat)
             self.layer_seconds += time.perf_counter() - now
+        counts: dict[str, int] = {}
+        if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":
+            counts = instructions(contestants, beat)
         for contestant in contestants:
             if self._still_right(contestant, phase):
                 name, samples = contestant.name, contestant.result(self.task.process, stop)
-                where = layers.get(name, {}), parts.get(name, {})
-                self.tell(Measured(name, phase, timer.name, samples, peaks[name], *where))
+                also = layers.get(name, {}), parts.get(name, {}), counts.get(name)
+                self.tell(Measured(name, phase, timer.name, samples, peaks[name], *also))
 
     def _entrants(self, phase: Phase) -> tuple[list[Contestant], dict[str, int | None]]:
         """Warm everyone up who is right in a phase; return them and the memory that a call took."""

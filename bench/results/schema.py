@@ -26,6 +26,10 @@ class Status(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
 
 
+WRONG = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}
+"""How a cell ends whose implementation failed, rather than its surroundings."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """What one process measured of one cell.
@@ -97,6 +101,8 @@ class Cell:
         parts: median nanoseconds that a call of a single operator takes less without one of its
             parts, by part, and in `rest` what all of them leave; from calls of their own. Empty where
             not taken.
+        instructions: of a call, on one processor thread and outside of the kernel, as the processor's
+            counter has it; None where there is no counter. Beside the time, never instead of it.
     """
 
     workload: str
@@ -114,6 +120,7 @@ class Cell:
     timing: Timing | None = None
     layers: dict[str, float] = field(default_factory=dict)
     parts: dict[str, float] = field(default_factory=dict)
+    instructions: int | None = None
 
     def __post_init__(self) -> None:
         if (self.timing is not None) != (self.status is Status.OK):

@@ -55,16 +55,23 @@ class Journal:
             UserError: if the target or a journal exists, or the folder cannot be written to.
         """
         self.check()
+        first_line = {"format": FORMAT, "schema": SCHEMA, "header": header}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(exist_ok=False)
+            write_once(msgspec.json.encode(first_line) + b"\n", self.path)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
-        self._append({"format": FORMAT, "schema": SCHEMA, "header": header})
 
     def add(self, unit: Unit) -> None:
-        """Append a finished unit and sync it to disk."""
-        self._append(unit)
+        """Append a finished unit and sync it to disk.
+
+        Raises:
+            UserError: if it cannot be written, as on a full disk; what is there stays readable.
+        """
+        try:
+            self._append(unit)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from error
 
     def read(self) -> Run:
         """Read an unfinished run; a last line that was cut off is left out.
@@ -110,17 +117,27 @@ def write(run: Run, target: Path) -> None:
     Raises:
         UserError: if the target exists or cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("xb") as stream:
-            stream.write(msgspec.json.encode(run))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(temporary, target)
+        write_once(msgspec.json.encode(run), target)
     except FileExistsError as error:
         raise UserError(f"{target} exists; a run file is written once: name another") from error
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
+
+
+def write_once(content: bytes, target: Path) -> None:
+    """Write a new file, which is there completely or not at all, even after a power loss.
+
+    Raises:
+        FileExistsError: if the target exists; it stays as it is.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
@@ -134,12 +151,20 @@ def load(path: Path) -> Run:
     """
     if path.name.endswith(".partial"):
         return Journal(path.with_name(path.name.removesuffix(".partial"))).read()
-    content = _read(path)
-    _check_envelope(path, content)
+    return decode(_read(path), str(path))
+
+
+def decode(content: bytes, name: str) -> Run:
+    """Read a run file that is in memory already.
+
+    Raises:
+        DataError: naming it, if it is truncated, damaged, of a newer schema, or not ours.
+    """
+    _check_envelope(name, content)
     try:
         return msgspec.json.decode(content, type=Run)
     except UNDECODABLE as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"{name} is damaged: {error}") from error
 
 
 def merge(runs: list[Run]) -> Run:
@@ -178,7 +203,7 @@ def _read(path: Path) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _check_envelope(path: Path, content: bytes) -> None:
+def _check_envelope(path: Path | str, content: bytes) -> None:
     try:
         envelope = msgspec.json.decode(content, type=_Envelope)
     except msgspec.ValidationError as error:

@@ -183,7 +183,7 @@ def _zip(
     with zipfile.ZipFile(source) as archive:
         for member in archive.infolist():
             name = budget.admit(member.filename)
-            if member.is_dir():
+            if name.endswith("/"):
                 continue
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in {0, stat.S_IFREG}:

@@ -18,6 +18,7 @@ from bench.results.schema import Settings, Status
 from bench.statistics import Verdict
 
 WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-5%"
+FULL = "2d-full-k2-c16to32-grid96-strokes"
 PLANTED = """
 import time as _time
 _inner = MaskedConvolution.forward
@@ -97,6 +98,51 @@ def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     assert [step.process for step in told] == [0, 1, 2, 3] * 2
     rounds = [len(s.rounds) for cell in changes.base.cells for s in cell.timing.processes]
     assert min(rounds) >= 3
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository of its own with the README's example, half as fast in its working tree."""
+    folder = tmp_path / "mine"
+    (folder / "code").mkdir(parents=True)
+    plugin = folder / "code" / "mine.py"
+    plugin.write_bytes((PROJECT / "docs" / "examples" / "unfold.py").read_bytes())
+    git(folder.parent, "init", "-q", str(folder))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "as it is")
+    planted = PLANTED.replace("MaskedConvolution", "UnfoldConvolution")
+    plugin.write_text(plugin.read_text() + planted)
+    return folder
+
+
+def test_plug_in_files_have_revisions_of_their_own(repository):
+    plugin = choose([str(repository / "code" / "mine.py")])[0]
+    mine = ab.replace(plan(workload=FULL), implementations=(*choose(["dense"])[0], *plugin))
+    with (
+        checked_out("HEAD", repository / "code", plugins=True) as base,
+        checked_out(None, repository, plugins=True) as head,
+    ):
+        changes = compare_revisions(mine, base, head)
+    found = {cell.implementation: cell for cell in changes.cells}
+    assert found.pop("dense").verdict is not Verdict.SLOWER
+    (changed,) = found.values()
+    assert changed.verdict is Verdict.SLOWER
+    assert changes.head.header.commit.endswith("+dirty")
+
+
+def test_a_plug_in_that_a_revision_lacks_is_named(repository):
+    git(repository, "rm", "-q", "-f", "code/mine.py")
+    git(repository, "commit", "-q", "-m", "without")
+    git(repository, "checkout", "-q", "HEAD~", "--", "code/mine.py")
+    mine = ab.replace(
+        plan(workload=FULL),
+        implementations=tuple(choose([str(repository / "code" / "mine.py")])[0]),
+    )
+    with checked_out("HEAD", repository, plugins=True) as base:
+        with pytest.raises(UserError, match=r"cannot run at HEAD: it has no code/mine\.py"):
+            compare_revisions(mine, base, base)
+        with pytest.raises(UserError, match="name a plug-in file"):
+            compare_revisions(plan(), base, base)
 
 
 @pytest.mark.parametrize(

@@ -203,10 +203,10 @@ def test_one_round_is_measured_however_long_it_takes_but_no_second(race):
 @pytest.mark.parametrize(
     ("first_ns", "calls", "samples"),
     [
-        (1, 64, 8),
-        (10_000, 64, 8),
-        (100_000, 10, 8),
-        (400_000, 2, 8),
+        (1, 64, 16),
+        (10_000, 16, 16),
+        (100_000, 2, 16),
+        (400_000, 1, 16),
         (MILLISECOND, 1, 8),
         (2 * MILLISECOND, 1, 4),
         (5 * MILLISECOND, 1, 1),
@@ -232,14 +232,52 @@ def test_short_calls_are_repeated_within_a_sample_and_samples_within_a_visit(
 def test_no_more_calls_are_made_than_the_step_can_prepare_arguments_for(race):
     field = race(10_000)
     (contestant,) = field.contestants
-    contestant.step = replace(contestant.step, most_calls=16)
+    contestant.step = replace(contestant.step, most_calls=8)
     field.run(AfterRounds(1))
-    assert contestant.calls == 16
-    assert field.prepared[0] == 1 + 8 * 16
+    assert contestant.calls == 8
+    assert field.prepared[0] == 1 + 16 * 8
+
+
+def test_calls_that_last_about_as_long_get_equal_numbers(race):
+    field = race(74_000, 68_000, 72_000, 130_000)
+    field.run(AfterRounds(1))
+    assert [each.calls for each in field.contestants] == [4, 4, 4, 2]
+    assert [each.samples for each in field.contestants] == [16] * 4
+
+
+def test_a_stall_of_the_machine_does_not_use_up_the_budget(race):
+    field = race(MILLISECOND, MILLISECOND)
+    inner = field.contestants[0].step.call
+    stalls = iter([False] * 100 + [True] + [False] * 10**6)
+
+    def call(argument):
+        if next(stalls):
+            field.clock.seconds += 0.5
+        return inner(argument)
+
+    field.contestants[0].step = replace(field.contestants[0].step, call=call)
+    assert field.run(AfterRounds(10**9), seconds=0.8) == "budget"
+    # Eight samples of each a round: 50 rounds without the stall, 19 if it counted.
+    assert len(field.contestants[0].rounds) >= 48
+
+
+def test_a_machine_that_stalls_all_the_time_ends_a_phase_nevertheless(race):
+    field = race(MILLISECOND)
+    inner = field.contestants[0].step.call
+    field.calls_of_stall = 0
+
+    def call(argument):
+        field.calls_of_stall += 1
+        field.clock.seconds += 0.5 if field.calls_of_stall > 16 else 0
+        return inner(argument)
+
+    field.contestants[0].step = replace(field.contestants[0].step, call=call)
+    assert field.run(AfterRounds(10**9), seconds=1.0) == "budget"
+    assert field.clock.seconds < 10
 
 
 def test_arguments_are_prepared_and_the_last_result_let_go_outside_of_the_timed_region(race):
-    field = race(100_000)
+    field = race(20_000)
     (contestant,) = field.contestants
     seen = []
 
@@ -249,16 +287,16 @@ def test_arguments_are_prepared_and_the_last_result_let_go_outside_of_the_timed_
 
     field.clock.time = time
     field.run(AfterRounds(1))
-    # One untimed call came first; each sample's ten arguments were all made before it started.
-    assert seen == [(10, 11 + 10 * sample, None) for sample in range(8)]
+    # One untimed call came first; each sample's arguments were all made before it started.
+    assert seen == [(8, 9 + 8 * sample, None) for sample in range(16)]
     assert contestant.last == "result"
 
 
 def test_untimed_calls_count_as_warm_up(race):
-    field = race(100_000)
+    field = race(20_000)
     field.run(AfterRounds(10))
-    assert field.spent.warm_up == pytest.approx(10 * 100_000e-9)
-    assert field.spent.timed == pytest.approx(10 * 8 * 10 * 100_000e-9, rel=1e-3)
+    assert field.spent.warm_up == pytest.approx(10 * 20_000e-9)
+    assert field.spent.timed == pytest.approx(10 * 16 * 8 * 20_000e-9, rel=1e-3)
 
 
 def test_rounds_in_which_the_processor_was_taken_away_are_flagged_and_kept(race, monkeypatch):
@@ -346,8 +384,8 @@ def test_a_call_that_seemed_too_long_gets_its_number_of_calls_after_all(race):
     field.contestants[0].first_ns = 30 * MILLISECOND
     field.run(AfterRounds(5))
     short, other = field.contestants
-    assert (short.calls, other.calls) == (10, 1)
-    assert [len(durations) for durations in short.rounds] == [8] * 5
+    assert (short.calls, other.calls) == (2, 1)
+    assert [len(durations) for durations in short.rounds] == [16] * 5
     assert len(other.rounds) == 5
 
 

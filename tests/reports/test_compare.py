@@ -11,6 +11,7 @@ from bench.comparison import compare_runs
 from bench.results.schema import Status
 from bench.results.store import write
 from bench.statistics import Verdict
+from reports import words
 from reports.changes import headline, missing, to_markdown
 
 NAMES = ("dense", "gather", "masked")
@@ -204,3 +205,15 @@ def test_files_of_a_pattern_are_merged(tmp_path, capsys):
 def test_a_missing_file_is_one_line(missing, tmp_path, capsys):
     assert main(["compare", str(tmp_path / missing), str(tmp_path / missing)]) == 2
     assert missing in capsys.readouterr().err
+
+
+def test_instructions_stand_beside_the_times_where_they_were_counted():
+    base, head = (
+        changed(made(1.1, seed=seed), lambda cell, count=count: replace(cell, instructions=count))
+        for seed, count in ((1, 1_000_000), (2, 1_001_500))
+    )
+    changes = compare_runs(base, head)
+    told = {cell.implementation: cell.instructions for cell in changes.cells}
+    assert told == {"dense": None, "gather": pytest.approx(1.0015), "masked": None}
+    assert f"1.0015{words.TIMES}" in to_markdown(changes)
+    assert "instructions" not in to_markdown(compare_runs(made(seed=1), made(1.1, seed=2)))

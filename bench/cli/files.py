@@ -1,0 +1,62 @@
+"""Files that commands write: whole or not at all, and never over what is not ours."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from bench.errors import UserError
+
+MARKER_BYTES = 4096
+"""How far into a file its marker is looked for."""
+
+
+def refuse_foreign(target: Path, marker: bytes | None, kind: str) -> None:
+    """Make sure that only a file of ours is overwritten.
+
+    Args:
+        target: what is to be written.
+        marker: what such a file has near its start; None for kinds that have none.
+        kind: what such a file is called.
+
+    Raises:
+        UserError: if the target is a folder, something else, or cannot be read.
+    """
+    if target.is_dir():
+        raise UserError(f"{target} is a folder: name a file, such as {target / 'report.html'}")
+    try:
+        with target.open("rb") as stream:
+            head = stream.read(MARKER_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"cannot look at {target}: {error.strerror}") from error
+    if head and (marker is None or marker not in head):
+        raise UserError(f"{target} exists and is no sparsebench {kind}: name another file with -o")
+
+
+def write(target: Path, text: str) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        UserError: if the folder is missing or cannot be written to.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,226 @@
+"""`sparsebench history`: what an archive of runs says, machine by machine, and where times stepped."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.history.series import History
+
+STORE = "history"
+LAST = 10
+EXIT_CODES = (
+    "Exit code of alerts: 0 where nothing became slower lately, 1 if something did, 3 if there are too "
+    "few runs to say, 4 if a cell lost its time, 2 for an archive that cannot be read."
+)
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command and its three verbs."""
+    parser = commands.add_parser(
+        "history",
+        help="follow times over many runs",
+        description="An archive of run files, in a folder or a bucket, and the steps in it. Runs of "
+        "different machines, thread counts or versions of a workload are never mixed.",
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    add = verbs.add_parser("add", help="put run files into the archive")
+    add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run file")
+    add.set_defaults(run=_add)
+    show = verbs.add_parser("show", help="the series, those that changed most first")
+    show.add_argument(
+        "-o", "--output", type=Path, metavar="PATH", help="write an HTML page instead"
+    )
+    show.add_argument("--open", action="store_true", help="show the page in the browser")
+    show.set_defaults(run=_show)
+    alerts = verbs.add_parser(
+        "alerts", help="what changed lately", description=__doc__, epilog=EXIT_CODES
+    )
+    alerts.add_argument(
+        "--last", type=int, default=LAST, help="runs of each machine that are lately (%(default)s)"
+    )
+    alerts.add_argument("--markdown", action="store_true", help="for an issue or a comment")
+    alerts.set_defaults(run=_alerts)
+    for verb in (add, show, alerts):
+        verb.add_argument(
+            "--store",
+            default=STORE,
+            metavar="URL",
+            help="folder, or URL that fsspec opens, such as s3://bucket/path (default: %(default)s)",
+        )
+    for verb in (show, alerts):
+        for name in ("impl", "workload", "phase", "machine"):
+            verb.add_argument(f"--{name}", metavar="PATTERNS", help="names, * and ? allowed")
+        verb.add_argument("--json", action="store_true", help="machine-readable")
+        verb.add_argument(
+            "--commit-url",
+            metavar="URL",
+            help="of a commit, with {commit} in it (default: from the git remote `origin`)",
+        )
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    archive = _archive(arguments.store)
+    for path in arguments.runs:
+        print(f"{path} is {archive.add(path)} in {arguments.store}")  # noqa: T201
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    history = _read(arguments)
+    if arguments.output is not None or arguments.open:
+        return _page(arguments, history)
+    if arguments.json:
+        _print_json(history)
+        return 0
+    from bench.cli.output import print_table  # noqa: PLC0415
+    from reports import history as told  # noqa: PLC0415
+
+    print(told.headline(history))  # noqa: T201
+    rows = told.rows(history)
+    print_table("Series", rows[: told.SHOWN])
+    if len(rows) > told.SHOWN:
+        print(f"{len(rows) - told.SHOWN} more: -o PAGE.html draws them all")  # noqa: T201
+    _print_skipped(history)
+    return 0
+
+
+def _page(arguments: argparse.Namespace, history: "History") -> int:
+    import webbrowser  # noqa: PLC0415
+
+    from bench.cli.files import refuse_foreign, write  # noqa: PLC0415
+    from reports.history_page import MARKER, render  # noqa: PLC0415
+
+    target = arguments.output or Path("history.html")
+    refuse_foreign(target, MARKER.encode(), "history page")
+    write(target, render(history, _commit_url(arguments.commit_url)))
+    print(f"written: {target}")  # noqa: T201
+    if arguments.open:
+        webbrowser.open(target.resolve().as_uri())
+    return 0
+
+
+def _alerts(arguments: argparse.Namespace) -> int:
+    from bench.errors import UserError  # noqa: PLC0415
+
+    if arguments.last < 1:
+        raise UserError(f"--last is a number of runs, not {arguments.last}")
+    history = _read(arguments)
+    from bench.history.events import breakages, events, recent  # noqa: PLC0415
+    from bench.history.steps import FEWEST_RUNS  # noqa: PLC0415
+    from reports import history as told  # noqa: PLC0415
+
+    lately = recent(history, arguments.last)
+    found = [event for event in events(history) if event.after.name in lately]
+    broken = [each for each in breakages(history) if each.since.name in lately]
+    if arguments.json:
+        from bench.cli.output import print_json  # noqa: PLC0415
+
+        print_json({"events": found, "breakages": broken, "skipped": history.skipped})
+    else:
+        url = _commit_url(arguments.commit_url)
+        write = told.alerts_markdown if arguments.markdown else told.alerts_text
+        print(write(history, found, broken, url), end="")  # noqa: T201
+        _print_skipped(history)
+    if broken:
+        return 4
+    if any(event.is_slower for event in found):
+        return 1
+    known = any(len(series.points) >= FEWEST_RUNS for series in history.series)
+    return 0 if known else 3
+
+
+def _read(arguments: argparse.Namespace) -> "History":
+    from bench.cli.names import split  # noqa: PLC0415
+
+    archive = _archive(arguments.store)
+    from bench.history.series import read  # noqa: PLC0415
+
+    asked = {
+        "implementation": arguments.impl,
+        "workload": arguments.workload,
+        "phase": arguments.phase,
+        "machine": arguments.machine,
+    }
+    # A machine's name has commas of its own.
+    patterns: dict[str, Sequence[str]] = {
+        name: [value] if name == "machine" else split(value) or []
+        for name, value in asked.items()
+        if value is not None
+    }
+    return read(archive, patterns)
+
+
+def _archive(url: str) -> Any:  # noqa: ANN401  # the class is an extra's
+    """Open the archive.
+
+    Raises:
+        UserError: if the libraries that it takes are missing.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+
+    try:
+        from bench.history import series, steps  # noqa: F401, PLC0415
+        from bench.history.archive import Archive  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"history needs {error.name}: python -m pip install 'sparsebench[history]'"
+        ) from error
+    return Archive(url)
+
+
+def _commit_url(given: str | None) -> str | None:
+    """Where a commit can be looked at: as given, or on the forge that `origin` names.
+
+    Raises:
+        UserError: if what is given has no place for the commit.
+    """
+    import subprocess  # noqa: PLC0415
+
+    from bench.errors import UserError  # noqa: PLC0415
+
+    if given is not None:
+        if "{commit}" not in given or not given.startswith(("https://", "http://")):
+            raise UserError(f"--commit-url is a web address with {{commit}} in it, not {given!r}")
+        return given
+    try:
+        done = subprocess.run(
+            ["git", "remote", "get-url", "origin"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    found = re.fullmatch(
+        r"(?:https://|git@|ssh://git@)(git(?:hub|lab)\.com)[:/](.+?)(?:\.git)?/?",
+        done.stdout.strip(),
+    )
+    return f"https://{found[1]}/{found[2]}/commit/{{commit}}" if found else None
+
+
+def _print_json(history: "History") -> None:
+    from bench.cli.output import print_json  # noqa: PLC0415
+
+    print_json(
+        {
+            "runs": history.runs,
+            "series": [
+                {"series": series, "steps": steps}
+                for series, steps in zip(history.series, history.steps, strict=True)
+            ],
+            "skipped": history.skipped,
+        }
+    )
+
+
+def _print_skipped(history: "History") -> None:
+    from reports import words  # noqa: PLC0415
+
+    if history.skipped:
+        print(f"left out: {words.count(len(history.skipped), 'file')}")  # noqa: T201
+    for each in history.skipped:
+        print(f"  {each.name}: {each.reason}")  # noqa: T201

@@ -1,0 +1,131 @@
+"""Where a series of times stepped up or down: change points by ruptures, then judged one by one.
+
+Candidates come from ruptures' exact search for changes of the mean (kernel change points with a linear
+kernel, penalised as BIC does). The weakest is given up until Student's test tells the two sides of each
+apart beyond the dead band, corrected for every place where the step might have been; and, among all
+series, so that at most 1 % of what is reported is expected to be false (Benjamini and Hochberg 1995).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import ruptures
+from numpy.typing import NDArray
+from scipy import stats
+
+from bench.statistics import CONFIDENCE, DEAD_BAND, Interval
+
+Values = NDArray[np.float64]
+FEWEST_RUNS = 4
+"""Below that, nothing can be said of a series."""
+SHORTEST = 2
+"""Runs on either side of a step: one slow night is none."""
+PENALTY = 3.0
+"""Of a change point, in units of the noise's variance and the logarithm of the number of runs."""
+OUTLIER = 4.0
+"""A single run that lies so many standard deviations off both its neighbours does not count."""
+LEAST_NOISE = 1e-3
+
+
+@dataclass(frozen=True)
+class Step:
+    """A lasting change of one series.
+
+    Attributes:
+        at: place of the first run after it.
+        size: time after over time before, with its 99 % interval.
+        p_value: for a change within the dead band, corrected for the places it might have been at.
+    """
+
+    at: int
+    size: Interval
+    p_value: float
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether times went up."""
+        return self.size.estimate > 1
+
+
+def find_steps(times: Sequence[float]) -> list[Step]:
+    """Find the steps of one series of positive times, in the order of its runs.
+
+    Each holds by itself; `significant` judges them beside all others.
+    """
+    if len(times) < FEWEST_RUNS:
+        return []
+    values = np.log(np.asarray(times, dtype=np.float64))
+    noise = _noise(values)
+    cleaned = _without_outliers(values, noise)
+    places = _change_points(cleaned, noise)
+    while places:
+        steps = _steps(cleaned, places, noise)
+        weakest = max(range(len(steps)), key=lambda number: steps[number].p_value)
+        if steps[weakest].p_value <= 1 - CONFIDENCE:
+            return steps
+        # Its two sides are one level: what they are told from may gain by it.
+        del places[weakest]
+    return []
+
+
+def significant(found: Sequence[Sequence[Step]]) -> list[list[Step]]:
+    """Keep the steps that hold among many series, those in which none was found included."""
+    flat = [step.p_value for steps in found for step in steps]
+    if not flat:
+        return [[] for _ in found]
+    without = [1.0 for steps in found if not steps]
+    kept = iter(stats.false_discovery_control(flat + without) <= 1 - CONFIDENCE)
+    return [[step for step in steps if next(kept)] for steps in found]
+
+
+def levels(times: Sequence[float], steps: Sequence[Step]) -> list[tuple[int, int, float]]:
+    """Return first place, place after the last, and median of what lies between steps."""
+    bounds = [0, *(step.at for step in steps), len(times)]
+    values = np.log(np.asarray(times, dtype=np.float64))
+    return [
+        (start, end, float(np.exp(np.median(values[start:end])))) for start, end in pairwise(bounds)
+    ]
+
+
+def _noise(values: Values) -> float:
+    """Standard deviation from run to run, untouched by steps and single outliers."""
+    jumps = np.abs(np.diff(values))
+    return max(float(np.median(jumps)) / (stats.norm.ppf(0.75) * math.sqrt(2)), LEAST_NOISE)
+
+
+def _without_outliers(values: Values, noise: float) -> Values:
+    """Replace what stands alone by the median of it and its neighbours (Hampel 1974)."""
+    padded = np.concatenate([values[2:0:-1], values, values[-2:-4:-1]])
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
+    return np.where(np.abs(values - middle) > OUTLIER * noise, middle, values)
+
+
+def _change_points(values: Values, noise: float) -> list[int]:
+    """First places of the segments, but the first segment's."""
+    search = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST)
+    search.fit((values / noise)[:, np.newaxis])
+    return [int(end) for end in search.predict(pen=PENALTY * math.log(len(values)))[:-1]]
+
+
+def _steps(values: Values, places: list[int], noise: float) -> list[Step]:
+    """The steps at these places, judged by what is left of noise between all of them."""
+    segments = np.split(values, places)
+    freedom = max(1, len(values) - len(segments))
+    residuals = sum(float(((part - part.mean()) ** 2).sum()) for part in segments)
+    spread = max(math.sqrt(residuals / freedom), noise)
+    return [
+        _step(before, after, at, spread, freedom, len(values) - 1)
+        for (before, after), at in zip(pairwise(segments), places, strict=True)
+    ]
+
+
+def _step(before: Values, after: Values, at: int, spread: float, freedom: int, places: int) -> Step:
+    change = float(after.mean() - before.mean())
+    error = spread * math.sqrt(1 / len(before) + 1 / len(after))
+    half_width = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    p_value = 2 * float(stats.t.sf(max(0.0, abs(change) - DEAD_BAND) / error, freedom))
+    size = Interval(math.exp(change), math.exp(change - half_width), math.exp(change + half_width))
+    return Step(at, size, min(1.0, p_value * places))

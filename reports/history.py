@@ -1,0 +1,180 @@
+"""What an archive of runs says, in words: series, steps, and what changed lately."""
+
+from collections.abc import Sequence
+
+from bench.history.events import Breakage, Event, events
+from bench.history.series import History, RunPoint, Series
+from bench.history.steps import FEWEST_RUNS, Step
+from reports import words
+from reports.exports import plain
+
+SHOWN = 20
+"""So many series, and so many cells of an event, are listed where not all are asked for."""
+COMMIT_DIGITS = 12
+
+
+def headline(history: History) -> str:
+    """One sentence: how much there is, and what was found in it."""
+    found = events(history)
+    machines = len({series.machine for series in history.series})
+    extent = (
+        f"{words.count(len(history.series), 'series')} over {words.count(len(history.runs), 'run')} of "
+        f"{words.count(machines, 'machine')}"
+    ).replace("seriess", "series")
+    if all(len(series.points) < FEWEST_RUNS for series in history.series):
+        return f"{extent}: too few to find a step; {FEWEST_RUNS} runs of a machine are needed."
+    slower = sum(len(event.changes) for event in found if event.is_slower)
+    faster = sum(len(event.changes) for event in found if not event.is_slower)
+    if not found:
+        return f"{extent}: no lasting change."
+    return (
+        f"{extent}: {words.count(slower, 'lasting slowdown')}, {words.count(faster, 'speed-up')}."
+    )
+
+
+def ordered(history: History) -> list[tuple[Series, tuple[Step, ...]]]:
+    """Every series with its steps, those with the largest steps first."""
+    both = list(zip(history.series, history.steps, strict=True))
+    return sorted(both, key=lambda each: -max(map(_extent, each[1]), default=0.0))
+
+
+def rows(history: History) -> list[dict[str, str]]:
+    """One row for each series."""
+    return [
+        {
+            "cell": words.label(series.title, words.LONGEST_TITLE),
+            "runs": str(len(series.points)),
+            "latest": latest(series),
+            "steps": "; ".join(step_words(step) for step in steps) or "none",
+        }
+        for series, steps in ordered(history)
+    ]
+
+
+def latest(series: Series) -> str:
+    """The newest value of a series, in its own unit."""
+    if not series.points:
+        return str(series.statuses[-1])
+    value = series.values[-1]
+    if series.is_relative:
+        return f"{words.ratio(value)} of {words.label(series.baseline or '')}"
+    return words.seconds(value)
+
+
+def step_words(step: Step) -> str:
+    """A step's direction and size, with its interval."""
+    low, high = sorted((_percent(step, step.size.low), _percent(step, step.size.high)))
+    direction = "▲ slower by" if step.is_slower else "▼ faster by"
+    return (
+        f"{direction} {words.percent(_percent(step, step.size.estimate))} "
+        f"({words.number(100 * low, 2)}{words.DASH}{words.percent(high)})"
+    )
+
+
+def commits(event: Event) -> str:
+    """The range of commits that an event lies in, its first excluded."""
+    return f"{commit_name(event.before)}..{commit_name(event.after)}"
+
+
+def commit_name(run: RunPoint) -> str:
+    """A commit as it is written, short; a run that has none says so."""
+    return words.label(run.commit[:COMMIT_DIGITS]) if run.commit else "no commit"
+
+
+def summary(event: Event) -> str:
+    """One line: when, where, how many cells, how much."""
+    worst = event.changes[0]
+    kind = "slower" if event.is_slower else "faster"
+    also = f"; {'; '.join(words.label(each, words.LONGEST_TITLE) for each in event.also)}"
+    return (
+        f"{words.count(len(event.changes), 'cell')} {kind} since {day(event.after)}, "
+        f"{commits(event)}, up to {words.percent(_extent(worst.step))}{also if event.also else ''}"
+    )
+
+
+def day(run: RunPoint) -> str:
+    """When a run began, to the minute."""
+    return words.label(run.started[:16].replace("T", " "))
+
+
+def alerts_text(
+    history: History, found: Sequence[Event], broken: Sequence[Breakage], url: str | None
+) -> str:
+    """What changed lately, for a terminal."""
+    del url  # a terminal has no links
+    lines = [verdict(history, found, broken)]
+    lines += [
+        f"{each.status} since {day(each.since)}: {words.label(each.series.title, 200)}"
+        for each in broken
+    ]
+    for event in found:
+        lines += [summary(event), f"  {words.label(event.after.machine, words.LONGEST_TITLE)}"]
+        lines += [
+            f"  {words.label(change.series.title, 200)}: {step_words(change.step)}"
+            for change in event.changes[:SHOWN]
+        ]
+        if len(event.changes) > SHOWN:
+            lines.append(f"  {len(event.changes) - SHOWN} more")
+    return "\n".join(lines) + "\n"
+
+
+def alerts_markdown(
+    history: History, found: Sequence[Event], broken: Sequence[Breakage], url: str | None
+) -> str:
+    """The same for an issue or a comment, cells folded."""
+    lines = [f"**{plain(verdict(history, found, broken))}**", ""]
+    lines += [
+        f"- {plain(each.status)} since {plain(day(each.since))}: "
+        f"{plain(words.label(each.series.title, 200))}"
+        for each in broken
+    ]
+    for event in found:
+        links = commit_link(event.after, url)
+        if links:
+            links = f" ([{commit_name(event.after)}]({links}))"
+        lines += [
+            "",
+            f"<details><summary>{plain(summary(event))}</summary>",
+            "",
+            f"{plain(words.label(event.after.machine, words.LONGEST_TITLE))}{links}",
+            "",
+            "| cell | change |",
+            "| --- | --- |",
+            *(
+                f"| {plain(words.label(change.series.title, 200))} | {plain(step_words(change.step))} |"
+                for change in event.changes
+            ),
+            "",
+            "</details>",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]) -> str:
+    """One sentence: what there is to be done."""
+    if broken:
+        return f"{words.count(len(broken), 'cell')} lost their times: mend them first."
+    slower = [event for event in found if event.is_slower]
+    if slower:
+        amount = sum(len(event.changes) for event in slower)
+        return f"{words.count(amount, 'cell')} became slower lately: find out why."
+    if all(len(series.points) < FEWEST_RUNS for series in history.series):
+        return f"Too few runs to say: {FEWEST_RUNS} of a machine are needed."
+    return "Nothing became slower lately."
+
+
+def commit_link(run: RunPoint, url: str | None) -> str:
+    """Where a run's commit can be looked at, if that is known and it is one."""
+    commit = run.commit.partition("+")[0]
+    if url is None or not commit or not all(each in "0123456789abcdef" for each in commit):
+        return ""
+    return url.replace("{commit}", commit)
+
+
+def _extent(step: Step) -> float:
+    return abs(_percent(step, step.size.estimate))
+
+
+def _percent(step: Step, ratio: float) -> float:
+    """By how much a ratio of times is more, or less, as the step's direction calls it."""
+    return ratio - 1 if step.is_slower else 1 - ratio

@@ -1,0 +1,81 @@
+"""One measuring run at a time, and nobody locked out by one that ended."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from bench.errors import UserError
+from bench.exclusive import exclusive, resources
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+HOLDER = """
+import sys
+from pathlib import Path
+from bench.exclusive import exclusive
+with exclusive(["processor-0"], folder=Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that measures on processor 0."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_run_is_refused_with_the_holders_name(holder, tmp_path):
+    expected = rf"processor 0 is being measured on by process {holder.pid} .*--wait"
+    with (
+        pytest.raises(UserError, match=expected),
+        exclusive(["processor-0"], folder=tmp_path),
+    ):
+        pytest.fail("both measured")
+
+
+def test_a_second_run_waits_if_asked_to_and_says_for_whom(holder, tmp_path):
+    told = []
+    threading.Timer(0.7, holder.kill).start()
+    with exclusive(["processor-0"], wait=True, tell=told.append, folder=tmp_path):
+        assert holder.wait() != 0
+    (line,) = told
+    assert str(holder.pid) in line
+
+
+def test_a_killed_holder_holds_nothing(holder, tmp_path):
+    holder.kill()
+    holder.wait()
+    with exclusive(["processor-0"], folder=tmp_path):
+        assert (tmp_path / "sparsebench-processor-0.lock").exists()
+
+
+def test_other_processors_are_free(holder, tmp_path):
+    with exclusive(["processor-1", "gpu-GPU-1a2b"], folder=tmp_path):
+        pass
+
+
+def test_a_run_has_its_processors_to_itself():
+    names = resources("cpu")
+    assert names
+    assert all(name.startswith("processor-") for name in names)
+
+
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
+    (tmp_path / "sparsebench-processor-0.lock").symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(UserError, match="cannot open the lock"),
+        exclusive(["processor-0"], folder=tmp_path),
+    ):
+        pytest.fail("it followed the link")
+    assert not (tmp_path / "precious").exists()

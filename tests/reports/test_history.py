@@ -1,0 +1,308 @@
+"""An archive of runs: what is added stays, what is foreign is named, what stepped is told."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from synthetic_runs import Noise, cell, make_run, renamed, workload
+
+pytest.importorskip("duckdb")
+pytest.importorskip("ruptures")
+
+from bench.cli.main import main
+from bench.errors import DataError, UserError
+from bench.history.archive import Archive
+from bench.history.events import breakages, events, recent
+from bench.history.series import read
+from bench.phases import Phase
+from bench.results.schema import Status
+from bench.results.store import write
+from reports.history_page import render
+
+RECORDS = [workload("layer-a", 0.1), workload("layer-b", 0.2)]
+FEW = Noise(rounds=0.002, processes=0.002, count=2, length=4)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SLOW_FROM = 8
+
+
+def nightly(number, *, factor=1.0, records=RECORDS, names=("dense", "gather")):
+    """The run of one night; gather is slower by a factor."""
+
+    def times(name, record):
+        return 1e-3 * (factor if name == "gather" else 1.0)
+
+    run = make_run(records, names, times=times, phases=(Phase.FORWARD,), noise=FEW, seed=number)
+    started = (START + timedelta(days=number)).isoformat()
+    return replace(
+        run,
+        header=replace(run.header, id=f"{number:012x}", started=started, commit=f"{number:040x}"),
+    )
+
+
+def saved(run, folder):
+    path = folder / f"{run.header.id}.json"
+    write(run, path)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Twelve nights, gather being 20 % slower from the ninth on."""
+    source = tmp_path / "source"
+    source.mkdir()
+    place = tmp_path / "store"
+    archive = Archive(str(place))
+    for number in range(12):
+        archive.add(saved(nightly(number, factor=1.2 if number >= SLOW_FROM else 1.0), source))
+    return place
+
+
+def test_a_run_is_kept_byte_for_byte_and_added_once(tmp_path):
+    path = saved(nightly(0), tmp_path)
+    archive = Archive(str(tmp_path / "store"))
+    name = archive.add(path)
+    assert archive.add(path) == name
+    (kept,) = (tmp_path / "store" / "runs").iterdir()
+    assert kept.read_bytes() == path.read_bytes()
+
+
+def test_a_slowdown_is_an_event_with_its_commits(store):
+    history = read(Archive(str(store)), {})
+    (event,) = events(history)
+    assert event.is_slower
+    assert {change.series.implementation for change in event.changes} == {"gather"}
+    assert len(event.changes) == len(RECORDS)
+    assert event.before.commit == f"{SLOW_FROM - 1:040x}"
+    assert event.after.commit == f"{SLOW_FROM:040x}"
+    assert all(change.step.size.low < 1.2 < change.step.size.high for change in event.changes)
+
+
+def test_what_slows_the_whole_machine_is_seen_in_the_baseline_alone(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    for number in range(12):
+        pace = 1.3 if number >= SLOW_FROM else 1.0
+
+        def times(_name, _record, pace=pace):
+            return 1e-3 * pace
+
+        run = make_run(
+            RECORDS,
+            ("dense", "gather"),
+            times=times,
+            phases=(Phase.FORWARD,),
+            noise=FEW,
+            seed=number,
+        )
+        header = replace(
+            run.header, id=f"{number:012x}", started=(START + timedelta(number)).isoformat()
+        )
+        archive.add(saved(replace(run, header=header), tmp_path))
+    found = events(read(archive, {}))
+    assert {each.series.implementation for event in found for each in event.changes} == {"dense"}
+
+
+def test_libraries_that_changed_there_are_named(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    for number in range(10):
+        run = nightly(number, factor=1.5 if number >= 5 else 1.0)
+        libraries = "numpy 2; torch 3" if number >= 5 else "numpy 2; torch 2"
+        machine = replace(
+            run.header.machine, facts={**run.header.machine.facts, "libraries": libraries}
+        )
+        archive.add(saved(replace(run, header=replace(run.header, machine=machine)), tmp_path))
+    (event,) = events(read(archive, {}))
+    assert event.also == ("libraries: torch 2 became torch 3",)
+
+
+def test_machines_and_workload_versions_are_never_mixed(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    for number in range(12):
+        run = nightly(number, factor=2.0 if number % 2 else 1.0)
+        machine = replace(run.header.machine, name=f"machine {number % 2}")
+        archive.add(saved(replace(run, header=replace(run.header, machine=machine)), tmp_path))
+    history = read(archive, {})
+    assert not any(history.steps)
+    assert {series.machine for series in history.series} == {"machine 0", "machine 1"}
+    (place,) = [series for series in history.series if series.title.startswith("layer-a gather")][
+        :1
+    ]
+    assert len(place.points) == 6
+
+
+def test_a_cell_that_lost_its_time_is_told(store, tmp_path):
+    run = nightly(12)
+    broken = tuple(
+        replace(
+            unit,
+            cells=tuple(
+                cell(unit.workload, each.implementation, each.phase, status=Status.INCORRECT)
+                if each.implementation == "gather"
+                else each
+                for each in unit.cells
+            ),
+        )
+        for unit in run.units
+    )
+    Archive(str(store)).add(saved(replace(run, units=broken), tmp_path))
+    found = breakages(read(Archive(str(store)), {}))
+    assert [each.status for each in found] == ["incorrect"] * len(RECORDS)
+    assert main(["history", "alerts", "--store", str(store)]) == 4
+
+
+def test_alerts_say_what_changed_lately_and_exit_by_it(store, capsys):
+    assert main(["history", "alerts", "--store", str(store)]) == 1
+    told = capsys.readouterr().out
+    assert "2 cells became slower lately" in told
+    assert "000000000000..000000000000" in told
+    assert main(["history", "alerts", "--store", str(store), "--last", "3"]) == 0
+    assert "Nothing became slower lately" in capsys.readouterr().out
+    assert main(["history", "alerts", "--store", str(store), "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["events"]) == 1
+    commit = "https://example.org/c/{commit}"
+    arguments = ["history", "alerts", "--store", str(store), "--markdown", "--commit-url", commit]
+    assert main(arguments) == 1
+    assert f"(https://example.org/c/{SLOW_FROM:040x})" in capsys.readouterr().out
+
+
+def test_too_few_runs_are_said_to_be_too_few(tmp_path, capsys):
+    archive = Archive(str(tmp_path / "store"))
+    archive.add(saved(nightly(0), tmp_path))
+    assert main(["history", "alerts", "--store", archive.url]) == 3
+    assert "Too few runs" in capsys.readouterr().out
+
+
+def test_series_are_shown_and_filtered(store, capsys):
+    assert main(["history", "show", "--store", str(store), "--impl", "gath*"]) == 0
+    told = capsys.readouterr().out
+    assert "2 series over 12 runs of 1 machine" in told
+    assert main(["history", "show", "--store", str(store), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["series"]) == 4
+    with pytest.raises(UserError, match=r"no cell .* matches implementation nobody"):
+        read(Archive(str(store)), {"implementation": ["nobody"]})
+
+
+def test_foreign_and_truncated_files_are_skipped_named_and_counted(store, capsys):
+    (store / "runs" / "20260101T000000-cut.json").write_bytes(
+        next((store / "runs").iterdir()).read_bytes()[:500]
+    )
+    (store / "runs" / "notes.txt").write_text("hello")
+    (store / "runs" / "other.json").write_text('{"format": "other"}')
+    assert main(["history", "show", "--store", str(store)]) == 0
+    told = capsys.readouterr().out
+    assert "left out: 3 files" in told
+    assert all(name in told for name in ("20260101T000000-cut.json", "notes.txt", "other.json"))
+
+
+def test_a_run_that_was_only_copied_in_is_summed_up(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = len(read(Archive(str(store)), {}).runs)
+    write(nightly(20), store / "runs" / "copied.json")
+    assert len(read(Archive(str(store)), {}).runs) == before + 1
+    assert (store / "cells" / "1" / "copied.parquet").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 nothing PAR1", b"PAR"])
+def test_a_damaged_summary_is_made_anew(store, damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    victim = sorted((store / "cells" / "1").iterdir())[3]
+    victim.write_bytes(damage)
+    history = read(Archive(str(store)), {})
+    assert len(history.runs) == 12
+    assert history.skipped == ()
+
+
+def test_an_archive_may_be_a_bucket(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = f"memory://{tmp_path.name}"
+    for number in range(5):
+        Archive(url).add(saved(nightly(number), tmp_path))
+    assert len(read(Archive(url), {}).runs) == 5
+    assert len(list((tmp_path / "cache").rglob("*.parquet"))) == 5
+
+
+def test_two_writers_at_once_both_survive(tmp_path):
+    paths = [saved(nightly(number), tmp_path) for number in range(8)]
+    names = []
+
+    def work(own):
+        archive = Archive(str(tmp_path / "store"))
+        names.extend(archive.add(path) for path in own)
+
+    writers = [threading.Thread(target=work, args=(own,)) for own in (paths[:5], paths[3:])]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(names) == 10
+    history = read(Archive(str(tmp_path / "store")), {})
+    assert len(history.runs) == 8
+    assert not history.skipped
+
+
+def test_what_is_no_finished_run_is_not_added(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    (tmp_path / "cut.json").write_text('{"format": "sparsebench-run", "sche')
+    with pytest.raises(DataError, match="truncated"):
+        archive.add(tmp_path / "cut.json")
+    with pytest.raises(DataError, match="unfinished run"):
+        archive.add(tmp_path / "cut.json.partial")
+
+
+def test_an_archive_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="history add"):
+        read(Archive(str(tmp_path / "nothing")), {})
+    with pytest.raises(UserError, match="nonsense"):
+        Archive("nonsense://bucket/path")
+
+
+def test_a_missing_library_is_one_line_with_its_cure(store):
+    code = (
+        "import sys; sys.modules['duckdb'] = None\n"
+        "from bench.cli.main import main\n"
+        f"sys.exit(main(['history', 'show', '--store', {str(store)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'sparsebench[history]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_page_marks_the_step_and_is_the_same_every_time(store, tmp_path, capsys):
+    history = read(Archive(str(store)), {})
+    page = render(history, "https://example.org/c/{commit}")
+    assert page == render(history, "https://example.org/c/{commit}")
+    assert page.count('<svg class="spark"') == 4
+    assert len(re.findall(r'<path class="slower" d="M\d+ 0V40"/>', page)) == 2
+    assert f'href="https://example.org/c/{SLOW_FROM:040x}"' in page
+    target = tmp_path / "page.html"
+    assert main(["history", "show", "--store", str(store), "-o", str(target)]) == 0
+    assert main(["history", "show", "--store", str(store), "-o", str(target)]) == 0
+    (tmp_path / "mine.html").write_text("mine")
+    assert main(["history", "show", "--store", str(store), "-o", str(tmp_path / "mine.html")]) == 2
+    assert (tmp_path / "mine.html").read_text() == "mine"
+
+
+def test_hostile_names_are_text_on_the_page(tmp_path):
+    hostile = "<script>alert(1)</script>\"'"
+    archive = Archive(str(tmp_path / "store"))
+    archive.add(saved(renamed(nightly(0), "gather", hostile), tmp_path))
+    page = render(read(archive, {}), None)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_commit_url_needs_a_place_for_the_commit(store, capsys):
+    for given in ("https://example.org", "javascript:{commit}"):
+        arguments = ["history", "alerts", "--store", str(store), "--commit-url", given]
+        assert main(arguments) == 2
+    assert "{commit}" in capsys.readouterr().err
+
+
+def test_the_last_runs_are_counted_by_machine(store):
+    history = read(Archive(str(store)), {})
+    assert recent(history, 2) == {run.name for run in history.runs[-2:]}
