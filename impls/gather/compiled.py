@@ -6,10 +6,10 @@ numba is imported when it is first needed, and everything here is left alone whe
 import importlib.util
 import math
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,8 +32,10 @@ MOST_WORDS = 2**24
 number, against some 100 nanoseconds for sorting a site's keys."""
 BLOCK_BYTES = 2**18
 """Features that are worked on at a time: a fraction of the second cache."""
-THREAD_MULTIPLY_ADDS = 2**22
+THREAD_MULTIPLY_ADDS = 2**23
 """Least work of a thread: waking one costs as much as a tenth of it."""
+CHUNKS_OF_THREAD = 2
+"""Parts of a range for each thread: whoever is free takes the next."""
 
 Sizes = NDArray[np.int64]
 
@@ -228,6 +230,7 @@ def weight_gradient(features: Tensor, upstream: Tensor, pairs: Pairs) -> Tensor:
         lambda first, last: loops.weight_gradient(rows, places, x, g, target, first, last),
         channels_in,
         pairs.count * channels_in * channels_out,
+        unit=loops.ROWS,
     )
     return total
 
@@ -265,18 +268,42 @@ def pool_gradient(upstream: Tensor, source: Tensor, table: Tensor, active: int) 
     return total
 
 
-def _spread(call: Callable[[int, int], None], count: int, multiply_adds: int) -> None:
-    """Call on [first, last) parts of a range, at the same time where the work is worth it."""
-    parts = min(count, _parts(multiply_adds))
-    if parts < 2:
+def _spread(
+    call: Callable[[int, int], None], count: int, multiply_adds: int, unit: int = 1
+) -> None:
+    """Call on [first, last) parts of a range, at the same time where the work is worth it.
+
+    Threads take part after part, this one too, which does not wait for any that came too late: another
+    library's threads may spin on the processor that a helper would wake up on, for milliseconds.
+
+    Args:
+        call: what is called.
+        count: length of the range.
+        multiply_adds: of all of it.
+        unit: parts begin at multiples of it.
+    """
+    threads = min(count, _parts(multiply_adds))
+    if threads < 2:
         call(0, count)
         return
-    ends = [count * part // parts for part in range(parts + 1)]
-    helpers = _helpers(os.getpid(), parts - 1)
-    waiting = [helpers.submit(call, *part) for part in pairwise(ends[1:])]
-    call(0, ends[1])
+    wanted = CHUNKS_OF_THREAD * threads
+    size = -(-count // (wanted * unit)) * unit
+    left = deque((start, min(start + size, count)) for start in range(0, count, size))
+
+    def work() -> None:
+        while left:
+            try:
+                part = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            call(*part)
+
+    helpers = _helpers(os.getpid(), threads - 1)
+    waiting = [helpers.submit(work) for _ in range(threads - 1)]
+    work()
     for future in waiting:
-        future.result()
+        if not future.cancel():
+            future.result()
 
 
 def _parts(multiply_adds: int) -> int:
