@@ -16,7 +16,7 @@ import ruptures
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.statistics import CONFIDENCE, DEAD_BAND, Interval
+from bench.statistics import CONFIDENCE, DEAD_BAND, NORMAL_MEDIAN, Interval
 
 Values = NDArray[np.float64]
 FEWEST_RUNS = 4
@@ -93,7 +93,7 @@ def levels(times: Sequence[float], steps: Sequence[Step]) -> list[tuple[int, int
 def _noise(values: Values) -> float:
     """Standard deviation from run to run, untouched by steps and single outliers."""
     jumps = np.abs(np.diff(values))
-    return max(float(np.median(jumps)) / (stats.norm.ppf(0.75) * math.sqrt(2)), LEAST_NOISE)
+    return max(float(np.median(jumps)) / (NORMAL_MEDIAN * math.sqrt(2)), LEAST_NOISE)
 
 
 def _without_outliers(values: Values, noise: float) -> Values:
