@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.comparison import Changes, compare_runs, confirmed
+from bench.comparison import Changes, compare_runs, suspected, together
 from bench.errors import UserError
 from bench.measure.engine import Engine
 from bench.measure.messages import Preparation
@@ -27,7 +27,6 @@ from bench.measure.processes import Templates
 from bench.measure.record import Record, TurnsAt, unit_of
 from bench.measure.turns import Turnstile
 from bench.results.schema import Run, Unit
-from bench.statistics import Verdict
 from bench.workload import Workload
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -102,7 +101,7 @@ def checked_out(
 def compare_revisions(
     plan: Plan, base: Revision, head: Revision, tell: Callable[[Step], None] | None = None
 ) -> Changes:
-    """Measure a plan at two revisions and compare; what seems slower is measured once more.
+    """Measure a plan at two revisions and compare; what may be slower is measured once more.
 
     Args:
         plan: what to measure, as this process knows it. A revision that has other workloads, or whose
@@ -115,15 +114,15 @@ def compare_revisions(
         UserError: if a revision cannot run at all.
     """
     changes = _measure(plan, base, head, tell)
-    suspected = {cell.workload for cell in changes.of(Verdict.SLOWER)}
-    if not suspected:
+    again = suspected(changes)
+    if not again:
         return changes
-    again = replace(
+    plan_again = replace(
         plan,
-        workloads=tuple(each for each in plan.workloads if each.name in suspected),
+        workloads=tuple(each for each in plan.workloads if each.name in again),
         settings=replace(plan.settings, seed=plan.settings.seed + 1),
     )
-    return confirmed(changes, _measure(again, base, head, tell))
+    return together(changes, _measure(plan_again, base, head, tell))
 
 
 def _measure(

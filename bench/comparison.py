@@ -1,11 +1,13 @@
 """Two runs of the same workloads, cell by cell: what became faster or slower, and what is missing."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from bench.phases import Phase
 from bench.results.schema import WRONG, Cell, Run, Status, Timing, Unit
 from bench.statistics import (
+    DEAD_BAND,
     Interval,
     Ratio,
     Verdict,
@@ -167,16 +169,57 @@ def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
     return Changes(base, head, tuple(found), paired)
 
 
-def confirmed(first: Changes, second: Changes) -> Changes:
-    """Keep a slowdown only where another comparison finds it too; elsewhere it is ambiguous."""
-    slower = {cell.key for cell in second.of(Verdict.SLOWER)}
+def suspected(changes: Changes) -> set[str]:
+    """Workloads that may hold a slowdown: some cell's interval, uncorrected, lies above 1."""
+    return {
+        cell.workload
+        for cell in changes.compared
+        if cell.ratio is not None and cell.ratio.interval.low > 1
+    }
+
+
+def together(first: Changes, second: Changes) -> Changes:
+    """Judge by two measurements together; a slowdown must show in the second by itself, too.
+
+    Args:
+        first: of everything, in lock step.
+        second: of what was suspected, measured once more.
+    """
+    both = compare_runs(
+        _joined(first.base, second.base), _joined(first.head, second.head), paired=True
+    )
+    again = {cell.key: cell.ratio for cell in second.compared}
     cells = tuple(
         replace(cell, verdict=Verdict.AMBIGUOUS)
-        if cell.verdict is Verdict.SLOWER and cell.key not in slower
+        if cell.verdict is Verdict.SLOWER and not _shows(again.get(cell.key))
         else cell
-        for cell in first.cells
+        for cell in both.cells
     )
-    return replace(first, cells=cells)
+    return replace(both, cells=cells)
+
+
+def _shows(found: Ratio | None) -> bool:
+    return found is not None and found.interval.estimate > math.exp(DEAD_BAND)
+
+
+def _joined(first: Run, second: Run) -> Run:
+    """The first run, with the samples of both where both have them."""
+    more = {key: cell.timing for key, (_, cell) in _cells(second)}
+    units = []
+    for unit in first.units:
+        cells = []
+        for cell in unit.cells:
+            others = more.get((unit.workload.suite, *cell.key))
+            if cell.timing is not None and others is not None:
+                past = 1 + max(samples.process for samples in cell.timing.processes)
+                shifted = (
+                    replace(samples, process=past + samples.process) for samples in others.processes
+                )
+                timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
+                cell = replace(cell, timing=timing)  # noqa: PLW2901
+            cells.append(cell)
+        units.append(replace(unit, cells=tuple(cells)))
+    return replace(first, units=tuple(units))
 
 
 Divide = Callable[[Timing, Timing], Ratio | None]

@@ -7,7 +7,7 @@ import pytest
 from synthetic_runs import Noise, density_group, make_run, renamed, usual_times, workload
 
 from bench.cli.main import main
-from bench.comparison import compare_runs
+from bench.comparison import compare_runs, suspected, together
 from bench.results.schema import Status
 from bench.results.store import write
 from bench.statistics import Verdict
@@ -217,3 +217,41 @@ def test_instructions_stand_beside_the_times_where_they_were_counted():
     assert told == {"dense": None, "gather": pytest.approx(1.0015), "masked": None}
     assert f"1.0015{words.TIMES}" in to_markdown(changes)
     assert "instructions" not in to_markdown(compare_runs(made(seed=1), made(1.1, seed=2)))
+
+
+def lock_step(factor, seed):
+    """Both sides at once: their rounds pair."""
+    base, head = made(seed=seed), made(factor, seed=seed + 1)
+    return compare_runs(base, head, paired=True)
+
+
+def test_what_was_suspected_is_judged_by_both_measurements_together():
+    first, second = lock_step(1.05, 1), lock_step(1.05, 11)
+    assert suspected(first) == {record.name for record in density_group()[:3]}
+    both = together(first, second)
+    assert verdicts(both, "gather") == {Verdict.SLOWER}
+    assert {len(cell.timing.processes) for cell in both.head.cells} == {8}
+    width, wider = (
+        {cell.key: cell.ratio.detectable for cell in changes.cells} for changes in (both, first)
+    )
+    assert sum(width.values()) < sum(wider.values())
+
+
+def test_a_slowdown_that_does_not_come_again_is_ambiguous():
+    both = together(lock_step(1.05, 1), lock_step(1.0, 11))
+    assert Verdict.SLOWER not in verdicts(both, "gather")
+    assert both.exit_code != 1
+
+
+def test_what_was_not_measured_again_keeps_its_verdict():
+    second = lock_step(1.05, 11)
+    only = replace(
+        second,
+        base=replace(second.base, units=second.base.units[:1]),
+        head=replace(second.head, units=second.head.units[:1]),
+        cells=tuple(c for c in second.cells if c.workload == second.base.units[0].workload.name),
+    )
+    both = together(lock_step(1.05, 1), only)
+    found = {cell.workload: cell.verdict for cell in both.cells if cell.implementation == "gather"}
+    assert list(found.values()) == [Verdict.SLOWER, Verdict.AMBIGUOUS, Verdict.AMBIGUOUS]
+    assert verdicts(both, "masked") == {Verdict.SAME}
