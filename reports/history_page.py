@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -97,8 +98,7 @@ def _line(series: Series, steps: tuple[Step, ...]) -> Line:
     middle, span = (low + high) / 2, max(high - low, math.log1p(LEAST_SPAN))
     columns = _columns(len(values))
     rows = _rows(values, middle, span)
-    groups = np.array_split(np.arange(len(values)), min(len(values), MOST_POINTS))
-    places = [(round(columns[group].mean()), round(np.median(rows[group]))) for group in groups]
+    places = zip(_grouped(columns).tolist(), _grouped(rows).tolist(), strict=True)
     bounds = levels(series.values, steps) if steps else []
     flat = [
         f"M{round(columns[start])} {y}H{round(columns[end - 1])}"
@@ -109,6 +109,14 @@ def _line(series: Series, steps: tuple[Step, ...]) -> Line:
         (round((columns[step.at - 1] + columns[step.at]) / 2), step.is_slower) for step in steps
     )
     return Line(series, steps, f"M{'L'.join(f'{x} {y}' for x, y in places)}", "".join(flat), marks)
+
+
+def _grouped(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[Any, Any]:
+    """Medians of groups of neighbours, rounded, no more than `MOST_POINTS` of them."""
+    size = -(-len(values) // MOST_POINTS)
+    missing = -len(values) % size
+    padded = np.concatenate([values, np.repeat(values[-1:], missing)])
+    return np.asarray(np.median(padded.reshape(-1, size), axis=1).round(), dtype=int)
 
 
 def _columns(count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
