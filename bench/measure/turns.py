@@ -49,6 +49,7 @@ class Turnstile:
         self._connections: dict[str, socket.socket] = {}
         self._due: list[str] = []
         self._lock = threading.Lock()
+        self._is_closed = False
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(str(path))
         self._server.listen()
@@ -66,8 +67,10 @@ class Turnstile:
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
-        for connection in self._connections.values():
-            connection.close()
+        with self._lock:
+            self._is_closed = True
+            for connection in self._connections.values():
+                _hang_up(connection)
         self.path.unlink(missing_ok=True)
 
     def leave(self, name: str) -> None:
@@ -87,10 +90,12 @@ class Turnstile:
         with suppress(OSError), connection.makefile("rb") as stream:
             name = stream.readline().decode().strip()
             if name not in self._states:
-                connection.shutdown(socket.SHUT_RDWR)
-                connection.close()
+                _hang_up(connection)
                 return
             with self._lock:
+                if self._is_closed:  # it came while this was closing
+                    _hang_up(connection)
+                    return
                 self._connections[name] = connection
             while message := stream.read(1):
                 self._become(name, State.MEETING if message == MEET else State.WAITING)
@@ -124,6 +129,13 @@ class Turnstile:
         self._states[chosen] = State.WORKING
         with suppress(OSError):  # it died: its own thread will say so
             self._connections[chosen].sendall(GO)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection, whatever thread is reading from it: to close it alone would leave it open."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 class Turns:

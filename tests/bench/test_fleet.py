@@ -17,7 +17,7 @@ from bench.results.schema import Status  # noqa: E402
 from bench.results.store import load  # noqa: E402
 
 NAMES = [workload.name for workload in load_suite("quick").workloads()[:4]]
-PATTERN = "2d-submanifold*-1%,2d-submanifold*-5%,2d-submanifold*-20%"
+PATTERN = "2d-submanifold*-1%,2d-submanifold*-5%"
 OPTIONS = ("--impl=gather", "--phase=forward", "--seconds=0.02", "--processes=1")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -102,18 +102,18 @@ def test_the_command_sweeps_and_goes_on_with_what_is_unfinished(fleet, tmp_path,
     (path,) = folder.glob("*.json")
     whole = load(path)
     path.rename(tmp_path / "kept.json")
-    assert len(whole.units) == 3
-    # As if it had been stopped after two units.
+    assert len(whole.units) == 2
+    # As if it had been stopped after one unit.
     from bench.results.store import Journal  # noqa: PLC0415
 
     journal = Journal(path)
     journal.begin(whole.header)
-    for unit in whole.units[:2]:
+    for unit in whole.units[:1]:
         journal.add(unit)
     assert main([*command, "-o", str(folder)]) == 0
     resumed = load(path)
-    assert resumed.units[:2] == whole.units[:2]
-    assert [unit.workload.name for unit in resumed.units] == NAMES[:3]
+    assert resumed.units[:1] == whole.units[:1]
+    assert [unit.workload.name for unit in resumed.units] == NAMES[:2]
     assert main([*command, "-o", str(folder)]) == 2
     assert "written once" in capsys.readouterr().err
 
