@@ -2,13 +2,16 @@
 PYTHON ?= python3
 TOX := .venv/bin/tox
 
-.PHONY: bench test ab minkowski spconv clean
+.PHONY: bench test slow ab minkowski spconv clean
 
 bench: $(TOX)  ## measure the quick suite on this machine and make a page of it
 	$(TOX) run -q -e bench
 
 test: $(TOX)  ## lint, types, tests, coverage
 	$(TOX) run -q -e test
+
+slow: $(TOX)  ## tests that start many processes: revisions, fleets, killed runs
+	$(TOX) run -q -e slow
 
 ab: $(TOX)  ## compare revision BASE with the working tree: make ab BASE=main [ARGS=--markdown]
 	$(TOX) run -q -e ab -- $(BASE) $(ARGS)

@@ -82,6 +82,7 @@ def plan(seconds=0.8, processes=3, workload=WORKLOAD):
     )
 
 
+@pytest.mark.slow
 def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     told = []
     with checked_out("as-it-is", project) as base, checked_out("slower", project) as head:
@@ -115,6 +116,7 @@ def repository(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_plug_in_files_have_revisions_of_their_own(repository):
     plugin = choose([str(repository / "code" / "mine.py")])[0]
     mine = ab.replace(plan(workload=FULL), implementations=(*choose(["dense"])[0], *plugin))
@@ -179,6 +181,7 @@ def test_the_working_tree_is_itself(project):
             Path(project / "new.txt").unlink()
 
 
+@pytest.mark.slow
 def test_what_a_null_test_found_is_told(project):
     with checked_out("as-it-is", project) as base:
         same = compare_revisions(plan(0.05, 2), base, base)

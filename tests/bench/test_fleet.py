@@ -19,7 +19,10 @@ from bench.results.store import load  # noqa: E402
 NAMES = [workload.name for workload in load_suite("quick").workloads()[:4]]
 PATTERN = "2d-submanifold*-1%,2d-submanifold*-5%"
 OPTIONS = ("--impl=gather", "--phase=forward", "--seconds=0.02", "--processes=1")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from bench.registry import choose, load_suite
 from bench.results.schema import Settings, Status
 from bench.results.store import Journal, load
 
+pytestmark = pytest.mark.slow
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 PATTERN = "2d-submanifold*,3d-submanifold*"
 PATTERN_2D = "2d-submanifold*"

@@ -12,6 +12,7 @@ import pytest
 from bench.ab import PROJECT
 from bench.cli.main import main
 
+pytestmark = pytest.mark.slow
 TINY = (
     "--workload=2d-submanifold-k3-c32-grid96-uniform-1%",
     "--impl=dense,gather",
