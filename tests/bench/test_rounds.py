@@ -273,7 +273,7 @@ def test_a_machine_that_stalls_all_the_time_ends_a_phase_nevertheless(race):
 
     field.contestants[0].step = replace(field.contestants[0].step, call=call)
     assert field.run(AfterRounds(10**9), seconds=1.0) == "budget"
-    assert field.clock.seconds < 10
+    assert field.clock.seconds < 14  # nine times the budget, and the round in progress
 
 
 def test_arguments_are_prepared_and_the_last_result_let_go_outside_of_the_timed_region(race):

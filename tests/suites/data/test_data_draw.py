@@ -140,7 +140,8 @@ def test_no_pixel_that_a_line_crosses_for_long_is_missing(strokes, sizes):
 @given(st.lists(POINT, min_size=2, max_size=2, unique=True), st.integers(20, 60))
 def test_doubling_the_scale_roughly_doubles_the_sites_of_a_line(line, scale):
     once, twice = (len(draw(recording(line), size, 2 * size).sites) for size in (scale, 2 * scale))
-    assert 1.5 < twice / once < 3
+    # Of a slanting line's pixels, samples half a pixel apart hit from all columns to all corners.
+    assert 1.3 < twice / once < 3.1
 
 
 def test_doubling_the_scale_roughly_doubles_the_sites_of_a_spiral():
