@@ -28,6 +28,8 @@ PENALTY = 3.0
 OUTLIER = 4.0
 """A single run that lies so many standard deviations off both its neighbours does not count."""
 LEAST_NOISE = 1e-3
+BLOCK = 250
+"""Runs that are searched at a time."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ def find_steps(times: Sequence[float]) -> list[Step]:
         steps = _steps(cleaned, places, noise)
         weakest = max(range(len(steps)), key=lambda number: steps[number].p_value)
         if steps[weakest].p_value <= 1 - CONFIDENCE:
-            return steps
+            lengths = np.diff([0, *places, len(cleaned)])
+            if lengths.min() >= SHORTEST:
+                return _steps(cleaned, _refined(cleaned, places), noise)
+            weakest = min(int(lengths.argmin()), len(places) - 1)
         # Its two sides are one level: what they are told from may gain by it.
         del places[weakest]
     return []
@@ -104,10 +109,37 @@ def _without_outliers(values: Values, noise: float) -> Values:
 
 
 def _change_points(values: Values, noise: float) -> list[int]:
-    """First places of the segments, but the first segment's."""
-    search = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST)
-    search.fit((values / noise)[:, np.newaxis])
-    return [int(end) for end in search.predict(pen=PENALTY * math.log(len(values)))[:-1]]
+    """Places where a new level may begin: what the search finds in each block, and where blocks meet.
+
+    The search takes time with the square of the runs, so it is made block by block; blocks of one
+    level are joined when the weakest steps are given up.
+    """
+    penalty = PENALTY * math.log(len(values))
+    places: list[int] = []
+    start = 0
+    for block in np.array_split(values / noise, -(-len(values) // BLOCK)):
+        search = ruptures.KernelCPD(kernel="linear", min_size=1)  # a block may end in a level
+        search.fit(block[:, np.newaxis])
+        places += [start] if start else []
+        places += [start + int(end) for end in search.predict(pen=penalty)[:-1]]
+        start += len(block)
+    return places
+
+
+def _refined(values: Values, places: list[int]) -> list[int]:
+    """Move each place by up to `SHORTEST` runs to where its two sides spread least."""
+    bounds = [0, *places, len(values)]
+    for number in range(1, len(bounds) - 1):
+        before, place, after = bounds[number - 1 : number + 2]
+        low = max(before + SHORTEST, place - SHORTEST)
+        high = min(after - SHORTEST, place + SHORTEST)
+        bounds[number] = min(
+            range(low, high + 1),
+            key=lambda at, start=before, end=after: (  # type: ignore[misc]
+                values[start:at].var() * (at - start) + values[at:end].var() * (end - at)
+            ),
+        )
+    return bounds[1:-1]
 
 
 def _steps(values: Values, places: list[int], noise: float) -> list[Step]:

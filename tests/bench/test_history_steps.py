@@ -37,6 +37,12 @@ def test_several_steps_are_found_in_order():
     assert [step.at for step in steps] == [20, 40, 60]
 
 
+@pytest.mark.parametrize("at", [200, 249, 250, 251, 252, 500, 748, 998])
+def test_a_step_of_a_long_series_is_found_wherever_blocks_meet(at):
+    (step,) = found(series([1.0] * at + [1.1] * (1000 - at), noise=0.005))
+    assert step.at == at
+
+
 def test_a_step_within_the_dead_band_is_none():
     assert found(series([1.0] * 200 + [1.008] * 200, noise=0.001)) == []
 
