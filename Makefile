@@ -2,25 +2,31 @@
 PYTHON ?= python3
 TOX := .venv/bin/tox
 
-.PHONY: bench test slow ab minkowski spconv clean
+# Commands in tox's one environment: another name there would make tox build it anew.
+EXEC = $(TOX) exec -q -e sparsebench --
 
-bench: $(TOX)  ## measure the quick suite on this machine and make a page of it
-	$(TOX) run -q -e bench
+.PHONY: bench test slow ab minkowski spconv environment clean
+
+bench: environment  ## measure the quick suite on this machine and make a page of it
+	$(EXEC) sparsebench run quick --device auto --report $(ARGS)
 
 test: $(TOX)  ## lint, types, tests, coverage
-	$(TOX) run -q -e test
+	$(TOX) run -q
 
-slow: $(TOX)  ## tests that start many processes: revisions, fleets, killed runs
-	$(TOX) run -q -e slow
+slow: environment  ## tests that start many processes: revisions, fleets, killed runs
+	$(EXEC) pytest -m slow $(ARGS)
 
-ab: $(TOX)  ## compare revision BASE with the working tree: make ab BASE=main [ARGS=--markdown]
-	$(TOX) run -q -e ab -- $(BASE) $(ARGS)
+ab: environment  ## compare revision BASE with the working tree: make ab BASE=main [ARGS=--markdown]
+	$(EXEC) sparsebench ab $(BASE) $(ARGS)
 
-minkowski: $(TOX)  ## build MinkowskiEngine, for `bench` and `test` to use
-	$(TOX) run -q -e minkowski
+minkowski: environment  ## build MinkowskiEngine, for `bench` and `test` to use
+	$(EXEC) python -m tools.minkowski $(ARGS)
 
-spconv: $(TOX)  ## install spconv, likewise
-	$(TOX) run -q -e spconv
+spconv: environment  ## install spconv, likewise; a wheel for GPUs that is there already stays
+	$(EXEC) python -c 'import spconv' 2>/dev/null || $(EXEC) python -m pip install -q --no-build-isolation -e '.[spconv]'
+
+environment: $(TOX)  ## everything installed, nothing run
+	$(TOX) run -q --notest
 
 clean:  ## remove the environments and caches, never results
 	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
