@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.comparison import Changes, compare_runs, suspected, together
+from bench.comparison import Changes, Suspicion, compare_runs, suspected, together
 from bench.errors import UserError
 from bench.measure.engine import Engine
 from bench.measure.messages import Preparation
@@ -26,7 +26,7 @@ from bench.measure.plan import Plan
 from bench.measure.processes import Templates
 from bench.measure.record import Record, TurnsAt, unit_of
 from bench.measure.turns import Turnstile
-from bench.results.schema import Run, Unit
+from bench.results.schema import Header, Run, Unit
 from bench.workload import Workload
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -113,53 +113,101 @@ def compare_revisions(
     Raises:
         UserError: if a revision cannot run at all.
     """
-    changes = _measure(plan, base, head, tell)
-    again = suspected(changes)
-    if not again:
-        return changes
-    plan_again = replace(
-        plan,
-        workloads=tuple(each for each in plan.workloads if each.name in again),
-        settings=replace(plan.settings, seed=plan.settings.seed + 1),
-    )
-    return together(changes, _measure(plan_again, base, head, tell))
+    with ExitStack() as stack:
+        sides = [_Side(_plan_at(plan, revision), revision, stack) for revision in (base, head)]
+        headers = [side.prepare() for side in sides]
+
+        def measure(suspicions: dict[str, Suspicion] | None) -> Changes:
+            units = _measure(plan, sides, suspicions, tell)
+            runs = (Run(*each) for each in zip(headers, units, strict=True))
+            return compare_runs(*runs, paired=True)
+
+        changes = measure(None)
+        again = suspected(changes)
+        return together(changes, measure(again)) if again else changes
+
+
+class _Side:
+    """One revision and the templates of its workers, which start at once.
+
+    Every process has one of its own, so that where memory lies differs at random between the sides.
+    """
+
+    def __init__(self, plan: Plan, revision: Revision, stack: ExitStack) -> None:
+        self.plan = plan
+        self._revision = revision
+        is_here = revision.folder == PROJECT or revision.plugins is not None
+        self.templates = Templates(
+            plan.suite.name,
+            plan.settings.threads,
+            checkout=None if is_here else revision.folder,
+            count=plan.settings.processes,
+        )
+        stack.callback(self.templates.close)
+
+    def prepare(self) -> Header:
+        """Have the code imported and compiled, and describe it and the machine.
+
+        Raises:
+            UserError: if it cannot be imported.
+        """
+        try:
+            self.templates.prepare(
+                Preparation(self.plan.implementations, self.plan.device), one_first=True
+            )
+            self.templates.wait_until_ready()
+        except UserError as error:
+            raise UserError(f"cannot run at {self._revision.name}: {error}") from error
+        header = Engine(self.plan, self.templates).header()
+        return replace(header, commit=self._revision.commit)
+
+    def record(self, workload: Workload, dtype: str, suspicion: Suspicion | None) -> Record:
+        """Begin a workload; of one that is measured again, what is suspected."""
+        if suspicion is None:
+            return Record(self.plan, workload, dtype)
+        settings = self.plan.settings
+        again = replace(
+            self.plan,
+            implementations=tuple(
+                own for own in self.plan.implementations if own.name in suspicion.implementations
+            ),
+            settings=replace(
+                settings,
+                phases=tuple(each for each in settings.phases if each in suspicion.phases),
+                seed=settings.seed + 1,
+            ),
+        )
+        return Record(again, workload, dtype)
 
 
 def _measure(
-    plan: Plan, base: Revision, head: Revision, tell: Callable[[Step], None] | None
-) -> Changes:
-    revisions = (base, head)
-    plans = [_plan_at(plan, revision) for revision in revisions]
-    for own, revision in zip(plans, revisions, strict=True):
-        _compile(own, revision)
-    with ExitStack() as stack:
-        templates = [
-            stack.enter_context(_Closing(_templates(plan, revision, plan.settings.processes)))
-            for revision in revisions
-        ]
-        engines = [Engine(*each) for each in zip(plans, templates, strict=True)]
-        headers = [
-            replace(engine.header(), commit=revision.commit)
-            for engine, revision in zip(engines, revisions, strict=True)
-        ]
-        units: tuple[list[Unit], ...] = ([], [])
-        steps = len(plan.workloads) * len(plan.dtypes) * plan.settings.processes
-        done = 0
-        for workload in plan.workloads:
-            records: list[list[Record]] = []
-            for dtype in plan.dtypes:
-                both = [Record(own, workload, dtype) for own in plans]
-                for process in range(plan.settings.processes):
-                    _in_lock_step(both, templates, process, plan, workload)
-                    both[0].agree_with(both[1])
-                    done += 1
-                    if tell is not None:
-                        tell(Step(done, steps, workload.name, dtype, process))
-                records.append(both)
-            for side in range(len(SIDES)):
-                units[side].append(unit_of([both[side] for both in records], 0.0))
-    runs = [Run(header, tuple(own)) for header, own in zip(headers, units, strict=True)]
-    return compare_runs(*runs, paired=True)
+    plan: Plan,
+    sides: list[_Side],
+    suspicions: dict[str, Suspicion] | None,
+    tell: Callable[[Step], None] | None,
+) -> tuple[tuple[Unit, ...], ...]:
+    """Measure all workloads, or those that are suspected; return the units of each side."""
+    workloads = [own for own in plan.workloads if suspicions is None or own.name in suspicions]
+    processes = plan.settings.processes
+    templates = [side.templates for side in sides]
+    total = len(workloads) * len(plan.dtypes) * processes
+    done = 0
+    units: list[list[Unit]] = [[] for _ in sides]
+    for workload in workloads:
+        suspicion = suspicions[workload.name] if suspicions is not None else None
+        records: list[list[Record]] = []
+        for dtype in plan.dtypes:
+            both = [side.record(workload, dtype, suspicion) for side in sides]
+            for process in range(processes):
+                _in_lock_step(both, templates, process)
+                both[0].agree_with(both[1])
+                done += 1
+                if tell is not None:
+                    tell(Step(done, total, workload.name, dtype, process))
+            records.append(both)
+        for side, own in zip(units, zip(*records, strict=True), strict=True):
+            side.append(unit_of(list(own), 0.0))
+    return tuple(tuple(own) for own in units)
 
 
 def _plan_at(plan: Plan, revision: Revision) -> Plan:
@@ -187,18 +235,13 @@ def _plan_at(plan: Plan, revision: Revision) -> Plan:
     return replace(plan, implementations=tuple(found))
 
 
-def _in_lock_step(
-    records: list[Record],
-    templates: list[Templates],
-    process: int,
-    plan: Plan,
-    workload: Workload,
-) -> None:
+def _in_lock_step(records: list[Record], templates: list[Templates], process: int) -> None:
     """Have one process of each side measure a workload, in turns.
 
     Raises:
         UserError: if a side refuses, as where it does not know the workload.
     """
+    plan, workload = records[0].plan, records[0].workload
     order = random.Random(f"{plan.settings.seed} {workload.name} {process}")  # noqa: S311
     failures: list[Exception] = []
     with (
@@ -222,40 +265,6 @@ def _in_lock_step(
             thread.join()
     if failures:
         raise UserError(f"cannot compare {workload.name}: {failures[0]}")
-
-
-def _compile(plan: Plan, revision: Revision) -> None:
-    """Have one process compile what all others then load.
-
-    Raises:
-        UserError: if the revision's code cannot be imported.
-    """
-    with _Closing(_templates(plan, revision, 1)) as templates:
-        try:
-            templates.prepare(Preparation(plan.implementations, plan.device))
-            templates.wait_until_ready()
-        except UserError as error:
-            raise UserError(f"cannot run at {revision.name}: {error}") from error
-
-
-def _templates(plan: Plan, revision: Revision, count: int) -> Templates:
-    """One template for each process: memory layouts of the two sides should differ at random."""
-    is_here = revision.folder == PROJECT or revision.plugins is not None
-    folder = None if is_here else revision.folder
-    return Templates(plan.suite.name, plan.settings.threads, checkout=folder, count=count)
-
-
-class _Closing:
-    """Templates as a context."""
-
-    def __init__(self, templates: Templates) -> None:
-        self.templates = templates
-
-    def __enter__(self) -> Templates:
-        return self.templates
-
-    def __exit__(self, *_: object) -> None:
-        self.templates.close()
 
 
 def _commit_of(project: Path, revision: str) -> str:

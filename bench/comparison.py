@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from bench.phases import Phase
 from bench.results.schema import WRONG, Cell, Run, Status, Timing, Unit
@@ -14,6 +15,7 @@ from bench.statistics import (
     geometric_mean,
     holm,
     ratio,
+    shared_ratio,
     unpaired_ratio,
     verdict,
 )
@@ -78,6 +80,9 @@ class Family:
     Attributes:
         mean: geometric mean of the ratios.
         verdicts: how many cells have which.
+        shared: the change that the cells share, where they were measured in lock step. A change that
+            each cell is too noisy for shows in all of them together.
+        verdict: of that, corrected for all families; missing where it is not known.
     """
 
     implementation: str
@@ -86,6 +91,13 @@ class Family:
     device: str
     mean: Interval
     verdicts: dict[Verdict, int]
+    shared: Ratio | None = None
+    verdict: Verdict = Verdict.MISSING
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What identifies the family."""
+        return self.implementation, self.phase, self.dtype, self.device
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class Changes:
     base: Run
     head: Run
     cells: tuple[CellChange, ...]
+    families: tuple[Family, ...] = ()
     in_lock_step: bool = False
 
     def of(self, verdict: Verdict) -> list[CellChange]:
@@ -118,23 +131,21 @@ class Changes:
         return [cell for cell in self.cells if cell.failed]
 
     @property
-    def families(self) -> list[Family]:
-        """Geometric means by implementation, phase, type and device."""
-        members: dict[tuple[str, Phase, str, str], list[CellChange]] = {}
-        for cell in self.compared:
-            key = (cell.implementation, cell.phase, cell.dtype, cell.device)
-            members.setdefault(key, []).append(cell)
-        return [Family(*key, *_sum_up(own)) for key, own in members.items()]
+    def slower_families(self) -> list[Family]:
+        """Families that share a slowdown, the largest first."""
+        found = [family for family in self.families if family.verdict is Verdict.SLOWER]
+        return sorted(found, key=lambda family: -abs_change(family.shared))
 
     @property
     def exit_code(self) -> int:
         """4: something fails; 1: something is slower; 3: too little is known; 0: fine."""
         if self.failed:
             return 4
-        if self.of(Verdict.SLOWER):
+        if self.of(Verdict.SLOWER) or self.slower_families:
             return 1
-        unknown = self.of(Verdict.AMBIGUOUS) or self.broken
-        return 3 if unknown or not self.compared else 0
+        judged: list[CellChange | Family] = [*self.cells, *self.families]
+        unknown = any(each.verdict is Verdict.AMBIGUOUS for each in judged)
+        return 3 if unknown or self.broken or not self.compared else 0
 
 
 def abs_change(ratio: Ratio | None) -> float:
@@ -162,20 +173,79 @@ def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
         _compare(before.get(key), after.get(key), refusal, divide)
         for key in dict.fromkeys([*before, *after])
     ]
-    known = [(place, cell.ratio) for place, cell in enumerate(found) if cell.ratio is not None]
-    corrected = holm([known_ratio.p_value for _, known_ratio in known])
-    for (place, known_ratio), p_value in zip(known, corrected, strict=True):
-        found[place] = replace(found[place], verdict=verdict(known_ratio, p_value))
-    return Changes(base, head, tuple(found), paired)
+    judged = _judge([cell.ratio for cell in found])
+    cells = [replace(cell, verdict=each) for cell, each in zip(found, judged, strict=True)]
+    families = _families(cells, before, after, in_lock_step=paired)
+    return Changes(base, head, tuple(cells), families, paired)
 
 
-def suspected(changes: Changes) -> set[str]:
-    """Workloads that may hold a slowdown: some cell's interval, uncorrected, lies above 1."""
+def _judge(ratios: list[Ratio | None]) -> list[Verdict]:
+    """Verdicts that are corrected for how many there are."""
+    known = iter(holm([found.p_value for found in ratios if found is not None]))
+    return [verdict(found, None if found is None else next(known)) for found in ratios]
+
+
+Placed = tuple[Unit, Cell]
+Found = dict[tuple[str, ...], Placed]
+
+
+def _families(
+    cells: list[CellChange], before: Found, after: Found, *, in_lock_step: bool
+) -> tuple[Family, ...]:
+    """Sum up by implementation, phase, type and device."""
+    members: dict[tuple[str, Phase, str, str], list[CellChange]] = {}
+    for cell in cells:
+        if cell.ratio is not None:
+            key = (cell.implementation, cell.phase, cell.dtype, cell.device)
+            members.setdefault(key, []).append(cell)
+    shared: list[Ratio | None] = [
+        shared_ratio(_timings(own, before, after)) if in_lock_step and len(own) > 1 else None
+        for own in members.values()
+    ]
+    return tuple(
+        Family(*key, *_sum_up(own), change, found)
+        for (key, own), change, found in zip(members.items(), shared, _judge(shared), strict=True)
+    )
+
+
+def _timings(cells: list[CellChange], before: Found, after: Found) -> list[tuple[Timing, Timing]]:
+    """Head and base of each cell."""
+    found = [(after[cell.key][1].timing, before[cell.key][1].timing) for cell in cells]
+    return [(head, base) for head, base in found if head is not None and base is not None]
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What may have become slower in one workload."""
+
+    implementations: frozenset[str]
+    phases: frozenset[Phase]
+
+
+def suspected(changes: Changes) -> dict[str, Suspicion]:
+    """What is to be measured again, by workload.
+
+    A cell is suspected whose uncorrected interval lies above 1, or which is ambiguous and seems
+    slower; so are all cells of a family whose shared change does.
+    """
+    families = {family.key for family in changes.families if _may_be_slower(family.shared)}
+    found: dict[str, list[CellChange]] = {}
+    for cell in changes.compared:
+        family = (cell.implementation, cell.phase, cell.dtype, cell.device)
+        noisy = cell.verdict is Verdict.AMBIGUOUS and _shows(cell.ratio)
+        if noisy or _may_be_slower(cell.ratio) or family in families:
+            found.setdefault(cell.workload, []).append(cell)
     return {
-        cell.workload
-        for cell in changes.compared
-        if cell.ratio is not None and cell.ratio.interval.low > 1
+        workload: Suspicion(
+            frozenset(cell.implementation for cell in cells),
+            frozenset(cell.phase for cell in cells),
+        )
+        for workload, cells in found.items()
     }
+
+
+def _may_be_slower(found: Ratio | None) -> bool:
+    return found is not None and found.interval.low > 1
 
 
 def together(first: Changes, second: Changes) -> Changes:
@@ -188,14 +258,25 @@ def together(first: Changes, second: Changes) -> Changes:
     both = compare_runs(
         _joined(first.base, second.base), _joined(first.head, second.head), paired=True
     )
-    again = {cell.key: cell.ratio for cell in second.compared}
-    cells = tuple(
-        replace(cell, verdict=Verdict.AMBIGUOUS)
-        if cell.verdict is Verdict.SLOWER and not _shows(again.get(cell.key))
-        else cell
-        for cell in both.cells
+    cells_again = {cell.key: cell.ratio for cell in second.compared}
+    families_again = {family.key: family.shared for family in second.families}
+    return replace(
+        both,
+        cells=tuple(_confirmed(cell, cells_again.get(cell.key)) for cell in both.cells),
+        families=tuple(
+            _confirmed(family, families_again.get(family.key)) for family in both.families
+        ),
     )
-    return replace(both, cells=cells)
+
+
+Judged = TypeVar("Judged", CellChange, Family)
+
+
+def _confirmed(judged: Judged, again: Ratio | None) -> Judged:
+    """Call what is slower ambiguous, unless it shows again."""
+    if judged.verdict is Verdict.SLOWER and not _shows(again):
+        return replace(judged, verdict=Verdict.AMBIGUOUS)
+    return judged
 
 
 def _shows(found: Ratio | None) -> bool:
@@ -223,7 +304,6 @@ def _joined(first: Run, second: Run) -> Run:
 
 
 Divide = Callable[[Timing, Timing], Ratio | None]
-Placed = tuple[Unit, Cell]
 
 
 def _cells(run: Run) -> Iterator[tuple[tuple[str, ...], Placed]]:

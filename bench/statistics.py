@@ -25,6 +25,8 @@ STRAY = 6.0
 """A process whose median lies so many robust standard deviations off is left out,"""
 ENOUGH_TO_STRAY = 8
 """where there are so many that this is known well."""
+FEWEST_SHARED = 2
+"""Processes that must have measured all cells, for what they share to be known."""
 DEAD_BAND = 0.01
 """Relative changes within this band are not worth a verdict."""
 RESOLUTION = 0.05
@@ -85,7 +87,7 @@ def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
     Rounds of the same process and number are paired: they were measured within milliseconds of each
     other, so that drift and other load cancel. None where the two share no process and round.
     """
-    differences = _paired(numerator, denominator)
+    differences = list(_paired(numerator, denominator).values())
     if not differences:
         return None
     return _ratio(_mean(differences), sum(len(values) for values in differences))
@@ -99,6 +101,38 @@ def unpaired_ratio(numerator: Timing, denominator: Timing) -> Ratio:
     above, below = _logarithms(numerator), _logarithms(denominator)
     rounds = min(sum(map(len, above.values())), sum(map(len, below.values())))
     return _ratio(_mean(list(above.values())).minus(_mean(list(below.values()))), rounds)
+
+
+def shared_ratio(pairs: Sequence[tuple[Timing, Timing]]) -> Ratio | None:
+    """Compare many cells at once: the change that they share.
+
+    Rounds pair as in `ratio`. What disturbs a process may disturb all cells that it measured, so
+    cells are averaged within each process first, and only processes tell how well the mean is known.
+    A cell weighs by the inverse of its variance, and none more than the median cell: of few processes,
+    some cell looks surer than it is.
+
+    Args:
+        pairs: numerator and denominator of each cell.
+
+    Returns:
+        None where fewer than two processes have rounds of every cell.
+    """
+    paired = [_paired(*pair) for pair in pairs]
+    common = set(paired[0]).intersection(*paired[1:]) if paired else set()
+    if len(common) < FEWEST_SHARED:
+        return None
+    cells = [
+        _processes([own[process] for process in sorted(common)], strays=True) for own in paired
+    ]
+    medians = np.stack([cell.medians for cell in cells])
+    within = np.stack([cell.within for cell in cells])
+    variances = np.maximum(medians.var(axis=1, ddof=1), within.mean(axis=1))
+    weights = 1 / np.maximum(variances, max(float(np.median(variances)), TINY))
+    shares = weights / weights.sum()
+    rounds = sum(cell.rounds for cell in cells)
+    means, known = shares @ medians, shares**2 @ within
+    kept = _not_stray(means, known)
+    return _ratio(_join(_Processes(means[kept], known[kept], rounds)), rounds)
 
 
 def geometric_mean(intervals: Sequence[Interval]) -> Interval:
@@ -194,15 +228,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def _paired(numerator: Timing, denominator: Timing) -> list[Values]:
-    """Log-ratios of the rounds that both have, one array for each process."""
+def _paired(numerator: Timing, denominator: Timing) -> dict[int, Values]:
+    """Log-ratios of the rounds that both have, by process."""
     above, below = _logarithms(numerator), _logarithms(denominator)
-    paired = []
+    paired = {}
     for process, values in above.items():
         other = below.get(process)
         if other is not None:
             count = min(len(values), len(other))
-            paired.append(values[:count] - other[:count])
+            paired[process] = values[:count] - other[:count]
     return paired
 
 
@@ -226,7 +260,39 @@ def _medians_of_rounds(samples: Samples) -> Values:
     return np.asarray((table[:, (length - 1) // 2] + table[:, length // 2]) / 2)
 
 
+@dataclass(frozen=True)
+class _Processes:
+    """What rounds say of each process: the median, and its variance as far as rounds explain it."""
+
+    medians: Values
+    within: Values
+    rounds: int
+
+
+def _processes(groups: list[Values], *, strays: bool = False) -> _Processes:
+    """Reduce rounds to one value a process; leave out those that went astray unless they are wanted.
+
+    Few rounds tell little of their own spread: what all tell is the least that each is credited with.
+    """
+    ascending = [np.sort(values) for values in groups]
+    counts = np.array([len(values) for values in groups])
+    medians = np.array(
+        [(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending]
+    )
+    own = np.array([_variance_of_median(values) for values in ascending])
+    if not strays:
+        kept = _not_stray(medians, own)
+        counts, medians, own = counts[kept], medians[kept], own[kept]
+    within = np.maximum(own, (counts * own).mean() / counts)
+    return _Processes(medians, within, int(counts.sum()))
+
+
 def _mean(groups: list[Values]) -> _Mean:
+    """Mean over processes of medians over rounds."""
+    return _join(_processes(groups))
+
+
+def _join(processes: _Processes) -> _Mean:
     """Join the processes' medians over rounds as random effects.
 
     A process's median errs for two reasons: its rounds are few, of which they tell themselves, and
@@ -239,20 +305,10 @@ def _mean(groups: list[Values]) -> _Mean:
     largest that `LUCK` allows for. One process says nothing about others: its interval is of its rounds
     alone.
     """
-    ascending = [np.sort(values) for values in groups]
-    counts = np.array([len(values) for values in groups])
-    medians = np.array(
-        [(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending]
-    )
-    own = np.array([_variance_of_median(values) for values in ascending])
-    kept = _not_stray(medians, own)
-    counts, medians, own = counts[kept], medians[kept], own[kept]
-    rounds = int(counts.sum())
-    # Few rounds tell little of their own spread: what all tell is the least that each is credited with.
-    within = np.maximum(own, (counts * own).mean() / counts)
-    of_rounds = max(1, rounds - len(medians))
+    medians, within = processes.medians, processes.within
+    of_rounds = max(1, processes.rounds - len(medians))
     if len(medians) == 1:
-        return _Mean(float(medians[0]), float(own[0]), of_rounds)
+        return _Mean(float(medians[0]), float(within[0]), of_rounds)
     between = _between(medians, within, np.ones(len(medians)))
     between = _between(medians, within, 1 / np.maximum(between + within, TINY))
     weights = 1 / np.maximum(between + within, TINY)

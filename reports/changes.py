@@ -16,7 +16,7 @@ SHOWN = 12
 
 def headline(changes: Changes) -> str:
     """One sentence: what was found, and what to do."""
-    slower, compared = changes.of(Verdict.SLOWER), len(changes.compared)
+    compared = len(changes.compared)
     if changes.failed:
         names = words.listed(dict.fromkeys(cell.implementation for cell in changes.failed))
         return (
@@ -25,13 +25,9 @@ def headline(changes: Changes) -> str:
         )
     if not compared:
         return f"Nothing could be compared: {_commonest_reason(changes)}."
+    slower = _slower(changes)
     if slower:
-        worst = slower[0]
-        return (
-            f"Slower in {len(slower)} of {words.count(compared, 'cell')}, by "
-            f"{words.percent(abs_change(worst.ratio))} in {worst.implementation} {worst.phase} "
-            f"({worst.workload}): measure both again, and find out why if it stays."
-        )
+        return f"{slower}: measure both again, and find out why if it stays."
     unknown = changes.of(Verdict.AMBIGUOUS)
     if unknown:
         return (
@@ -41,6 +37,25 @@ def headline(changes: Changes) -> str:
     if changes.broken:
         return f"Nothing is slower; {words.count(len(changes.broken), 'time')} of the base are missing."
     return f"Nothing is slower: a change of 5 % is ruled out in all of {words.count(compared, 'cell')}."
+
+
+def _slower(changes: Changes) -> str:
+    """What is slower: whole families first, then single cells."""
+    parts = [
+        f"{family.implementation} {family.phase} by {words.percent(abs_change(family.shared))} over "
+        f"its {words.count(sum(family.verdicts.values()), 'cell')}"
+        for family in changes.slower_families
+    ]
+    told = f"Slower: {words.listed(parts)}" if parts else ""
+    if cells := changes.of(Verdict.SLOWER):
+        worst = cells[0]
+        told += "; by themselves" if told else "Slower in"
+        told += (
+            f" {len(cells)} of {words.count(len(changes.compared), 'cell')}, by "
+            f"{words.percent(abs_change(worst.ratio))} in {worst.implementation} {worst.phase} "
+            f"({worst.workload})"
+        )
+    return told
 
 
 def caveat(changes: Changes) -> str:
@@ -61,7 +76,10 @@ def caveat(changes: Changes) -> str:
 
 def families(changes: Changes) -> list[dict[str, str]]:
     """One row for each implementation, phase, type and device."""
-    return [_family(family) for family in changes.families]
+    found = [_family(family) for family in changes.families]
+    if any(family.shared is not None for family in changes.families):
+        return [row | _shared(own) for row, own in zip(found, changes.families, strict=True)]
+    return found
 
 
 def rows(cells: Sequence[CellChange]) -> list[dict[str, str]]:
@@ -136,6 +154,17 @@ def _family(family: Family) -> dict[str, str]:
         "type": f"{family.dtype} on {family.device}",
         "mean ratio": f"{words.ratio(family.mean.estimate)} ({words.ratio_range(family.mean)})",
         "cells": ", ".join(verdicts),
+    }
+
+
+def _shared(family: Family) -> dict[str, str]:
+    """What the cells of a family share, where that is known."""
+    if family.shared is None:
+        return {"shared": "", "verdict": ""}
+    interval = family.shared.interval
+    return {
+        "shared": f"{words.ratio(interval.estimate)} ({words.ratio_range(interval)})",
+        "verdict": f"{words.SIGNS[family.verdict]} {family.verdict}",
     }
 
 

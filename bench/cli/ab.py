@@ -118,11 +118,20 @@ def _null_result(changes: "Changes") -> str:
     from reports.words import median, percent  # noqa: PLC0415
 
     compared = changes.compared
-    alarms = len(changes.of(Verdict.SLOWER)) + len(changes.of(Verdict.FASTER))
     if not compared:
         return "nothing was compared"
+    judged = {
+        "cells": [cell.verdict for cell in compared],
+        "families": [family.verdict for family in changes.families if family.shared is not None],
+    }
+    told = [
+        f"{alarms} of {len(verdicts)} {what} ({percent(alarms / len(verdicts))})"
+        for what, verdicts in judged.items()
+        if verdicts
+        for alarms in [sum(each in {Verdict.SLOWER, Verdict.FASTER} for each in verdicts)]
+    ]
     detectable = median([cell.ratio.detectable for cell in compared if cell.ratio is not None])
     return (
-        f"false alarms: {alarms} of {len(compared)} ({percent(alarms / len(compared))}); smallest "
-        f"change that the median cell could have shown: {percent(detectable)}"
+        f"false alarms: {', '.join(told)}; smallest change that the median cell could have shown: "
+        f"{percent(detectable)}"
     )

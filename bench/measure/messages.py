@@ -20,6 +20,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         turnstile: socket of a turnstile to take turns at with another process; empty without one.
         side: the worker's name there.
         is_described: whether another process told already what the workload turned out to be.
+        expectation: file where what the oracle found is kept for other processes; empty for none.
     """
 
     suite: str
@@ -40,6 +41,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     is_described: bool = False
     turnstile: str = ""
     side: str = ""
+    expectation: str = ""
 
 
 class Preparation(msgspec.Struct, frozen=True):

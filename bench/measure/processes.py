@@ -79,6 +79,7 @@ class Templates:
         pulse = Path(self.folder.name) / "pulse"
         self.pulse = Pulse.create(pulse)
         self.pulse_path = str(pulse)
+        self.expectation_path = str(Path(self.folder.name) / "expectation")
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
         # One for each process would be best, but they start at the same time, a second and more of
         # importing each: no more than there are processors.
@@ -106,19 +107,28 @@ class Templates:
         for template in self._templates:
             template.wait_until_ready()
 
-    def prepare(self, preparation: Preparation) -> None:
+    def prepare(self, preparation: Preparation, *, one_first: bool = False) -> None:
         """Have every template prepare installed implementations, so that no worker need do it.
 
         This does not wait for them, and nothing is prepared twice. A plug-in file is left to every
         worker for itself: it may crash only that.
+
+        Args:
+            preparation: what for.
+            one_first: wait for one of them, which compiles what all others then load.
+
+        Raises:
+            UserError: if that one cannot start.
         """
         known = self._prepared.setdefault(preparation.device, set())
         new = [each for each in preparation.implementations if not each.is_file]
         new = [each for each in new if each not in known]
         if new:
             known.update(new)
-            for template in self._templates:
+            for number, template in enumerate(self._templates):
                 template.prepare(Preparation(tuple(new), preparation.device))
+                if one_first and number == 0:
+                    template.wait_until_ready()
 
     def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
         """Have a fresh worker carry out an order, and yield what it says until it is done.

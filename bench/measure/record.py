@@ -124,6 +124,7 @@ class Record:
             is_described=self.described is not None,
             turnstile=turns.socket if turns else "",
             side=turns.side if turns else "",
+            expectation=templates.expectation_path if settings.processes > 1 else "",
         )
 
     def _known_durations(self) -> dict[str, dict[Phase, int]]:

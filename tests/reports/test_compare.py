@@ -227,7 +227,7 @@ def lock_step(factor, seed):
 
 def test_what_was_suspected_is_judged_by_both_measurements_together():
     first, second = lock_step(1.05, 1), lock_step(1.05, 11)
-    assert suspected(first) == {record.name for record in density_group()[:3]}
+    assert set(suspected(first)) == {record.name for record in density_group()[:3]}
     both = together(first, second)
     assert verdicts(both, "gather") == {Verdict.SLOWER}
     assert {len(cell.timing.processes) for cell in both.head.cells} == {8}
@@ -255,3 +255,58 @@ def test_what_was_not_measured_again_keeps_its_verdict():
     found = {cell.workload: cell.verdict for cell in both.cells if cell.implementation == "gather"}
     assert list(found.values()) == [Verdict.SLOWER, Verdict.AMBIGUOUS, Verdict.AMBIGUOUS]
     assert verdicts(both, "masked") == {Verdict.SAME}
+
+
+HARDLY = Noise(rounds=0.03, processes=0.01, count=6)
+"""So much that a change of 2 % shows in few cells, and in all of them together."""
+
+
+def noisy_lock_step(factor, seed):
+    """Many cells, each of which is little known."""
+    records = density_group()
+    base, head = (
+        made(own, seed=seed + number, noise=HARDLY, records=records)
+        for number, own in enumerate((1.0, factor))
+    )
+    return compare_runs(base, head, paired=True)
+
+
+def test_what_hardly_a_cell_shows_all_cells_of_a_family_show_together():
+    changes = noisy_lock_step(1.02, 1)
+    assert len(changes.of(Verdict.SLOWER)) < 3
+    found = {(each.implementation, each.phase): each for each in changes.families}
+    shared = found["gather", "forward"].shared.interval
+    assert 1.01 < shared.low < 1.02 < shared.high < 1.03
+    assert {family.implementation for family in changes.slower_families} == {"gather"}
+    assert changes.exit_code == 1
+    assert headline(changes).startswith("Slower: gather ")
+    assert "shared" in to_markdown(changes)
+
+
+def test_families_of_the_same_code_share_nothing():
+    false = [
+        family
+        for seed in range(12)
+        for family in noisy_lock_step(1.0, 10 * seed).families
+        if family.verdict in {Verdict.SLOWER, Verdict.FASTER}
+    ]
+    assert not false
+
+
+def test_a_family_that_may_be_slower_is_measured_again_as_a_whole_and_must_show_again():
+    first = noisy_lock_step(1.02, 1)
+    again = suspected(first)
+    assert set(again) == {record.name for record in density_group()}
+    slow = {family.phase for family in first.slower_families}
+    for suspicion in again.values():
+        assert "gather" in suspicion.implementations
+        assert slow <= suspicion.phases
+    assert together(first, noisy_lock_step(1.02, 21)).slower_families
+    gone = together(first, noisy_lock_step(1.0, 21))
+    assert not gone.slower_families
+    assert gone.exit_code != 1
+
+
+def test_runs_at_two_times_share_whatever_the_machine_did():
+    changes = compare_runs(made(seed=1), made(1.1, seed=2))
+    assert {family.verdict for family in changes.families} == {Verdict.MISSING}
