@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,7 +114,10 @@ def compare_revisions(
         UserError: if a revision cannot run at all.
     """
     with ExitStack() as stack:
-        sides = [_Side(_plan_at(plan, revision), revision, stack) for revision in (base, head)]
+        sides = [
+            stack.enter_context(closing(_Side(_plan_at(plan, revision), revision)))
+            for revision in (base, head)
+        ]
         headers = [side.prepare() for side in sides]
 
         def measure(suspicions: dict[str, Suspicion] | None) -> Changes:
@@ -124,26 +127,28 @@ def compare_revisions(
 
         changes = measure(None)
         again = suspected(changes)
-        return together(changes, measure(again)) if again else changes
+        if not again:
+            return changes
+        for side in sides:
+            side.restart()
+        return together(changes, measure(again))
 
 
 class _Side:
-    """One revision and the templates of its workers, which start at once.
+    """One revision and the templates of its workers, which start at once; to be closed.
 
-    Every process has one of its own, so that where memory lies differs at random between the sides.
+    Every process has one of its own, so that where memory and compiled code lie differs at random
+    between the sides: all cells that a template's workers measure feel that alike.
     """
 
-    def __init__(self, plan: Plan, revision: Revision, stack: ExitStack) -> None:
+    def __init__(self, plan: Plan, revision: Revision) -> None:
         self.plan = plan
         self._revision = revision
-        is_here = revision.folder == PROJECT or revision.plugins is not None
-        self.templates = Templates(
-            plan.suite.name,
-            plan.settings.threads,
-            checkout=None if is_here else revision.folder,
-            count=plan.settings.processes,
-        )
-        stack.callback(self.templates.close)
+        self.templates = self._start()
+
+    def close(self) -> None:
+        """End the templates."""
+        self.templates.close()
 
     def prepare(self) -> Header:
         """Have the code imported and compiled, and describe it and the machine.
@@ -152,14 +157,32 @@ class _Side:
             UserError: if it cannot be imported.
         """
         try:
-            self.templates.prepare(
-                Preparation(self.plan.implementations, self.plan.device), one_first=True
-            )
+            self._prepare()
             self.templates.wait_until_ready()
         except UserError as error:
             raise UserError(f"cannot run at {self._revision.name}: {error}") from error
         header = Engine(self.plan, self.templates).header()
         return replace(header, commit=self._revision.commit)
+
+    def restart(self) -> None:
+        """Go on with new templates."""
+        self.templates.close()
+        self.templates = self._start()
+        self._prepare()
+
+    def _start(self) -> Templates:
+        is_here = self._revision.folder == PROJECT or self._revision.plugins is not None
+        return Templates(
+            self.plan.suite.name,
+            self.plan.settings.threads,
+            checkout=None if is_here else self._revision.folder,
+            count=self.plan.settings.processes,
+        )
+
+    def _prepare(self) -> None:
+        """One of them compiles what all others then load."""
+        preparation = Preparation(self.plan.implementations, self.plan.device)
+        self.templates.prepare(preparation, one_first=True)
 
     def record(self, workload: Workload, dtype: str, suspicion: Suspicion | None) -> Record:
         """Begin a workload; of one that is measured again, what is suspected."""

@@ -187,7 +187,7 @@ def test_what_a_null_test_found_is_told(project):
     with checked_out("as-it-is", project) as base:
         same = compare_revisions(plan(0.05, 2), base, base)
     slow = ab.replace(same, cells=tuple(ab.replace(c, verdict=Verdict.SLOWER) for c in same.cells))
-    assert _null_result(slow).startswith("false alarms: 2 of 2 (100")
+    assert _null_result(slow).startswith("false alarms: 2 of 2 cells (100")
     nothing = compare_runs(same.base, ab.replace(same.head, units=()))
     assert _null_result(nothing) == "nothing was compared"
     assert all(cell.status is Status.OK for cell in same.base.cells)

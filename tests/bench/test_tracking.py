@@ -76,4 +76,4 @@ def test_a_revision_is_compared_with_itself(capsys):
         3,
     }
     told = capsys.readouterr().out
-    assert re.search(r"false alarms: \d of 2 \(", told)
+    assert re.search(r"false alarms: \d of 2 cells \(", told)
