@@ -1,6 +1,7 @@
 """Parses the command line and turns a user's mistake into one line and exit code 2."""
 
 import argparse
+import errno
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,8 @@ is timed, all of them are measured in interleaved rounds, and every ratio carrie
 USAGE_ERROR = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What writing fails with on a full or read-only disk: the user's to mend, wherever it strikes."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +47,12 @@ def main(arguments: list[str]) -> int:
         # Whoever read our output has enough; nothing more may be written, at exit included.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"sparsebench: error: cannot write{where}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return USAGE_ERROR
 
 
 def _version() -> str:

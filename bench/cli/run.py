@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and write a run file for each device."""
     if arguments.scheduler is not None:
         return _sweep(arguments)
+    if arguments.resume is not None and (code := _finished_before(arguments)) is not None:
+        return code
     from contextlib import closing  # noqa: PLC0415
 
     from bench.cli.names import split  # noqa: PLC0415
@@ -99,6 +101,18 @@ def run(arguments: argparse.Namespace) -> int:
         names = sorted({name for plan, _ in jobs for name in resources(plan.device)})
         with exclusive(names, wait=arguments.wait, tell=say):
             return max([_run_one(arguments, plan, journal, templates) for plan, journal in jobs])
+
+
+def _finished_before(arguments: argparse.Namespace) -> int | None:
+    """The exit code of a run that is to be gone on with, if it is complete; None if it is not."""
+    from bench.cli.output import say  # noqa: PLC0415
+
+    journal = _resumed(arguments.resume)
+    measured = journal.completed()
+    if measured is None:
+        return None
+    say(f"{journal.target} is complete")
+    return _conclude(arguments, measured, journal.target)
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
@@ -155,7 +169,6 @@ def _run_one(
 ) -> int:
     from bench.cli.output import say  # noqa: PLC0415
     from bench.cli.progress import shown  # noqa: PLC0415
-    from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.measure.engine import execute  # noqa: PLC0415
 
     try:
@@ -167,7 +180,13 @@ def _run_one(
         hint = f"; go on with --resume {journal.path}" if journal.path.exists() else ""
         say(f"interrupted{hint}")
         return INTERRUPTED
-    written = journal.finish(measured)
+    return _conclude(arguments, measured, journal.finish(measured))
+
+
+def _conclude(arguments: argparse.Namespace, measured: "Run", written: Path) -> int:
+    """Print the summary, make the page, return the exit code."""
+    from bench.cli.summary import print_summary  # noqa: PLC0415
+
     print_summary(measured, written, as_json=arguments.json)
     if arguments.report:
         from bench.cli.report import write_page  # noqa: PLC0415
@@ -249,17 +268,29 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
 def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
 
     if arguments.resume is not None:
-        if not arguments.resume.name.endswith(".partial") or not arguments.resume.exists():
-            raise UserError(f"--resume takes an existing .partial file, not {arguments.resume}")
-        return Journal(arguments.resume.with_suffix(""))
+        return _resumed(arguments.resume)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = arguments.output or Path("runs") / f"{stamp}-{arguments.suite}-{device}.json"
     journal = Journal(target)
     journal.check()
+    return journal
+
+
+def _resumed(path: Path) -> "Journal":
+    """The journal that is to be gone on with; or its run file is there.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.results.store import Journal  # noqa: PLC0415
+
+    journal = Journal(path.with_suffix(""))
+    if path.suffix != ".partial" or not (path.exists() or journal.target.exists()):
+        raise UserError(f"--resume takes an existing .partial file, not {path}")
     return journal
 
 

@@ -6,10 +6,13 @@ temporary name and linked into place, so that it exists completely or not at all
 another. A run file holds data only: reading one runs no code.
 """
 
+import errno
 import os
+import uuid
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -19,6 +22,9 @@ from bench.results.schema import FORMAT, SCHEMA, Header, Run, Unit
 LARGEST_FILE_BYTES = 2**30
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON, no UTF-8, or nested without end."""
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What linking fails with on file systems that have no hard links, as on many sticks and shares."""
+TAIL_BYTES = 2**16
 
 
 class _Envelope(msgspec.Struct):
@@ -57,7 +63,7 @@ class Journal:
         self.check()
         first_line = {"format": FORMAT, "schema": SCHEMA, "header": header}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.path.parent)
             write_once(msgspec.json.encode(first_line) + b"\n", self.path)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
@@ -94,17 +100,54 @@ class Journal:
     def finish(self, run: Run) -> Path:
         """Write the run file and remove the journal."""
         write(run, self.target)
-        self.path.unlink(missing_ok=True)
+        self._remove()
         return self.target
+
+    def completed(self) -> Run | None:
+        """Return the run if its file is written; a kill may have left the journal beside it.
+
+        Raises:
+            UserError: if the file is not what became of the journal, or cannot be read.
+        """
+        if not self.target.exists():
+            return None
+        whole = load(self.target)
+        if self.path.exists():
+            earlier = self.read()
+            names = {unit.workload.name for unit in whole.units}
+            own = {unit.workload.name for unit in earlier.units}
+            if earlier.header != whole.header or not own <= names:
+                raise UserError(
+                    f"{self.target} exists and is another run than {self.path} holds: move one of them"
+                )
+            self._remove()
+        return whole
+
+    def _remove(self) -> None:
+        """Remove the journal; where that cannot be, its whole run file says enough."""
+        with suppress(OSError):
+            self.path.unlink()
 
     def _append(self, document: Any) -> None:  # noqa: ANN401
         with self.path.open("r+b") as stream:
             # A kill may have cut the last line off: what is left of it would spoil the next.
-            stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.truncate(_end_of_last_line(stream))
             stream.seek(0, os.SEEK_END)
             stream.write(msgspec.json.encode(document) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _end_of_last_line(stream: BinaryIO) -> int:
+    """Where the last whole line of a file ends, found from its end: journals may be long."""
+    start = stream.seek(0, os.SEEK_END)
+    while start:
+        end, start = start, max(0, start - TAIL_BYTES)
+        stream.seek(start)
+        found = stream.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+    return 0
 
 
 class _FirstLine(msgspec.Struct):
@@ -131,16 +174,38 @@ def write_once(content: bytes, target: Path) -> None:
     Raises:
         FileExistsError: if the target exists; it stays as it is.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # No process number: a container's are the same every time, and a kill may have left one behind.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.link(temporary, target)
+        _link(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that failed, say; what came first is what to tell
+            temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Give a file its name, which must be free."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+        temporary.rename(target)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and make them survive a power loss."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
 
 
 def load(path: Path) -> Run:

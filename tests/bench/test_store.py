@@ -1,4 +1,8 @@
+import errno
 import json
+import os
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -510,3 +514,113 @@ def test_a_run_lists_its_cells_in_order_and_each_workload_once():
     whole = run(unit("w0"), unit("w1"), unit("w0", dtype="bfloat16"))
     assert [cell.workload for cell in whole.cells] == ["w0", "w0", "w1", "w1", "w0", "w0"]
     assert [workload.name for workload in whole.workloads] == ["w0", "w1"]
+
+
+def test_a_journal_left_beside_its_whole_run_file_is_removed(journal, target):
+    whole = run()
+    write(whole, target)  # and here the kill came
+    assert journal.completed() == whole
+    assert names_in(target.parent) == ["run.json"]
+    assert journal.completed() == whole  # or it came a moment later
+
+
+def test_a_run_that_is_going_on_is_not_complete(journal):
+    assert journal.completed() is None
+    assert journal.path.exists()
+
+
+@pytest.mark.parametrize(
+    "other", [run(unit("w0")), Run(replace(header(), id="ba9876543210"), run().units)]
+)
+def test_a_journal_beside_another_runs_file_is_kept(journal, target, other):
+    write(other, target)
+    assert "is another run than" in refusal(journal.completed, kind=UserError)
+    assert load(target) == other
+    assert len(journal.read().units) == 2
+
+
+def test_what_a_kill_left_behind_under_a_temporary_name_hinders_nobody(target):
+    for number in range(3):
+        target.with_name(f".run.json.{os.getpid() + number}.tmp").write_bytes(b"half")
+    write(run(), target)
+    assert load(target) == run()
+
+
+def test_where_there_are_no_hard_links_a_file_is_still_whole_and_written_once(target, monkeypatch):
+    def link(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(store.os, "link", link)
+    write(run(), target)
+    assert load(target) == run()
+    assert "written once" in refusal(write, run(unit()), target, kind=UserError)
+    assert load(target) == run()
+    assert names_in(target.parent) == ["run.json"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 2**16])
+def test_what_was_cut_off_is_found_from_the_end_however_long_the_journal(
+    journal, monkeypatch, size
+):
+    monkeypatch.setattr(store, "TAIL_BYTES", size)
+    journal.path.write_bytes(journal.path.read_bytes()[:-30])
+    journal.add(unit("w2"))
+    assert [each.workload.name for each in journal.read().units] == ["w0", "w2"]
+
+
+@contextmanager
+def no_file_longer_than(size):
+    """A disk that is full, as far as one file is concerned; any user may have that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_on_a_full_disk_finished_units_stay_readable_and_the_run_goes_on_later(journal, target):
+    length = journal.path.stat().st_size
+    with no_file_longer_than(length + 100):
+        assert "File too large" in refusal(journal.add, unit("w2"), kind=UserError)
+    with no_file_longer_than(length // 2):
+        assert "File too large" in refusal(journal.finish, run(), kind=UserError)
+    assert journal.path.stat().st_size == length + 100
+    assert [each.workload.name for each in journal.read().units] == ["w0", "w1"]
+    assert names_in(target.parent) == ["run.json.partial"]
+    journal.add(unit("w2"))
+    assert [each.workload.name for each in journal.read().units] == ["w0", "w1", "w2"]
+
+
+@contextmanager
+def nobody_special():
+    """The rights of an ordinary user, whoever runs the tests."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_a_read_only_folder_is_one_line_and_what_lies_there_stays_readable(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("read-only")
+    journal = Journal(folder / "run.json")
+    journal.begin(header())
+    journal.add(unit("w0"))
+    parents = [folder, *folder.parents][:3]
+    modes = [each.stat().st_mode for each in parents]
+    try:
+        for each in parents:
+            each.chmod(0o555)
+        with nobody_special():
+            message = refusal(Journal(folder / "other.json").begin, header(), kind=UserError)
+            assert message == f"cannot write {folder / 'other.json.partial'}: Permission denied"
+            assert "Permission denied" in refusal(journal.finish, run(), kind=UserError)
+            assert [each.workload.name for each in journal.read().units] == ["w0"]
+    finally:
+        for each, mode in zip(parents, modes, strict=True):
+            each.chmod(mode)
+    assert names_in(folder) == ["run.json.partial"]

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -106,6 +107,43 @@ def test_workers_do_not_hear_a_terminals_interruption(tmp_path):
     process.communicate()
     assert process.returncode == 130
     assert {cell.status for cell in journal.read().cells} == {Status.OK}
+
+
+def test_a_run_that_was_killed_just_before_its_journal_went_is_complete(tmp_path, capsys):
+    target = tmp_path / "run.json"
+    command = ["run", "quick", "--impl", "gather", "--phase", "forward", "--workload", NAMES[0]]
+    command += ["--seconds", "0.02", "--processes", "1"]
+    assert main([*command, "-o", str(target)]) == 0
+    whole = load(target)
+    journal = Journal(tmp_path / "other.json")
+    journal.begin(whole.header)
+    journal.add(whole.units[0])
+    journal.path.rename(tmp_path / "run.json.partial")
+    capsys.readouterr()
+    for _ in range(2):
+        assert main([*command, "--resume", f"{target}.partial"]) == 0
+        told = capsys.readouterr()
+        assert f"{target} is complete" in told.err
+        assert NAMES[0] in told.out
+        assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_full_disk_ends_a_run_with_one_line_and_it_goes_on_where_there_is_room(tmp_path):
+    journal = Journal(tmp_path / "run.json")
+
+    def fill_up():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
+
+    command = [*RUN, "-o", str(journal.target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=fill_up)
+    assert done.returncode == 2
+    told = f"sparsebench: error: cannot write {journal.path}: File too large"
+    assert done.stderr.strip() == told
+    kept = finished(journal)
+    assert kept == NAMES[: len(kept)]
+    assert 0 < len(kept) < len(NAMES)
+    assert main([*RUN[3:], "--resume", str(journal.path)]) == 0
+    assert [unit.workload.name for unit in load(journal.target).units] == NAMES
 
 
 def test_shards_together_are_the_whole(tmp_path, capsys):
