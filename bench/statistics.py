@@ -45,11 +45,19 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 99 % interval."""
+    """An estimate with its 99 % interval.
+
+    A single round tells nothing of how far off it is: its interval is open, from 0 to infinity.
+    """
 
     estimate: float
     low: float
     high: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was more than one round to tell an interval by."""
+        return self.low > 0 and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
@@ -61,14 +69,17 @@ class Ratio:
         p_value: two-sided, for the ratio lying outside of the dead band; from the normal distribution
             that has the same interval, because a correction for 1,000 cells needs tails that a few
             degrees of freedom have no end of.
-        detectable: the smallest relative change that this measurement could have told from none.
+        detectable: the smallest relative change that this measurement could have told from none;
+            infinite where the interval is open.
         rounds: number of paired rounds, over all processes.
+        strays: number of processes that were left out.
     """
 
     interval: Interval
     p_value: float
     detectable: float
     rounds: int
+    strays: int = 0
 
 
 def round_medians(timing: Timing) -> list[Values]:
@@ -132,14 +143,27 @@ def shared_ratio(pairs: Sequence[tuple[Timing, Timing]]) -> Ratio | None:
     rounds = sum(cell.rounds for cell in cells)
     means, known = shares @ medians, shares**2 @ within
     kept = _not_stray(means, known)
-    return _ratio(_join(_Processes(means[kept], known[kept], rounds)), rounds)
+    strays = int((~kept).sum())
+    return _ratio(_join(_Processes(means[kept], known[kept], rounds, strays)), rounds)
+
+
+def stray_processes(timing: Timing) -> int:
+    """Count the processes that a cell's time leaves out, being far off all others."""
+    return _mean(list(_logarithms(timing).values())).strays
 
 
 def geometric_mean(intervals: Sequence[Interval]) -> Interval:
-    """Geometric mean of ratios that were measured independently, with its 99 % interval."""
+    """Geometric mean of ratios that were measured independently, with its 99 % interval.
+
+    Where some intervals are open, those ratios are taken to be as uncertain as the least certain of
+    the others; where all are, so is the mean's.
+    """
     estimates = [math.log(each.estimate) for each in intervals]
-    half_widths = [(math.log(each.high) - math.log(each.low)) / 2 for each in intervals]
     mean = sum(estimates) / len(estimates)
+    known = [(math.log(each.high) - math.log(each.low)) / 2 for each in intervals if each.is_known]
+    if not known:
+        return Interval(math.exp(mean), 0.0, math.inf)
+    half_widths = known + [max(known)] * (len(intervals) - len(known))
     half_width = math.sqrt(sum(width**2 for width in half_widths)) / len(half_widths)
     return Interval(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
 
@@ -152,11 +176,13 @@ class _Mean:
         value: the mean.
         variance: of it.
         freedom: how many degrees of freedom that variance is known with.
+        strays: number of processes that were left out.
     """
 
     value: float
     variance: float
     freedom: float
+    strays: int = 0
 
     @property
     def half_width(self) -> float:
@@ -166,9 +192,11 @@ class _Mean:
     def minus(self, other: "_Mean") -> "_Mean":
         """The difference of two that were measured independently (Welch 1947)."""
         variance = self.variance + other.variance
+        if math.isinf(variance):
+            return _Mean(self.value - other.value, variance, math.inf, self.strays + other.strays)
         uncertainty = self.variance**2 / self.freedom + other.variance**2 / other.freedom
         freedom = variance**2 / uncertainty if uncertainty > 0 else math.inf
-        return _Mean(self.value - other.value, variance, freedom)
+        return _Mean(self.value - other.value, variance, freedom, self.strays + other.strays)
 
 
 @lru_cache(maxsize=4096)
@@ -194,6 +222,7 @@ def _ratio(mean: _Mean, rounds: int) -> Ratio:
         p_value=min(1.0, math.erfc(beyond / math.sqrt(2))),
         detectable=math.expm1(mean.half_width + DEAD_BAND),
         rounds=rounds,
+        strays=mean.strays,
     )
 
 
@@ -202,10 +231,12 @@ def verdict(compared: Ratio | None, p_value: float | None = None) -> Verdict:
 
     faster, slower: the whole interval, and the corrected p-value where one is given, lie beyond the
     dead band. same: otherwise, where the interval rules out a change as large as the resolution.
-    ambiguous: the run was too short or too noisy to say either.
+    ambiguous: the run was too short or too noisy to say either, or had a single round.
     """
     if compared is None:
         return Verdict.MISSING
+    if not compared.interval.is_known:
+        return Verdict.AMBIGUOUS
     low, high = math.log(compared.interval.low), math.log(compared.interval.high)
     significant = p_value is None or p_value <= 1 - CONFIDENCE
     if low > DEAD_BAND and significant:
@@ -262,11 +293,15 @@ def _medians_of_rounds(samples: Samples) -> Values:
 
 @dataclass(frozen=True)
 class _Processes:
-    """What rounds say of each process: the median, and its variance as far as rounds explain it."""
+    """What rounds say of each process: the median, and its variance as far as rounds explain it.
+
+    Others, that went astray, are left out and counted.
+    """
 
     medians: Values
     within: Values
     rounds: int
+    strays: int = 0
 
 
 def _processes(groups: list[Values], *, strays: bool = False) -> _Processes:
@@ -280,11 +315,10 @@ def _processes(groups: list[Values], *, strays: bool = False) -> _Processes:
         [(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending]
     )
     own = np.array([_variance_of_median(values) for values in ascending])
-    if not strays:
-        kept = _not_stray(medians, own)
-        counts, medians, own = counts[kept], medians[kept], own[kept]
+    kept = np.ones(len(medians), bool) if strays else _not_stray(medians, own)
+    counts, medians, own = counts[kept], medians[kept], own[kept]
     within = np.maximum(own, (counts * own).mean() / counts)
-    return _Processes(medians, within, int(counts.sum()))
+    return _Processes(medians, within, int(counts.sum()), int((~kept).sum()))
 
 
 def _mean(groups: list[Values]) -> _Mean:
@@ -303,10 +337,12 @@ def _join(processes: _Processes) -> _Mean:
     by the number of rounds, and the sum with what Satterthwaite (1946) gives. Where moments find no
     variance between processes, there may be some nevertheless: no interval is narrower than with the
     largest that `LUCK` allows for. One process says nothing about others: its interval is of its rounds
-    alone.
+    alone. A single round says nothing about others either: its variance is infinite.
     """
     medians, within = processes.medians, processes.within
     of_rounds = max(1, processes.rounds - len(medians))
+    if processes.rounds == 1:
+        return _Mean(float(medians[0]), math.inf, math.inf)
     if len(medians) == 1:
         return _Mean(float(medians[0]), float(within[0]), of_rounds)
     between = _between(medians, within, np.ones(len(medians)))
@@ -321,8 +357,8 @@ def _join(processes: _Processes) -> _Mean:
     freedom = variance**2 / uncertainty if uncertainty > 0 else of_rounds
     at_worst = _largest_between(medians, within) * float((shares**2).sum())
     return max(
-        _Mean(value, variance, freedom),
-        _Mean(value, from_rounds + at_worst, math.inf),
+        _Mean(value, variance, freedom, processes.strays),
+        _Mean(value, from_rounds + at_worst, math.inf, processes.strays),
         key=lambda mean: mean.half_width,
     )
 

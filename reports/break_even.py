@@ -11,6 +11,8 @@ from bench.statistics import Interval, Ratio
 from reports.speed import Comparison, Setting, Table
 
 DENSITY = "density"
+FLOOR = 1e-30
+"""Of ratios: what stands for 0 where a logarithm is taken."""
 
 
 class Outcome(StrEnum):
@@ -212,7 +214,8 @@ def _passes(places: list[float], ratios: list[float], *, rising: bool) -> list[f
     """Return where the piecewise linear curve of log ratios passes 0 in one direction."""
     found = []
     for index, (before, after) in enumerate(pairwise(ratios)):
-        left, right = math.log(before), math.log(after)
+        # An open end of an interval lies beyond every crossing, at a distance that is finite.
+        left, right = (math.log(min(max(end, FLOOR), 1 / FLOOR)) for end in (before, after))
         if (left < 0) != (right < 0) and (left < 0) == rising:
             share = left / (left - right)
             found.append(places[index] + share * (places[index + 1] - places[index]))

@@ -135,7 +135,8 @@ def _record(table: Table, row: Row) -> list[str]:
 def _numbers(interval: Interval | None) -> list[str]:
     if interval is None:
         return ["", "", ""]
-    return [f"{value:.9g}" for value in (interval.estimate, interval.low, interval.high)]
+    ends = (interval.low, interval.high) if interval.is_known else (None, None)
+    return ["" if value is None else f"{value:.9g}" for value in (interval.estimate, *ends)]
 
 
 def _text(value: str) -> str:

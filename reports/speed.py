@@ -37,7 +37,8 @@ class Row:
         ratio: to the baseline in the same phase; None for the baseline itself, and where one of
             the two has no time or they share no round.
         verdict: on the ratio, corrected for all comparisons of the page; None for the baseline.
-        fastest: no other implementation is faster in this phase, as far as can be told.
+        fastest: no other implementation is faster in this phase, as far as can be told; where there
+            was a single round, it alone decides.
     """
 
     cell: Cell
@@ -163,7 +164,9 @@ def _mark_fastest(rows: list[Row]) -> list[Row]:
 
 
 def _level(row: Row, first: Row) -> bool:
-    if row.seconds is None or first.seconds is None or row.seconds.low > first.seconds.high:
+    if row.seconds is None or first.seconds is None or not row.seconds.is_known:
+        return False
+    if row.seconds.low > first.seconds.high:
         return False
     compared = between(row, first)
     return compared is not None and compared.interval.low <= 1 <= compared.interval.high

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from bench import statistics
 from bench.phases import Phase
 from bench.statistics import Interval, Ratio, Verdict
 from reports.speed import Comparison, Row, Setting, Table, between, is_timed
@@ -51,17 +52,7 @@ class Lead:
 
 def geometric_mean(ratios: list[Ratio]) -> Interval | None:
     """Geometric mean of independent ratios; its interval follows from theirs."""
-    if not ratios:
-        return None
-    size = len(ratios)
-    centre = sum(math.log(entry.interval.estimate) for entry in ratios) / size
-    below = [math.log(entry.interval.estimate / entry.interval.low) for entry in ratios]
-    above = [math.log(entry.interval.high / entry.interval.estimate) for entry in ratios]
-    return Interval(
-        math.exp(centre),
-        math.exp(centre - math.hypot(*below) / size),
-        math.exp(centre + math.hypot(*above) / size),
-    )
+    return statistics.geometric_mean([entry.interval for entry in ratios]) if ratios else None
 
 
 def standings(comparison: Comparison, setting: Setting, phase: Phase) -> list[Standing]:

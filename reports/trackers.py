@@ -18,13 +18,10 @@ def to_bencher(run: Run) -> str:
     found: dict[str, dict[str, dict[str, float]]] = {}
     for cell, timing in _timed(run):
         seconds = seconds_per_call(timing)
-        measures = {
-            "latency": {
-                "value": seconds.estimate * 1e9,
-                "lower_value": seconds.low * 1e9,
-                "upper_value": seconds.high * 1e9,
-            }
-        }
+        latency = {"value": seconds.estimate * 1e9}
+        if seconds.is_known:
+            latency |= {"lower_value": seconds.low * 1e9, "upper_value": seconds.high * 1e9}
+        measures = {"latency": latency}
         if cell.peak_bytes is not None:
             measures["peak-memory"] = {"value": float(cell.peak_bytes)}
         found[_name(cell)] = measures
@@ -39,12 +36,13 @@ def to_github_action(run: Run) -> str:
     found = []
     for cell, timing in _timed(run):
         seconds = seconds_per_call(timing)
+        half_width = (seconds.high - seconds.low) / 2 * 1e3
         found.append(
             {
                 "name": _name(cell),
                 "unit": "ms",
                 "value": seconds.estimate * 1e3,
-                "range": f"\N{PLUS-MINUS SIGN}{(seconds.high - seconds.low) / 2 * 1e3:.3g}",
+                "range": f"\N{PLUS-MINUS SIGN}{half_width:.3g}" if seconds.is_known else "unknown",
                 "extra": f"checked: {cell.verified}; version {cell.implementation_version}; "
                 f"workload {cell.workload_version}; machine {run.header.machine.name}",
             }

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from bench.results.schema import Run
-from bench.statistics import DEAD_BAND, RESOLUTION, Verdict
+from bench.statistics import DEAD_BAND, RESOLUTION, Verdict, stray_processes
 from reports import words
 from reports.break_even import Group
 from reports.growth import Study
@@ -12,6 +12,7 @@ from reports.growth_sentences import longest_growth
 from reports.sentences import break_even_sentences
 from reports.speed import Comparison
 from reports.standing import Lead, lead
+from reports.unmeasured import ORDER, unavailable
 
 FEWEST_PROCESSES = 3
 """Fewer fresh processes than that make no published number (DESIGN.md, section 5)."""
@@ -51,6 +52,7 @@ def detectable(comparison: Comparison) -> str:
     effects = sorted(row.ratio.detectable for row in comparison.rows if row.ratio)
     if not effects:
         return "No ratio was measured, so nothing can be said about the smallest detectable effect."
+    # One of an open interval is infinite: it could have detected nothing.
     most = effects[min(len(effects) - 1, int(0.9 * len(effects)))]
     verdicts = Counter(row.verdict for row in comparison.rows if row.verdict)
     counts = words.listed(
@@ -93,6 +95,44 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
             f"no cell of {words.label(comparison.baseline)} was timed: there are times, but no "
             f"ratios, no verdicts and no break-even"
         )
+    return found + _of_times(comparison) + _missing(run, comparison)
+
+
+def _of_times(comparison: Comparison) -> list[str]:
+    """Doubts about intervals: cells of a single round, and processes that were left out."""
+    timed = [row for row in comparison.rows if row.seconds is not None]
+    single = sum(not row.seconds.is_known for row in timed if row.seconds)
+    strays = sum(stray_processes(row.cell.timing) for row in timed if row.cell.timing)
+    of_ratios = sum(row.ratio.strays for row in timed if row.ratio)
+    found = []
+    if single:
+        found.append(
+            f"{words.count(single, 'time')} of {len(timed):,} come from a single round: their "
+            f"intervals are unknown, and no verdict is given"
+        )
+    if strays or of_ratios:
+        found.append(
+            f"processes left out for lying far off all others: {strays:,} of times and "
+            f"{of_ratios:,} of ratios; the run file holds their samples"
+        )
+    return found
+
+
+def _missing(run: Run, comparison: Comparison) -> list[str]:
+    """What is not in the picture: implementations that could not run, cells without a time."""
+    found = []
+    if absent := [words.label(name) for name, _ in unavailable(run)]:
+        found.append(f"not available on this machine, and so not compared: {words.listed(absent)}")
+    for status in ORDER:
+        counts = Counter(cell.implementation for cell in run.cells if cell.status is status)
+        if counts:
+            names = words.listed(
+                f"{words.label(name)} in {counts[name]:,}"
+                for name in comparison.implementations
+                if counts[name]
+            )
+            cells = words.count(counts.total(), "cell")
+            found.append(f"not measured: {cells}, {str(status).replace('_', ' ')} ({names})")
     return found
 
 

@@ -21,6 +21,8 @@ SIGNS = {
 """What stands beside a verdict's word, so that colour never carries it alone."""
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+UNKNOWN = "unknown: one round"
+"""What stands for an interval that a single round says nothing of."""
 LONGEST_LABEL = 60
 LONGEST_TITLE = 300
 
@@ -88,6 +90,8 @@ def time_unit(value: float) -> tuple[float, str]:
 
 def seconds_range(interval: Interval) -> str:
     """The ends of an interval of a duration, in the unit of its estimate."""
+    if not interval.is_known:
+        return UNKNOWN
     factor, _ = time_unit(interval.estimate)
     return f"{number(interval.low / factor)}{DASH}{number(interval.high / factor)}"
 
@@ -99,11 +103,15 @@ def ratio(value: float) -> str:
 
 def ratio_range(interval: Interval) -> str:
     """The ends of an interval of a ratio."""
+    if not interval.is_known:
+        return UNKNOWN
     return f"{number(interval.low)}{DASH}{number(interval.high)}"
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A share in percent, the sign held to the number."""
+    """A share in percent, the sign held to the number; without bound where it is infinite."""
+    if math.isinf(share):
+        return "unknown"
     return f"{number(100 * share, digits)}{SPACE}%"
 
 

@@ -19,6 +19,7 @@ from bench.statistics import (
     ratio,
     round_medians,
     seconds_per_call,
+    stray_processes,
     unpaired_ratio,
     verdict,
 )
@@ -302,3 +303,29 @@ def test_a_geometric_mean_of_independent_ratios_narrows_with_their_number():
     mean = geometric_mean([one] * 4)
     assert mean.estimate == pytest.approx(1.1)
     assert math.log(mean.high / mean.low) == pytest.approx(math.log(1.21) / 2)
+
+
+def test_a_single_round_has_an_open_interval_and_no_verdict():
+    once = Timing("made up", (Samples(0, 1, ((1_000,),)),))
+    slower = Timing("made up", (Samples(0, 1, ((9_000,),)),))
+    assert not seconds_per_call(once).is_known
+    for found in (ratio(slower, once), unpaired_ratio(slower, once)):
+        assert found.interval.estimate == pytest.approx(9)
+        assert not found.interval.is_known
+        assert verdict(found, 0.0) is Verdict.AMBIGUOUS
+        assert found.detectable == math.inf
+        assert found.p_value == 1
+
+
+def test_a_mean_of_ratios_takes_an_open_interval_for_the_widest_of_the_others():
+    known = [Interval(2.0, 1.9, 2.1), Interval(2.0, 1.5, 2.5)]
+    unsure = geometric_mean([*known, Interval(2.0, 0.0, math.inf)])
+    assert unsure == geometric_mean([*known, known[1]])
+    assert not geometric_mean([Interval(2.0, 0.0, math.inf)]).is_known
+
+
+def test_processes_that_are_left_out_are_counted():
+    usual = [Samples(number, 1, ((1_000,), (1_001 + number,))) for number in range(8)]
+    stray = Samples(8, 1, ((9_000,), (9_001,)))
+    assert stray_processes(Timing("made up", (*usual, stray))) == 1
+    assert stray_processes(Timing("made up", tuple(usual))) == 0

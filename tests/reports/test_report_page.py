@@ -226,6 +226,14 @@ def no_doubt():
     return replace(run, header=replace(run.header, machine=replace(run.header.machine, doubts=())))
 
 
+def single_round():
+    return make_run(density_group(), noise=Noise(count=1, length=1))
+
+
+def some_refused():
+    return make_run(density_group()[:2], ("dense", "gather", "brute"))
+
+
 @pytest.mark.parametrize(
     ("make", "section", "said"),
     [
@@ -255,6 +263,10 @@ def no_doubt():
         (only_encoding, "verdict", "gather is fastest overall"),
         (only_encoding, "fairness", "nothing can be amortised"),
         (no_doubt, "verdict", "recorded nothing that casts doubt"),
+        (single_round, "verdict", "81 times of 81 come from a single round"),
+        (single_round, "verdict", "detected: unknown in half of them"),
+        (single_round, "speed", "unknown: one round"),
+        (some_refused, "verdict", "not measured: 6 cells, unsupported (brute in 6)"),
     ],
 )
 def test_a_page_says_what_it_cannot_show(make, section, said):
