@@ -1,7 +1,5 @@
 """The page of an archive: a line for every cell, its steps marked, those that changed most first."""
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from bench.history.series import History, Series
 from bench.history.steps import Step, levels
 from reports import history as told
 from reports import words
+from reports.script import script
 
 FOLDER = Path(__file__).resolve().parent
 MARKER = '<meta name="generator" content="sparsebench history">'
@@ -54,8 +53,7 @@ def render(history: History, commit_url: str | None = None) -> str:
         history: what is drawn.
         commit_url: where a commit can be looked at, with `{commit}` in it.
     """
-    script = (FOLDER / "history.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
+    text, digest = script("history.js")
     drawn = told.ordered(history)
     machines = list(dict.fromkeys(series.machine for series, _ in drawn))
     return (
@@ -64,7 +62,7 @@ def render(history: History, commit_url: str | None = None) -> str:
         .render(
             marker=Markup(MARKER),  # noqa: S704
             stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
-            script=Markup(script),  # noqa: S704
+            script=text,
             script_digest=digest,
             history=history,
             headline=told.headline(history),

@@ -1,9 +1,10 @@
 """One HTML page from a run: every statement on it is computed from the run file.
 
-The page needs no network and no script, and the same run gives the same bytes.
+The page needs no network, its script only helps to choose, and the same run gives the same bytes.
 """
 
 import html
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from reports import (
     amortised,
     break_even,
     captions,
+    commands,
     drawing,
     efficiency,
+    embedded,
     figures,
     growth,
     growth_figure,
@@ -27,6 +30,7 @@ from reports import (
     layer_times,
     method,
     parts,
+    script,
     sentences,
     sharing,
     standing,
@@ -41,6 +45,8 @@ from reports.speed import BASELINE, Comparison, Row, Setting, compare
 FOLDER = Path(__file__).resolve().parent
 GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
+IDLE_ENDS = re.compile("</t[dhr]>")
+"""End tags that HTML lets a page leave out: a tenth of a large one. No name can hold them, being escaped."""
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
 
@@ -52,8 +58,14 @@ def render(run: Run, baseline: str = BASELINE) -> str:
     curves = [group for group in groups if group.is_density]
     studies = growth.studies(comparison, groups)
     template = _environment().get_template("page.html.jinja")
-    return template.render(
+    text, digest = script.script("page.js")
+    arguments = commands.impl_arguments(run)
+    page = template.render(
         run=run,
+        script=text,
+        script_digest=digest,
+        data=script.data(embedded.embedded(run, comparison, arguments)) if comparison.timed else "",
+        command_of=lambda table: commands.command(run, table, arguments),
         generator=Markup(GENERATOR),  # noqa: S704
         stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
         comparison=comparison,
@@ -79,6 +91,7 @@ def render(run: Run, baseline: str = BASELINE) -> str:
             if name in comparison.timed
         ],
     )
+    return IDLE_ENDS.sub("", page)
 
 
 def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, Any]:
@@ -94,7 +107,11 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
     profiles = layer_times.profiles(comparison, setting)
     return {
         "setting": setting,
-        "tables": comparison.of(setting),
+        "tables": [
+            (number, table)
+            for number, table in enumerate(comparison.tables)
+            if table.setting == setting
+        ],
         "phases": phases,
         "figure": _inline(figures.ratio_figure(comparison, setting, f"ratio-{setting.title}")),
         "rates": efficiency.summarise(rates, comparison.implementations),
@@ -226,6 +243,6 @@ def _strength(ratio: float) -> str:
 
 
 def _share(row: Row, limit: Rate | None) -> float | None:
-    """Share of the physical limit that a row reaches."""
+    """Share of the physical limit that a row reaches; what multiplies nothing has no such share."""
     found = efficiency.efficiency(row, "", limit)
-    return None if found is None else found.share
+    return found.share if found is not None and found.multiply_adds_per_second > 0 else None

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from bench.phases import Phase
 from bench.results.schema import Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Verdict, stray_processes
 from reports import words
@@ -10,7 +11,7 @@ from reports.break_even import Group
 from reports.growth import Study
 from reports.growth_sentences import longest_growth
 from reports.sentences import break_even_sentences
-from reports.speed import Comparison
+from reports.speed import Comparison, Setting
 from reports.standing import Lead, lead
 from reports.unmeasured import ORDER, unavailable
 
@@ -18,14 +19,21 @@ FEWEST_PROCESSES = 3
 """Fewer fresh processes than that make no published number (DESIGN.md, section 5)."""
 MANY_DISTURBED = 0.1
 PAIR = 2
+NOTABLE = 1.1
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Sentences that the data wrote, and the few words that say what they are about."""
+    """Sentences that the data wrote about one phase in one setting."""
 
-    about: str
+    phase: Phase
+    setting: Setting
     sentences: tuple[str, ...]
+
+    @property
+    def about(self) -> str:
+        """The few words that say what they are about."""
+        return f"{self.phase}, {self.setting.title}"
 
 
 def findings(comparison: Comparison, curves: list[Group], studies: list[Study]) -> list[Finding]:
@@ -43,7 +51,7 @@ def findings(comparison: Comparison, curves: list[Group], studies: list[Study]) 
                 sentences = [_fastest(comparison, leader), *crossings]
                 if growth is not None:
                     sentences.append(growth)
-                found.append(Finding(f"{phase}, {setting.title}", tuple(sentences)))
+                found.append(Finding(phase, setting, tuple(sentences)))
     return found
 
 
@@ -162,9 +170,15 @@ def _fastest(comparison: Comparison, leader: Lead) -> str:
     if leader.against_baseline is not None:
         text += (
             f" {names[0]} takes {words.ratio(leader.against_baseline.estimate)} the time of "
-            f"{baseline} ({words.ratio_range(leader.against_baseline)})."
+            f"{baseline} ({words.ratio_range(leader.against_baseline)})"
+            f"{_as_fast(leader.against_baseline.estimate)}."
         )
     return text + _left_out(leader)
+
+
+def _as_fast(share: float) -> str:
+    """The same as a speed, where it is one to speak of."""
+    return f": {words.number(1 / share, 2)} times as fast" if 1 / share >= NOTABLE else ""
 
 
 def _left_out(leader: Lead) -> str:

@@ -4,6 +4,14 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
+IMPLIED = {
+    "td": {"td", "th"},
+    "th": {"td", "th"},
+    "tr": {"td", "th", "tr"},
+    "/tbody": {"td", "th", "tr"},
+    "/thead": {"td", "th", "tr"},
+}
+"""What HTML takes for closed where one of these stands."""
 
 
 @dataclass
@@ -31,6 +39,7 @@ class PageParser(HTMLParser):
         assert not self.open, f"never closed: {self.open}"
 
     def handle_starttag(self, tag, attrs):
+        self._close_implied(tag)
         self.tags.add(tag)
         found = dict(attrs)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
@@ -54,7 +63,14 @@ class PageParser(HTMLParser):
         if tag not in VOID:
             self.handle_endtag(tag)
 
+    def _close_implied(self, tag):
+        while self.open and self.open[-1] in IMPLIED.get(tag, ()):
+            if self.open.pop() in {"td", "th"}:
+                row = self.tables[-1].rows[-1]
+                row[-1] = row[-1].rstrip("\n")
+
     def handle_endtag(self, tag):
+        self._close_implied(f"/{tag}")
         assert self.open, f"closed, but not open: {tag}"
         assert self.open[-1] == tag, f"closed {tag} inside {self.open[-1]}"
         self.open.pop()

@@ -1,0 +1,77 @@
+"""The command that measures a workload again, as it was measured."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from bench.results.schema import Run
+from reports.speed import Table
+from reports.words import label
+
+MACHINE_SEPARATOR = " of machine "
+"""What stands between a device and its machine where runs of several were joined."""
+LONGEST = 1000
+"""Names that are longer than that are no use in a command, and end in an ellipsis."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line in parts, so that a page can narrow it down to one cell.
+
+    Attributes:
+        start: up to the workload.
+        implementations: as `--impl` takes them.
+        phases: as `--phase` takes them.
+        end: element type, device and how long to measure.
+    """
+
+    start: str
+    implementations: str
+    phases: str
+    end: str
+
+
+def command(run: Run, table: Table, arguments: dict[str, str]) -> Command:
+    """Return the command for a workload in one setting.
+
+    Args:
+        run: whose settings it repeats.
+        table: the workload.
+        arguments: by implementation, what `--impl` has to be given.
+    """
+    settings = run.header.settings
+    names = dict.fromkeys(row.cell.implementation for row in table.rows)
+    phases = dict.fromkeys(str(row.cell.phase) for row in table.rows)
+    device = table.setting.device.partition(MACHINE_SEPARATOR)[0].partition(":")[0]
+    return Command(
+        f"sparsebench run {label(shlex.quote(table.workload.suite), LONGEST)} "
+        f"--workload {label(shlex.quote(table.workload.name), LONGEST)}",
+        f"--impl {','.join(arguments[name] for name in names)}",
+        f"--phase {','.join(phases)}",
+        f"--dtype {label(shlex.quote(table.setting.dtype))} --device {label(shlex.quote(device))} "
+        f"--threads {settings.threads} --processes {settings.processes} "
+        f"--seconds {settings.seconds:g} --precision {settings.precision:g} --seed {settings.seed}",
+    )
+
+
+def impl_arguments(run: Run) -> dict[str, str]:
+    """Return what `--impl` has to be given for each implementation: its name, or a plug-in's file."""
+    names = [record.name for record in run.header.implementations]
+    names += [cell.implementation for cell in run.cells]
+    found = {name: label(shlex.quote(name), LONGEST) for name in names}
+    files = [each for each in _given(run.header.command) if each.endswith(".py")]
+    for file in files:
+        stem = PurePath(file).stem
+        if stem in found:
+            found[stem] = label(shlex.quote(file), LONGEST)
+    return found
+
+
+def _given(command: tuple[str, ...]) -> list[str]:
+    """Return the names and files that a run was given."""
+    for place, word in enumerate(command):
+        if word == "--impl" and place + 1 < len(command):
+            return command[place + 1].split(",")
+        if word.startswith("--impl="):
+            return word.removeprefix("--impl=").split(",")
+    return []
