@@ -75,8 +75,8 @@ class Workload:
         """Everything that defines the workload, as plain data."""
         return {
             "definition": DEFINITION,
-            "network": _plain(self.network),
-            "input": _plain(self.input) | {"version": self.input.version},
+            "network": plain(self.network),
+            "input": plain(self.input) | {"version": self.input.version},
             "channels": self.channels,
             "seed": self.seed,
             "background": self.background,
@@ -84,9 +84,7 @@ class Workload:
 
     def version(self) -> str:
         """Hash of the definition: results of different versions are never compared."""
-        return hashlib.sha256(msgspec.json.encode(self.definition(), order="sorted")).hexdigest()[
-            :12
-        ]
+        return version_of(self.definition())
 
 
 @dataclass(frozen=True)
@@ -123,13 +121,18 @@ class Suite:
         raise UserError(f"suite {self.name!r} has no workload {name!r}")
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def version_of(definition: dict[str, Any]) -> str:
+    """Hash a definition of plain data into a version: 12 hexadecimal digits."""
+    return hashlib.sha256(msgspec.json.encode(definition, order="sorted")).hexdigest()[:12]
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
     """Dataclasses to dictionaries that name their class."""
     if dataclasses.is_dataclass(value):
         fields = {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
         return {"kind": type(value).__name__} | fields
     if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return value

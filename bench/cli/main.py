@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from bench.cli import ab, check, compare, data, history, listing, report, run
+from bench.cli import ab, check, compare, data, history, listing, report, run, train
 from bench.errors import UserError
 
 DESCRIPTION = """\
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser = _Parser(prog="sparsebench", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in (listing, check, run, report, compare, ab, history, data):
+    for command in (listing, check, run, report, compare, ab, history, data, train):
         command.add_parser(commands)
     parsed = parser.parse_args(arguments)
     try:

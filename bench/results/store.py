@@ -185,7 +185,7 @@ def write_once(content: bytes, target: Path) -> None:
     finally:
         with suppress(OSError):  # of a disk that failed, say; what came first is what to tell
             temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _link(temporary: Path, target: Path) -> None:
@@ -205,7 +205,7 @@ def _make_folder(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
-        _sync_folder(each.parent)
+        sync_folder(each.parent)
 
 
 def load(path: Path) -> Run:
@@ -286,7 +286,7 @@ def _check_envelope(path: Path | str, content: bytes) -> None:
         raise DataError(f"{path} has no schema version")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new directory entry survive a power loss, where the system lets a folder be synced."""
     if os.name != "posix":
         return

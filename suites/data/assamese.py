@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import UserError
+from bench.errors import DataError, UserError
 from suites.data import contents, recording
 from suites.data.cache import parsed_once
 from suites.data.catalogue import ASSAMESE, DataSet
@@ -35,7 +35,10 @@ _ARRAYS = {
 
 
 def load(
-    writers: Collection[int] | None = None, data_set: DataSet = ASSAMESE
+    writers: Collection[int] | None = None,
+    data_set: DataSet = ASSAMESE,
+    *,
+    skip_broken: bool = False,
 ) -> tuple[Recording, ...]:
     """Load the recordings of some writers, sorted by writer and character.
 
@@ -44,13 +47,19 @@ def load(
     Args:
         writers: `TRAIN_WRITERS`, `TEST_WRITERS` or any others; everybody if None.
         data_set: what the data folder's archive is held against.
+        skip_broken: leave out recordings that cannot be read. The archive is then parsed at every
+            call, and not held against what was published.
 
     Raises:
-        DataError: if the archive is missing, broken, or not what was published.
+        DataError: if the archive is missing, broken, or not what was published; it counts the broken
+            recordings and names the first.
         UserError: if a writer has no recording.
     """
     path = find(data_set, data_set.files[0].name)
-    arrays = parsed_once(path, PARSER_VERSION, _ARRAYS, lambda: _parse(path, data_set))
+    if skip_broken:
+        arrays = _parse(path, None)
+    else:
+        arrays = parsed_once(path, PARSER_VERSION, _ARRAYS, lambda: _parse(path, data_set))
     recordings = _recordings(arrays)
     if writers is None:
         return recordings
@@ -61,12 +70,19 @@ def load(
     return tuple(found for found in recordings if found.writer in wanted)
 
 
-def _parse(path: Path, data_set: DataSet) -> dict[str, NDArray[Any]]:
-    parsed = {
-        name: recording.parse(data, name)
-        for name, data in contents.read("recordings", path).items()
-    }
-    expected = data_set.files[0].content
+def _parse(path: Path, data_set: DataSet | None) -> dict[str, NDArray[Any]]:
+    """Parse the archive; held against nothing, it may hold broken recordings, which are left out."""
+    parsed: dict[str, Recording] = {}
+    broken = []
+    for name, data in contents.read("recordings", path).items():
+        try:
+            parsed[name] = recording.parse(data, name)
+        except DataError as error:
+            broken.append(str(error))
+    if broken and (data_set is not None or not parsed):
+        more = f"; and {len(broken) - 1:,} more are broken" if len(broken) > 1 else ""
+        raise DataError(broken[0] + more)
+    expected = None if data_set is None else data_set.files[0].content
     if expected is not None:
         described = (contents.describe_recording(one, name) for name, one in parsed.items())
         contents.check(expected, contents.amount("recordings", described), str(path))

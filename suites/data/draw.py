@@ -84,8 +84,29 @@ def strokes_on_grid(
         Sites with features (dx, dy, 1): the unit direction at the first sample in the site, 0 for
         a stroke of one spot.
     """
-    points, strokes = _without_repeats(points, strokes)
-    last = np.append(strokes[1:] != strokes[:-1], True)
+    drawing = strokes_on_grids(points, strokes, np.zeros(len(points), dtype=np.int64), grid)
+    return Drawing(drawing.sites[:, 1:], drawing.features)
+
+
+def strokes_on_grids(
+    points: NDArray[np.float64],
+    strokes: NDArray[np.integer[Any]],
+    drawings: NDArray[np.integer[Any]],
+    grid: int,
+) -> Drawing:
+    """Draw many characters at once, each on a grid of its own, as `strokes_on_grid` does one.
+
+    Args:
+        points: `[n, 2]`, x and y in pixels, at least one.
+        strokes: `[n]`, the stroke of each point; equal ones of a drawing lie together.
+        drawings: `[n]`, the drawing of each point, never decreasing.
+        grid: pixels along each side.
+
+    Returns:
+        Sites (drawing, row, column), in canonical order, with features (dx, dy, 1).
+    """
+    points, strokes, drawings = _without_repeats(points, strokes, drawings)
+    last = np.append((strokes[1:] != strokes[:-1]) | (drawings[1:] != drawings[:-1]), True)
     ahead = np.append(points[1:] - points[:-1], [[0.0, 0.0]], axis=0)
     ahead[last] = 0
     length = np.hypot(ahead[:, 0], ahead[:, 1])
@@ -101,10 +122,12 @@ def strokes_on_grid(
     pixels = np.floor(position + 0.5).astype(np.int64)[:, ::-1]
     inside = ((pixels >= 0) & (pixels < grid)).all(1)
     pixels, line = pixels[inside], line[inside]
-    keys, first = np.unique(pixels[:, 0] * grid + pixels[:, 1], return_index=True)
+    numbers = (drawings[line] * grid + pixels[:, 0]) * grid + pixels[:, 1]
+    keys, first = np.unique(numbers, return_index=True)
     features = np.ones((len(keys), 3), dtype=np.float32)
     features[:, :2] = direction[line[first]]
-    sites = np.stack([keys // grid, keys % grid], axis=1).astype(np.int32)
+    rows = keys // grid
+    sites = np.stack([rows // grid, rows % grid, keys % grid], axis=1).astype(np.int32)
     return Drawing(sites, features)
 
 
@@ -147,9 +170,15 @@ def voxels(
 
 
 def _without_repeats(
-    points: NDArray[np.float64], strokes: NDArray[np.integer[Any]]
-) -> tuple[NDArray[np.float64], NDArray[np.integer[Any]]]:
+    points: NDArray[np.float64],
+    strokes: NDArray[np.integer[Any]],
+    drawings: NDArray[np.integer[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.integer[Any]], NDArray[np.int64]]:
     """Drop points where the pen stood still, which have no direction."""
     moved = np.ones(len(points), dtype=bool)
-    moved[1:] = (points[1:] != points[:-1]).any(1) | (strokes[1:] != strokes[:-1])
-    return points[moved], strokes[moved]
+    moved[1:] = (
+        (points[1:] != points[:-1]).any(1)
+        | (strokes[1:] != strokes[:-1])
+        | (drawings[1:] != drawings[:-1])
+    )
+    return points[moved], strokes[moved], drawings[moved].astype(np.int64)

@@ -1,0 +1,239 @@
+"""`sparsebench train`: the accuracy experiments of the papers, on any implementation."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.results.accuracy import AccuracyRun
+    from bench.training.checkpoint import Checkpoint
+    from bench.training.processes import Group
+    from bench.training.session import Job
+
+INTERRUPTED = 130
+FIXED = ("small", "impl", "background", "dtype", "device", "seed", "epochs", "threads", "output")
+"""Options that a resumed training has from its checkpoint."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    from bench.cli.run import positive, positive_float  # noqa: PLC0415
+
+    parser = commands.add_parser(
+        "train",
+        help="train an accuracy experiment of the papers",
+        description="Train an experiment and write an accuracy run file: curves, times, digests. "
+        "Checkpoints lie beside it; --resume goes on with one, to the very same curve. Under torchrun "
+        "several processes share every batch.",
+    )
+    parser.add_argument("experiment", nargs="?", help="its name, as --list shows it")
+    parser.add_argument("--list", action="store_true", help="show the experiments")
+    parser.add_argument("--json", action="store_true", help="machine-readable, with --list")
+    parser.add_argument(
+        "--small", action="store_true", default=None, help="its small version, of some minutes"
+    )
+    parser.add_argument("--impl", metavar="NAME", help="a name or a plug-in file")
+    parser.add_argument(
+        "--background", help="zero or ground_state (default: the experiment's, mostly zero)"
+    )
+    parser.add_argument("--dtype", help="float32 (default) or float64")
+    parser.add_argument("--device", help="cpu (default) or cuda")
+    parser.add_argument("--seed", type=int, help="default: 0")
+    parser.add_argument("--epochs", type=positive, help="default: the experiment's")
+    parser.add_argument("--threads", type=positive, help="default: 1")
+    parser.add_argument(
+        "--loaders", type=int, default=0, help="threads that make batches ahead (default: none)"
+    )
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out samples that cannot be decoded"
+    )
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=positive_float,
+        default=60.0,
+        help="between checkpoints within an epoch (default: %(default)g)",
+    )
+    parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="go on with a training")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="run file (default: runs/TIME-EXPERIMENT-IMPL.json)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, or list what can be trained."""
+    from bench.errors import UserError  # noqa: PLC0415
+
+    if arguments.list:
+        return _list(as_json=arguments.json)
+    if arguments.experiment is None and arguments.resume is None:
+        raise UserError("name an experiment; `sparsebench train --list` shows them")
+    from bench.training.processes import joined  # noqa: PLC0415
+
+    with joined() as group:
+        saved, job = _resumed(arguments, group) if arguments.resume else _begun(arguments, group)
+        return _train(job, group, saved)
+
+
+def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
+    from bench.cli.output import say  # noqa: PLC0415
+    from bench.cli.training_progress import shown  # noqa: PLC0415
+    from bench.training.session import train  # noqa: PLC0415
+
+    title = f"{job.settings.experiment} {job.settings.implementation}"
+    try:
+        with shown(title, visible=group.is_first) as tell:
+            trained = train(job, group, tell, saved)
+    except KeyboardInterrupt:
+        if group.is_first:
+            hint = f"; go on with --resume {job.checkpoint}" if job.checkpoint.exists() else ""
+            say(f"interrupted{hint}")
+        return INTERRUPTED
+    if trained is not None:
+        _print_summary(trained, job.target)
+    return 0
+
+
+def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
+    """Plan a new training."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from bench.background import Background  # noqa: PLC0415
+    from bench.dtypes import torch_dtype  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.measure.plan import check_device  # noqa: PLC0415
+    from bench.results.accuracy import TrainingSettings  # noqa: PLC0415
+    from bench.training.session import Job, check_target  # noqa: PLC0415
+    from suites.accuracy.experiments import find  # noqa: PLC0415
+
+    experiment = find(arguments.experiment, small=bool(arguments.small))
+    implementation = _implementation(arguments.impl or experiment.implementation)
+    background = arguments.background or experiment.background
+    if background not in list(Background):
+        raise UserError(f"unknown background {background!r}; known are {', '.join(Background)}")
+    dtype, device = arguments.dtype or "float32", arguments.device or "cpu"
+    torch_dtype(dtype)
+    check_device(device)
+    settings = TrainingSettings(
+        experiment=experiment.name,
+        version=experiment.version(),
+        small=bool(arguments.small),
+        implementation=arguments.impl or experiment.implementation,
+        implementation_version=str(implementation.version),
+        background=Background(background),
+        dtype=dtype,
+        device=device,
+        seed=arguments.seed or 0,
+        epochs=arguments.epochs or experiment.schedule.epochs,
+        processes=group.size,
+        threads=arguments.threads or 1,
+        skip_broken=arguments.skip_broken,
+    )
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = f"{stamp}-{experiment.name}-{implementation.name}.json"
+    job = Job(
+        experiment=experiment,
+        implementation=implementation,
+        settings=settings,
+        target=arguments.output or Path("runs") / name,
+        command=_command(),
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        loaders=arguments.loaders,
+    )
+    check_target(job)
+    return None, job
+
+
+def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint, Job]":
+    """Plan to go on with a training.
+
+    Raises:
+        UserError: if the checkpoint is of another experiment or version, or other options are given.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.training.checkpoint import load, target_of  # noqa: PLC0415
+    from bench.training.session import Job, check_resumed  # noqa: PLC0415
+    from suites.accuracy.experiments import find  # noqa: PLC0415
+
+    given = [name for name in FIXED if getattr(arguments, name) is not None]
+    if given:
+        raise UserError(f"--resume goes on as the training began; leave out --{given[0]}")
+    saved = load(arguments.resume)
+    settings = saved.settings
+    if arguments.experiment not in {None, settings.experiment}:
+        raise UserError(
+            f"{arguments.resume} is a checkpoint of {settings.experiment}, not of "
+            f"{arguments.experiment}"
+        )
+    experiment = find(settings.experiment, small=settings.small)
+    implementation = _implementation(settings.implementation)
+    check_resumed(settings, experiment, implementation, group)
+    target = target_of(arguments.resume)
+    if target.exists():
+        raise UserError(f"{target} exists: this training is finished")
+    job = Job(
+        experiment=experiment,
+        implementation=implementation,
+        settings=settings,
+        target=target,
+        command=saved.command,
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        loaders=arguments.loaders,
+    )
+    return saved, job
+
+
+def _implementation(name: str) -> Any:  # noqa: ANN401
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.registry import choose, load  # noqa: PLC0415
+
+    found, _ = choose([name])
+    if len(found) != 1:
+        raise UserError(f"{name} has {len(found)} implementations; training takes one")
+    implementation = load(found[0])
+    implementation.prepare()
+    return implementation
+
+
+def _command() -> tuple[str, ...]:
+    return ("sparsebench", *sys.argv[1:])
+
+
+def _list(*, as_json: bool) -> int:
+    from bench.cli.output import print_json, print_table  # noqa: PLC0415
+    from suites.accuracy.experiments import entries  # noqa: PLC0415
+
+    rows = [
+        {
+            "name": entry.full.name,
+            "description": entry.full.description,
+            "implementation": entry.full.implementation,
+            "epochs": f"{entry.full.schedule.epochs}",
+            "small": f"{entry.small.schedule.epochs}",
+            "published test error": "; ".join(
+                f"{each.error_percent:g} % ({each.origin})" for each in entry.full.published
+            ),
+        }
+        for entry in entries()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("Accuracy experiments", rows)
+    return 0
+
+
+def _print_summary(trained: "AccuracyRun", target: Path) -> None:
+    last = trained.epochs[-1]
+    published = "".join(
+        f"; published: {each.error_percent:g} % ({each.origin})" for each in trained.published
+    )
+    print(  # noqa: T201
+        f"{trained.settings.experiment}{' (small)' if trained.settings.small else ''}, "
+        f"{trained.settings.implementation}: test error {100 * last.test_error:.2f} % after "
+        f"{last.number} epochs and {trained.train_seconds:,.0f} s of training{published}"
+    )
+    for name, error in trained.also_tested.items():
+        print(f"tested at {name}: {100 * error:.2f} %")  # noqa: T201
+    print(f"written: {target}")  # noqa: T201

@@ -1,0 +1,203 @@
+"""The types of an accuracy run file, and its writing and reading.
+
+As a run file of times, it is written once, whole or not at all, and holds data only. Raise `SCHEMA`
+when an old reader would misread.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.background import Background
+from bench.errors import DataError, UserError
+from bench.results.schema import Machine
+from bench.results.store import LARGEST_FILE_BYTES, UNDECODABLE, write_once
+
+FORMAT = "sparsebench-accuracy"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What was trained, and how; equal settings give equal curves.
+
+    Attributes:
+        experiment: its name.
+        version: hash of what defines it, the small version's if `small`.
+        small: whether this is the small version.
+        epochs: passes over the training samples.
+        processes: that shared every batch.
+        threads: of torch, OpenMP, OpenBLAS and MKL in each of them.
+        skip_broken: whether broken samples were left out.
+    """
+
+    experiment: str
+    version: str
+    small: bool
+    implementation: str
+    implementation_version: str
+    background: Background
+    dtype: str
+    device: str
+    seed: int
+    epochs: int
+    processes: int = 1
+    threads: int = 1
+    skip_broken: bool = False
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training samples, and the test after it.
+
+    Attributes:
+        number: from 1.
+        learning_rate: of its last step.
+        train_loss: mean cross entropy over its steps, in nats.
+        train_error: share of training samples, as augmented, that were told wrongly on the way.
+        test_loss: mean cross entropy of the test samples.
+        test_error: share of test samples that were told wrongly.
+        train_seconds: wall time of its steps, loading included.
+        loading_seconds: wall time that steps waited for their batches.
+        processor_seconds: of this process in its steps; below `train_seconds` by what others took.
+        test_seconds: wall time of the test.
+    """
+
+    number: int
+    learning_rate: float
+    train_loss: float
+    train_error: float
+    test_loss: float
+    test_error: float
+    train_seconds: float
+    loading_seconds: float
+    processor_seconds: float
+    test_seconds: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """A test error that others have published, in percent, and who."""
+
+    error_percent: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class AccuracyRun:
+    """What one training gave.
+
+    Attributes:
+        id: unique.
+        command: as it was given.
+        definition: what the version is the hash of.
+        parameters: number of learnt numbers.
+        train_samples, test_samples: how many there were.
+        first_losses: cross entropy of the first steps, for comparing implementations.
+        epochs: the curves.
+        also_tested: share of other test samples that was told wrongly in the end, by their name.
+        resumed: how many times training went on from a checkpoint.
+        weights_sha256: digest of the weights in torch's layout, by name.
+        checkpoint_sha256: digest of the checkpoint file that holds them.
+        published: what to compare with.
+        target_percent: test error that counts as reached; None if none was set.
+    """
+
+    id: str
+    started: str
+    finished: str
+    command: tuple[str, ...]
+    commit: str
+    machine: Machine
+    settings: TrainingSettings
+    description: str
+    definition: dict[str, Any]
+    parameters: int
+    train_samples: int
+    test_samples: int
+    first_losses: tuple[float, ...]
+    epochs: tuple[Epoch, ...]
+    also_tested: dict[str, float]
+    resumed: int
+    weights_sha256: str
+    checkpoint_sha256: str
+    published: tuple[Published, ...] = ()
+    target_percent: float | None = None
+    format: str = FORMAT
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if len(self.epochs) != self.settings.epochs:
+            raise ValueError(
+                f"an accuracy run of {self.settings.epochs} epochs has {len(self.epochs)} of them"
+            )
+
+    @property
+    def error_percent(self) -> float:
+        """Test error after the last epoch, whatever it was before."""
+        return 100 * self.epochs[-1].test_error
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time of all training steps."""
+        return sum(epoch.train_seconds for epoch in self.epochs)
+
+    def seconds_to(self, error_percent: float) -> float | None:
+        """Training time until a test first came to this error or less; None if none did."""
+        seconds = 0.0
+        for epoch in self.epochs:
+            seconds += epoch.train_seconds
+            if 100 * epoch.test_error <= error_percent:
+                return seconds
+        return None
+
+
+class _Envelope(msgspec.Struct):
+    format: str = ""
+    schema: int = 0
+
+
+def write(run: AccuracyRun, target: Path) -> None:
+    """Write an accuracy run file, atomically and once.
+
+    Raises:
+        UserError: if the target exists or cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_once(msgspec.json.format(msgspec.json.encode(run), indent=1), target)
+    except FileExistsError as error:
+        raise UserError(f"{target} exists; a run file is written once: name another") from error
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
+
+
+def load(path: Path) -> AccuracyRun:
+    """Read an accuracy run file.
+
+    Raises:
+        DataError: if it is missing, truncated, damaged, of a newer schema, or not ours.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise DataError(f"{path} is larger than {LARGEST_FILE_BYTES:,} bytes")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        envelope = msgspec.json.decode(content, type=_Envelope)
+    except UNDECODABLE as error:
+        raise DataError(f"{path} is no accuracy run file: {error}") from error
+    if envelope.format != FORMAT:
+        raise DataError(f"{path} is no accuracy run file: it does not say {FORMAT!r}")
+    if not 1 <= envelope.schema <= SCHEMA:
+        raise DataError(
+            f"{path} has schema {envelope.schema}; this version reads up to {SCHEMA}: update "
+            f"sparsebench"
+        )
+    try:
+        return msgspec.json.decode(content, type=AccuracyRun)
+    except UNDECODABLE as error:
+        raise DataError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,149 @@
+"""Checkpoints: written whole or not at all, read without running any code in them.
+
+A checkpoint holds tensors, numbers and strings only, so that `torch.load(weights_only=True)` takes it.
+"""
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from bench.errors import DataError, UserError
+from bench.results.accuracy import Epoch, TrainingSettings
+from bench.results.store import sync_folder
+
+FORMAT = "sparsebench-checkpoint"
+SCHEMA = 1
+SUFFIX = ".checkpoint"
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError)
+"""What torch raises for files that are cut off, damaged, or hold code."""
+
+
+class Progress(msgspec.Struct):
+    """How far a training has come.
+
+    Attributes:
+        started: when, as ISO 8601.
+        resumed: how many times it went on from a checkpoint.
+        step: steps done in the epoch that is going on.
+        loss: sum of their mean losses.
+        wrong: training samples told wrongly in them.
+        epochs: those that are done.
+        first_losses: losses of the first steps of all.
+    """
+
+    started: str = ""
+    resumed: int = 0
+    step: int = 0
+    loss: float = 0.0
+    wrong: int = 0
+    train_seconds: float = 0.0
+    loading_seconds: float = 0.0
+    processor_seconds: float = 0.0
+    epochs: list[Epoch] = []
+    first_losses: list[float] = []
+
+    @property
+    def steps_before(self) -> str:
+        """Where training stands, in words."""
+        return f"epoch {len(self.epochs) + 1}, step {self.step}"
+
+
+class Checkpoint(msgspec.Struct):
+    """A whole training at one moment.
+
+    Attributes:
+        command: that began it.
+        model: state of the network, in the implementation's layouts.
+        optimizer: state of the optimizer.
+    """
+
+    settings: TrainingSettings
+    command: tuple[str, ...]
+    progress: Progress
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+
+
+def path_of(target: Path) -> Path:
+    """Where the checkpoints of a training lie whose run file is to be `target`."""
+    return target.with_name(target.name.removesuffix(".json") + SUFFIX)
+
+
+def target_of(path: Path) -> Path:
+    """The run file that a checkpoint's training is to leave."""
+    return path.with_name(path.name.removesuffix(SUFFIX) + ".json")
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint in the place of the one before; a kill leaves one or the other.
+
+    Raises:
+        UserError: if it cannot be written; the one before stays.
+    """
+    document = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "settings": msgspec.to_builtins(checkpoint.settings),
+        "command": list(checkpoint.command),
+        "progress": msgspec.to_builtins(checkpoint.progress),
+        "model": checkpoint.model,
+        "optimizer": checkpoint.optimizer,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            torch.save(document, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        DataError: if it is missing, cut off, damaged, of a newer schema, or not ours.
+    """
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except UNREADABLE as error:
+        raise DataError(f"{path} is no checkpoint, or damaged: {_first_line(error)}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise DataError(f"{path} is no checkpoint of sparsebench: it does not say {FORMAT!r}")
+    if document.get("schema") != SCHEMA:
+        raise DataError(
+            f"{path} has schema {document.get('schema')!r}; this version of sparsebench reads {SCHEMA}"
+        )
+    try:
+        return Checkpoint(
+            settings=msgspec.convert(document["settings"], TrainingSettings),
+            command=tuple(document["command"]),
+            progress=msgspec.convert(document["progress"], Progress),
+            model=document["model"],
+            optimizer=document["optimizer"],
+        )
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise DataError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

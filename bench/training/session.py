@@ -1,0 +1,190 @@
+"""One training from its command to its run file: checkpoints now and then, and the record."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from bench.errors import UserError
+from bench.implementation import Implementation
+from bench.machine import commit, describe_machine
+from bench.results import accuracy
+from bench.results.accuracy import AccuracyRun, TrainingSettings
+from bench.training import checkpoint as checkpoints
+from bench.training.checkpoint import Checkpoint
+from bench.training.experiment import Experiment
+from bench.training.processes import Group
+from bench.training.training import DivergedError, Report, Training
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained, where its files go, and how often it is saved.
+
+    Attributes:
+        target: the run file; checkpoints lie beside it.
+        command: as it was given.
+        checkpoint_seconds: between two checkpoints; there is one after every epoch, too.
+        loaders: threads that make batches ahead.
+    """
+
+    experiment: Experiment
+    implementation: Implementation
+    settings: TrainingSettings
+    target: Path
+    command: tuple[str, ...]
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    loaders: int = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where checkpoints lie."""
+        return checkpoints.path_of(self.target)
+
+
+def check_target(job: Job) -> None:
+    """Find out that the run file cannot be written before anything is trained for it.
+
+    Raises:
+        UserError: if it, or a checkpoint, exists.
+    """
+    if job.target.exists():
+        raise UserError(f"{job.target} exists; a run file is written once: name another")
+    if job.checkpoint.exists():
+        raise UserError(
+            f"{job.checkpoint} holds an unfinished training; go on with --resume {job.checkpoint}, or "
+            f"remove it"
+        )
+
+
+def check_resumed(
+    settings: TrainingSettings, experiment: Experiment, implementation: Implementation, group: Group
+) -> None:
+    """Refuse a checkpoint whose curve could not be gone on with.
+
+    Raises:
+        UserError: if the experiment or the implementation has changed, or the processes' number has.
+    """
+    for what, then, now in (
+        (f"version {{}} of {experiment.name}", settings.version, experiment.version()),
+        (
+            f"version {{}} of {implementation.name}",
+            settings.implementation_version,
+            str(implementation.version),
+        ),
+        ("{} processes", settings.processes, group.size),
+    ):
+        if then != now:
+            raise UserError(f"the checkpoint is of {what.format(then)}, and here is {now}")
+
+
+def train(
+    job: Job, group: Group, tell: Callable[[Report], None], saved: Checkpoint | None = None
+) -> AccuracyRun | None:
+    """Train, save checkpoints, write the run file; the first process returns the run.
+
+    Args:
+        job: what to do.
+        group: the processes that share it.
+        tell: told after every step and every epoch.
+        saved: the checkpoint to go on from.
+
+    Raises:
+        UserError: naming the checkpoint that is left, if the loss is no number any more.
+    """
+    with _threads(job.settings.threads):
+        training = Training(job.experiment, job.implementation, job.settings, group, job.loaders)
+        if saved is None:
+            training.progress.started = _now()
+        else:
+            training.restore(saved)
+            training.progress.resumed += 1
+        saver = _Saver(job, training, group)
+        try:
+            training.run(tell, saver)
+        except DivergedError as error:
+            left = (
+                f"the last good checkpoint is {job.checkpoint}"
+                if job.checkpoint.exists()
+                else "there was no checkpoint yet"
+            )
+            raise UserError(f"{error}; {left}") from error
+        also_tested = {
+            name: training.test(source.load(train=False, skip_broken=job.settings.skip_broken))[1]
+            for name, source in job.experiment.also_tested
+        }
+        if not group.is_first:
+            return None
+        saver.save()
+        run = _record(job, training, also_tested)
+        accuracy.write(run, job.target)
+    return run
+
+
+class _Saver:
+    """Saves a checkpoint after every epoch, and when the last one is old."""
+
+    def __init__(self, job: Job, training: Training, group: Group) -> None:
+        self.job = job
+        self.training = training
+        self.group = group
+        self.saved = time.monotonic()
+
+    def __call__(self) -> None:
+        is_due = time.monotonic() - self.saved >= self.job.checkpoint_seconds
+        if self.group.is_first and (is_due or not self.training.progress.step):
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint now."""
+        checkpoints.save(self.training.checkpoint(self.job.command), self.job.checkpoint)
+        self.saved = time.monotonic()
+
+
+def _record(job: Job, training: Training, also_tested: dict[str, float]) -> AccuracyRun:
+    experiment, progress = job.experiment, training.progress
+    return AccuracyRun(
+        id=uuid4().hex,
+        started=progress.started,
+        finished=_now(),
+        command=job.command,
+        commit=commit(),
+        machine=describe_machine(training.device, job.settings.threads),
+        settings=job.settings,
+        description=experiment.description,
+        definition=experiment.definition(),
+        parameters=sum(value.numel() for value in training.model.parameters()),
+        train_samples=len(training.train_samples.labels),
+        test_samples=len(training.test_samples.labels),
+        first_losses=tuple(progress.first_losses),
+        epochs=tuple(progress.epochs),
+        also_tested=also_tested,
+        resumed=progress.resumed,
+        weights_sha256=training.weights_digest(),
+        checkpoint_sha256=checkpoints.digest(job.checkpoint),
+        published=experiment.published,
+        target_percent=experiment.target_percent,
+    )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Pin the threads of torch, OpenMP, OpenBLAS and MKL."""
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, before)
+        torch.set_num_threads(count)
+        stack.enter_context(threadpool_limits(count))
+        yield
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Suite `accuracy`: what the papers trained, on which data, and what they reached."""

@@ -1,0 +1,142 @@
+"""Assamese handwriting: strokes moved and bent as strokes, then drawn; writers split."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.batch import SparseBatch
+from bench.errors import UserError
+from bench.training.experiment import Samples
+from bench.window import Axes
+from suites.accuracy.rows import rows_of
+from suites.data import assamese
+from suites.data.draw import placed, strokes_on_grids
+from suites.data.recording import Recording
+
+KINDS_OF_BENDING = 3
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a character's strokes are moved at random, before they are drawn.
+
+    One of three is chosen: a shear along x, a shear along y, a rotation; all about the middle of the
+    field.
+
+    Attributes:
+        shift: pixels along each axis, at most.
+        bending: shear, or radians of rotation, at most.
+        stretching: change of width and of height, each for itself, at most, as a share.
+    """
+
+    shift: float = 0.0
+    bending: float = 0.0
+    stretching: float = 0.0
+
+
+STILL = Motion()
+
+
+@dataclass(frozen=True)
+class AssameseStrokes:
+    """Assamese characters drawn one pixel wide: 36 writers to train on, 9 others to test on.
+
+    One channel is 1 wherever there is ink (Graham 2014). Three are the pen's unit direction (dx, dy)
+    where it first entered the site, and 1 (SparseConvNet's VGG example).
+
+    Attributes:
+        grid: pixels along each side of the field.
+        scale: pixels along the longer side of a character.
+        channels: 1 or 3.
+        motion: of training samples.
+        every: only every so-manieth character of the 183: 1 for all.
+    """
+
+    grid: int
+    scale: int
+    channels: int
+    motion: Motion = STILL
+    every: int = 1
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.channels not in {1, 3}:
+            raise UserError(f"drawn characters have 1 or 3 channels, not {self.channels}")
+        if not 1 <= self.scale <= self.grid:
+            raise UserError(
+                f"a character of {self.scale} pixels does not fit on a grid of {self.grid}"
+            )
+
+    @property
+    def classes(self) -> int:
+        """Characters that are told apart."""
+        return len(range(0, assamese.CHARACTERS, self.every))
+
+    @property
+    def grid_size(self) -> Axes:
+        """A square field."""
+        return (self.grid, self.grid)
+
+    def load(self, *, train: bool, skip_broken: bool = False) -> Samples:
+        """Load the recordings of the writers of one part."""
+        writers = assamese.TRAIN_WRITERS if train else assamese.TEST_WRITERS
+        recordings = [
+            found
+            for found in assamese.load(writers, skip_broken=skip_broken)
+            if (found.character - 1) % self.every == 0
+        ]
+        labels = [(found.character - 1) // self.every for found in recordings]
+        return _Strokes(self, recordings, labels, self.motion if train else STILL)
+
+
+class _Strokes(Samples):
+    """Points of recordings, placed on the field once and moved for every batch."""
+
+    def __init__(
+        self,
+        source: AssameseStrokes,
+        recordings: list[Recording],
+        labels: list[int],
+        motion: Motion,
+    ) -> None:
+        self.labels = np.array(labels, dtype=np.int64)
+        self.grid = source.grid
+        self.channels = source.channels
+        self.motion = motion
+        self.middle = (source.grid - 1) / 2
+        self.points = np.concatenate(
+            [placed(each.points, source.scale, source.grid) - self.middle for each in recordings]
+        )
+        self.strokes = np.concatenate([each.strokes for each in recordings])
+        self.ends = np.cumsum([len(each.points) for each in recordings])
+
+    def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Draw maps from points to points: a matrix, row after row, and a shift, in pixels."""
+        motion = self.motion
+        shift = generator.uniform(-motion.shift, motion.shift, (count, 2))
+        amount = generator.uniform(-motion.bending, motion.bending, count)
+        kind = generator.integers(KINDS_OF_BENDING, size=count)
+        stretch = 1 + generator.uniform(-motion.stretching, motion.stretching, (count, 2))
+        matrix = np.zeros((count, 2, 2))
+        matrix[:, [0, 1], [0, 1]] = np.where(kind == 2, np.cos(amount), 1)[:, None]
+        matrix[:, 0, 1] = np.choose(kind, [amount, 0 * amount, -np.sin(amount)])
+        matrix[:, 1, 0] = np.choose(kind, [0 * amount, amount, np.sin(amount)])
+        matrix *= stretch[:, :, None]
+        return np.concatenate([matrix.reshape(count, 4), shift], axis=1).astype(np.float32)
+
+    def batch(self, indices: NDArray[np.int64], drawn: NDArray[np.float32]) -> SparseBatch:
+        """Move strokes and draw them; what leaves the field is cut off."""
+        rows, numbers = rows_of(self.ends, indices)
+        x, y = self.points[rows].T
+        a, b, c, d, across, down = drawn.astype(np.float64)[numbers].T
+        moved = np.stack([a * x + b * y + across, c * x + d * y + down], axis=1) + self.middle
+        drawing = strokes_on_grids(moved, self.strokes[rows], numbers, self.grid)
+        return SparseBatch(
+            torch.from_numpy(drawing.sites),
+            torch.from_numpy(drawing.features[:, -self.channels :].copy()),
+            len(indices),
+            (self.grid, self.grid),
+        )
