@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.run import positive, positive_float
+
 if TYPE_CHECKING:
     from bench.results.accuracy import AccuracyRun
     from bench.training.checkpoint import Checkpoint
@@ -12,14 +14,14 @@ if TYPE_CHECKING:
     from bench.training.session import Job
 
 INTERRUPTED = 130
+DISAGREED = 4
+REFERENCE = "dense"
 FIXED = ("small", "impl", "background", "dtype", "device", "seed", "epochs", "threads", "output")
 """Options that a resumed training has from its checkpoint."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
-    from bench.cli.run import positive, positive_float  # noqa: PLC0415
-
     parser = commands.add_parser(
         "train",
         help="train an accuracy experiment of the papers",
@@ -54,6 +56,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default=60.0,
         help="between checkpoints within an epoch (default: %(default)g)",
     )
+    parser.add_argument(
+        "--parity",
+        metavar="NAMES",
+        help="instead of training, compare the losses of the first steps with dense",
+    )
+    parser.add_argument(
+        "--steps", type=positive, default=100, help="of --parity (default: %(default)s)"
+    )
     parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="go on with a training")
     parser.add_argument(
         "-o", "--output", type=Path, help="run file (default: runs/TIME-EXPERIMENT-IMPL.json)"
@@ -69,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(as_json=arguments.json)
     if arguments.experiment is None and arguments.resume is None:
         raise UserError("name an experiment; `sparsebench train --list` shows them")
+    if arguments.parity is not None:
+        return _compare(arguments)
     from bench.training.processes import joined  # noqa: PLC0415
 
     with joined() as group:
@@ -93,6 +105,44 @@ def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
     if trained is not None:
         _print_summary(trained, job.target)
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """Print how far the losses of implementations lie from those of `dense`."""
+    from bench.cli.names import split  # noqa: PLC0415
+    from bench.cli.output import print_table  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.training.parity import TOLERANCE, compare  # noqa: PLC0415
+    from suites.accuracy.experiments import find  # noqa: PLC0415
+
+    dtype = arguments.dtype or "float64"
+    if dtype not in TOLERANCE:
+        raise UserError(f"--parity compares in float32 or float64, not in {dtype}")
+    if arguments.impl is not None:
+        raise UserError("--parity names what is compared with dense; leave out --impl")
+    experiment = find(arguments.experiment, small=bool(arguments.small))
+    names = [REFERENCE, *(split(arguments.parity) or [])]
+    found = compare(
+        experiment,
+        [_implementation(name) for name in names],
+        dtype=dtype,
+        seed=arguments.seed or 0,
+        steps=arguments.steps,
+    )
+    rows = [
+        {
+            "implementation": each.implementation,
+            "first loss": f"{each.losses[0]:.6f}",
+            "last loss": f"{each.losses[-1]:.6f}",
+            "largest relative difference": f"{each.difference:.1e} in step {each.step}",
+            "within tolerance": "yes" if each.agrees else "no",
+        }
+        for each in found
+    ]
+    steps = len(found[0].losses)
+    title = f"{experiment.name}: losses of the first {steps} steps, {dtype}"
+    print_table(f"{title}; tolerance {TOLERANCE[dtype]:g}", rows)
+    return 0 if all(each.agrees for each in found) else DISAGREED
 
 
 def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":

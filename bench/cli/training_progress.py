@@ -27,6 +27,7 @@ def shown(title: str, *, visible: bool) -> Iterator[Callable[[Report], None]]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
         refresh_per_second=1,
         speed_estimate_period=REMEMBERED_SECONDS,
     )
@@ -37,7 +38,7 @@ def shown(title: str, *, visible: bool) -> Iterator[Callable[[Report], None]]:
             now = f"{title}: loss {report.loss:.3f}, accuracy {100 * report.accuracy:.1f} %"
             bar.update(task, completed=report.done, total=report.total, description=now)
             if report.epoch is not None:
-                console.print(line_of(title, report.epoch), markup=False, highlight=False)
+                console.print(line_of(title, report.epoch), markup=False, soft_wrap=True)
 
         yield tell
 

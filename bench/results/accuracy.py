@@ -169,6 +169,8 @@ def write(run: AccuracyRun, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_once(msgspec.json.format(msgspec.json.encode(run), indent=1), target)
     except FileExistsError as error:
+        if not target.parent.is_dir():
+            raise UserError(f"cannot write {target}: {target.parent} is no folder") from error
         raise UserError(f"{target} exists; a run file is written once: name another") from error
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error

@@ -19,7 +19,10 @@ from bench.results.store import sync_folder
 FORMAT = "sparsebench-checkpoint"
 SCHEMA = 1
 SUFFIX = ".checkpoint"
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError)
+UNREADABLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
+    *(ValueError, KeyError, TypeError),
+)
 """What torch raises for files that are cut off, damaged, or hold code."""
 
 
@@ -116,11 +119,15 @@ def load(path: Path) -> Checkpoint:
         DataError: if it is missing, cut off, damaged, of a newer schema, or not ours.
     """
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
+        stream = path.open("rb")
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except UNREADABLE as error:
-        raise DataError(f"{path} is no checkpoint, or damaged: {_first_line(error)}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    with stream:
+        try:
+            document = torch.load(stream, map_location="cpu", weights_only=True)
+        except UNREADABLE as error:
+            reason = _first_line(error)
+            raise DataError(f"{path} is no checkpoint, or damaged: {reason}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise DataError(f"{path} is no checkpoint of sparsebench: it does not say {FORMAT!r}")
     if document.get("schema") != SCHEMA:

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.parallel import DistributedDataParallel
 
+from bench.background import Background
 from bench.build import why_unbuildable
 from bench.dtypes import torch_dtype
 from bench.errors import DataError, UserError
+from bench.ground_state import check_ground_state
 from bench.implementation import Implementation
 from bench.results.accuracy import Epoch, TrainingSettings
 from bench.training.batches import (
@@ -93,6 +95,8 @@ class Training:
         self.device = torch.device(settings.device)
         self.dtype = torch_dtype(settings.dtype)
         _check(experiment, implementation, self.dtype, self.device)
+        if settings.background is Background.GROUND_STATE:
+            check_ground_state(experiment.network)
         self.train_samples = experiment.source.load(train=True, skip_broken=settings.skip_broken)
         self.test_samples = experiment.source.load(train=False, skip_broken=settings.skip_broken)
         self.schedule = _schedule(experiment, settings, self.train_samples, group)

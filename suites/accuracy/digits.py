@@ -13,7 +13,7 @@ from bench.errors import UserError
 from bench.training.experiment import Samples
 from bench.window import Axes
 from suites.accuracy.rows import rows_of
-from suites.data import mnist
+from suites.data import digits, mnist
 from suites.data.images import LabelledImages
 
 
@@ -43,6 +43,35 @@ class InkDigits:
         """Load images; a broken file cannot be skipped, as all images lie in it."""
         del skip_broken
         images = _thinned(mnist.load(train=train), self.every)
+        return _Ink(images, self.grid, self.shift if train else 0)
+
+
+@dataclass(frozen=True)
+class BundledDigits:
+    """The 8x8 digits that scikit-learn brings along, as `InkDigits`: nothing to download.
+
+    Attributes:
+        grid: pixels along each side of the field.
+        shift: pixels that a training image is shifted by at most, along each axis.
+        every: only every so-manieth sample, in training and in testing: 1 for all.
+    """
+
+    grid: int
+    shift: int = 0
+    every: int = 1
+    version: ClassVar[int] = 1
+    classes: ClassVar[int] = digits.CLASSES
+    channels: ClassVar[int] = 1
+
+    @property
+    def grid_size(self) -> Axes:
+        """A square field."""
+        return (self.grid, self.grid)
+
+    def load(self, *, train: bool, skip_broken: bool = False) -> Samples:
+        """Load images; none can be broken."""
+        del skip_broken
+        images = _thinned(digits.load(train=train), self.every)
         return _Ink(images, self.grid, self.shift if train else 0)
 
 

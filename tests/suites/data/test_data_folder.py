@@ -185,3 +185,19 @@ def test_the_writers_are_split_without_overlap():
     assert len(assamese.TRAIN_WRITERS) == 36
     assert len(assamese.TEST_WRITERS) == 9
     assert sorted(assamese.TRAIN_WRITERS + assamese.TEST_WRITERS) == list(range(1, 46))
+
+
+def test_broken_recordings_are_counted_and_the_first_is_named_unless_they_are_to_be_skipped(
+    data_folder, pen_set, recordings, make_tar
+):
+    pens = pen_set()
+    for name in ("W1/2.1.txt", "W2/1.2.txt"):
+        recordings[name] = recordings[name][:60]
+    (data_folder / "pens").mkdir()
+    make_tar(data_folder / pens.files[0].path, recordings)
+    with pytest.raises(DataError, match=r"W1/2\.1\.txt.*; and 1 more are broken"):
+        assamese.load(data_set=pens)
+    left = assamese.load(data_set=pens, skip_broken=True)
+    assert [(one.writer, one.character) for one in left] == [(1, 1), (2, 2)]
+    with pytest.raises(DataError):  # what was skipped is not remembered as the whole
+        assamese.load(data_set=pens)

@@ -1,0 +1,102 @@
+"""Assamese handwriting: the small CNN, the VGG, and DeepCNets by scale and augmentation."""
+
+from collections.abc import Iterator
+
+from bench.results.accuracy import Published
+from bench.training.experiment import Decay, Experiment, Optimizer, Schedule
+from suites.accuracy.characters import STILL, AssameseStrokes, Motion
+from suites.accuracy.entry import FEW_CHARACTERS, REPRODUCTION, Entry, adam
+from suites.networks.cnn import small_cnn
+from suites.networks.deepcnet import deep_cnet, grid_of
+from suites.networks.vgg import assamese_vgg
+
+SLIDES = "Graham's slides"
+EXAMPLE = "SparseConvNet's example, 20 epochs of 10 passes"
+KINDS_OF_MOTION = ("none", "translations", "affine")
+DEEPCNET_ERRORS = {
+    3: (51.4, 38.3, 35.2),
+    4: (26.8, 9.29, 7.47),
+    5: (18.2, 5.28, 2.73),
+    6: (14.1, 4.61, 1.76),
+    7: (13.8, 4.07, 1.70),
+}
+"""Test errors of DeepCNet(l, 30) in percent, by l, one for each kind of motion."""
+VGG_MOTION = Motion(shift=8, bending=0.2)
+
+
+def experiments() -> Iterator[Entry]:
+    """By network."""
+    yield Entry(_small_cnn(small=False), _small_cnn(small=True))
+    yield Entry(_vgg(small=False), _vgg(small=True))
+    for levels, errors in DEEPCNET_ERRORS.items():
+        for kind, error in zip(KINDS_OF_MOTION, errors, strict=True):
+            yield Entry(
+                _deepcnet(levels, kind, error, small=False),
+                _deepcnet(levels, kind, error, small=True),
+            )
+
+
+def _small_cnn(*, small: bool) -> Experiment:
+    source = AssameseStrokes(48, 48, 1, every=_every(small=small))
+    return Experiment(
+        name="assamese-cnn-small",
+        description="small CNN on Assamese characters, 48x48, no augmentation",
+        network=small_cnn(48, source.classes),
+        source=source,
+        schedule=adam(10, batch_size=32) if small else adam(20, batch_size=64),
+        implementation="dense",
+        published=(Published(40.0, f"{REPRODUCTION}, about"),),
+        target_percent=40.0,
+    )
+
+
+def _vgg(*, small: bool) -> Experiment:
+    source = AssameseStrokes(95, 63, 3, VGG_MOTION, _every(small=small))
+    return Experiment(
+        name="assamese-vgg",
+        description="submanifold VGG on Assamese characters, 95x95, sheared or rotated, shifted up to "
+        "8 pixels",
+        network=assamese_vgg(source.classes),
+        source=source,
+        schedule=Schedule(
+            epochs=10 if small else 60,
+            batch_size=108,
+            optimizer=Optimizer.SGD,
+            learning_rate=0.1,
+            decay=Decay.COSINE,
+            warm_up=0.05,
+            weight_decay=1e-4,
+        ),
+        published=(Published(1.5, EXAMPLE),),
+        target_percent=10.0 if small else 2.0,
+    )
+
+
+def _deepcnet(levels: int, kind: str, error: float, *, small: bool) -> Experiment:
+    grid, scale = grid_of(levels)[0], 2**levels
+    source = AssameseStrokes(grid, scale, 1, _motion(kind, scale), _every(small=small))
+    return Experiment(
+        name=f"assamese-deepcnet-{levels}-30-{kind}",
+        description=f"DeepCNet({levels}, 30) on Assamese characters of {scale} pixels, {grid}x{grid}, "
+        f"augmentation: {kind}",
+        network=deep_cnet(levels, 30, source.classes),
+        source=source,
+        schedule=adam(20, batch_size=32) if small else adam(100, batch_size=64),
+        published=(Published(error, SLIDES),),
+        target_percent=None if small else error,
+    )
+
+
+def _every(*, small: bool) -> int:
+    return FEW_CHARACTERS if small else 1
+
+
+def _motion(kind: str, scale: int) -> Motion:
+    """Move the strokes of characters of a scale as far as one still reads them."""
+    match kind:
+        case "none":
+            return STILL
+        case "translations":
+            return Motion(shift=scale / 4)
+        case _:
+            return Motion(shift=scale / 4, bending=0.3, stretching=0.2)
