@@ -376,7 +376,8 @@ def _join(processes: _Processes) -> _Mean:
 
 # Processes are few, and cells are many: plain numbers take a fifth of the time of arrays of three.
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(map(operator.mul, left, right))
+    total: float = sum(map(operator.mul, left, right))
+    return total
 
 
 def _between(medians: list[float], within: list[float], weights: list[float]) -> float:

@@ -46,7 +46,7 @@ FOLDER = Path(__file__).resolve().parent
 GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
 IDLE_ENDS = re.compile("</t[dhr]>")
-"""End tags that HTML lets a page leave out: a tenth of a large one. No name can hold them, being escaped."""
+"""End tags that HTML lets a page leave out: a tenth of a large one. No escaped name has any."""
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
 
