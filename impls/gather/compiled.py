@@ -5,11 +5,8 @@ numba is imported when it is first needed, and everything here is left alone whe
 
 import importlib.util
 import math
-import os
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +16,7 @@ from torch import Tensor
 
 from bench.window import Axes, Window, window
 from impls.gather.pairs import Pairs
+from impls.gather.threads import spread
 
 if TYPE_CHECKING:
     from impls.gather.sites import Sites
@@ -34,8 +32,6 @@ BLOCK_BYTES = 2**18
 """Features that are worked on at a time: a fraction of the second cache."""
 THREAD_MULTIPLY_ADDS = 2**23
 """Least work of a thread: waking one costs as much as a tenth of it."""
-CHUNKS_OF_THREAD = 2
-"""Parts of a range for each thread: whoever is free takes the next."""
 
 Sizes = NDArray[np.int64]
 
@@ -271,39 +267,8 @@ def pool_gradient(upstream: Tensor, source: Tensor, table: Tensor, active: int) 
 def _spread(
     call: Callable[[int, int], None], count: int, multiply_adds: int, unit: int = 1
 ) -> None:
-    """Call on [first, last) parts of a range, at the same time where the work is worth it.
-
-    Threads take part after part, this one too, which does not wait for any that came too late: another
-    library's threads may spin on the processor that a helper would wake up on, for milliseconds.
-
-    Args:
-        call: what is called.
-        count: length of the range.
-        multiply_adds: of all of it.
-        unit: parts begin at multiples of it.
-    """
-    threads = min(count, _parts(multiply_adds))
-    if threads < 2:
-        call(0, count)
-        return
-    wanted = CHUNKS_OF_THREAD * threads
-    size = -(-count // (wanted * unit)) * unit
-    left = deque((start, min(start + size, count)) for start in range(0, count, size))
-
-    def work() -> None:
-        while left:
-            try:
-                part = left.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            call(*part)
-
-    helpers = _helpers(os.getpid(), threads - 1)
-    waiting = [helpers.submit(work) for _ in range(threads - 1)]
-    work()
-    for future in waiting:
-        if not future.cancel():
-            future.result()
+    """Share [0, count) out over as many threads as so many multiply-adds are worth."""
+    spread(call, count, _parts(multiply_adds), unit)
 
 
 def _parts(multiply_adds: int) -> int:
@@ -320,12 +285,6 @@ def _block(weight: Tensor | NDArray[Any]) -> int:
     size = weight.dtype.itemsize
     weights = offsets * channels_in * channels_out * size
     return max(64, max(BLOCK_BYTES, weights) // ((channels_in + channels_out) * size))
-
-
-@cache
-def _helpers(process: int, count: int) -> ThreadPoolExecutor:
-    """Threads of this process: those of a parent do not survive a fork."""
-    return ThreadPoolExecutor(count, thread_name_prefix=f"gather-{process}")
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:
