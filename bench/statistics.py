@@ -376,8 +376,7 @@ def _join(processes: _Processes) -> _Mean:
 
 # Processes are few, and cells are many: plain numbers take a fifth of the time of arrays of three.
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    total: float = sum(map(operator.mul, left, right))
-    return total
+    return sum(map(operator.mul, left, right), 0.0)
 
 
 def _between(medians: list[float], within: list[float], weights: list[float]) -> float:

@@ -13,13 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.phases import Phase
-from bench.results.schema import Rate, Run
+from bench.results.schema import WRONG, Rate, Run
 from bench.statistics import Verdict
 from reports import (
     amortised,
     break_even,
+    break_even_map,
     captions,
     commands,
+    conformance,
     drawing,
     efficiency,
     embedded,
@@ -28,11 +30,13 @@ from reports import (
     growth_figure,
     growth_sentences,
     layer_times,
+    memory,
     method,
     parts,
     script,
     sentences,
     sharing,
+    stacked,
     standing,
     unmeasured,
     verdicts,
@@ -46,7 +50,7 @@ FOLDER = Path(__file__).resolve().parent
 GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
 IDLE_ENDS = re.compile("</t[dhr]>")
-"""End tags that HTML lets a page leave out: a tenth of a large one. No escaped name has any."""
+"""End tags that a page may leave out, a tenth of a large one; names are escaped, and hold none."""
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
 
@@ -57,6 +61,7 @@ def render(run: Run, baseline: str = BASELINE) -> str:
     groups = break_even.groups(comparison, comparison.headline)
     curves = [group for group in groups if group.is_density]
     studies = growth.studies(comparison, groups)
+    failed = unmeasured.unmeasured(run)
     template = _environment().get_template("page.html.jinja")
     text, digest = script.script("page.js")
     arguments = commands.impl_arguments(run)
@@ -73,15 +78,19 @@ def render(run: Run, baseline: str = BASELINE) -> str:
         findings=verdicts.findings(comparison, curves, studies),
         detectable=verdicts.detectable(comparison),
         doubts=verdicts.doubts(run, comparison),
-        settings=[_setting(run, comparison, setting) for setting in comparison.settings],
+        settings=[_setting(run, comparison, setting, failed) for setting in comparison.settings],
         open_tables=len(comparison.tables) <= OPEN_TABLES,
         curves=_curves(comparison, curves),
+        maps=[
+            (found, _inline(break_even_map.map_figure(found, comparison, f"map-{number}")))
+            for number, found in enumerate(break_even_map.maps(comparison, curves))
+        ],
         studies=_studies(comparison, studies),
         lonely=break_even.lonely(comparison),
         ledger=ledger(run, comparison),
         reuses=amortised.REUSES,
         layer_kinds=layer_times.KINDS,
-        unmeasured=unmeasured.unmeasured(run),
+        unmeasured=failed,
         unavailable=unmeasured.unavailable(run),
         not_reached=unmeasured.not_reached(run),
         method=method.method(run),
@@ -94,7 +103,9 @@ def render(run: Run, baseline: str = BASELINE) -> str:
     return IDLE_ENDS.sub("", page)
 
 
-def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, Any]:
+def _setting(
+    run: Run, comparison: Comparison, setting: Setting, failed: list[unmeasured.Unmeasured]
+) -> dict[str, Any]:
     """Everything that the page shows once for each setting."""
     phases = [
         (phase, rows, captions.overview(comparison, setting, phase, rows))
@@ -105,6 +116,8 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
     over_uses = amortised.amortised(comparison, setting)
     taken_apart = parts.parts(comparison, setting)
     profiles = layer_times.profiles(comparison, setting)
+    stacks = stacked.stacks(comparison, setting)
+    checked = conformance.conformance(comparison, setting, failed)
     return {
         "setting": setting,
         "tables": [
@@ -120,6 +133,12 @@ def _setting(run: Run, comparison: Comparison, setting: Setting) -> dict[str, An
         "parts": taken_apart,
         "part_names": parts.names_of(taken_apart),
         "parts_summary": parts.summarise(taken_apart),
+        "stacks": stacks,
+        "stack_summary": stacked.summarise(stacks),
+        "segments": stacked.segments_of(stacks),
+        "memory": memory.memory(comparison, setting),
+        "conformance": checked,
+        "conformance_finding": conformance.finding(checked, comparison.implementations),
         "profiles": profiles,
         "kind_summary": layer_times.summarise(profiles),
         "sharing": sharing.sharing(profiles),
@@ -201,6 +220,8 @@ def _environment() -> Environment:
         "label": words.label,
         "measured_position": lambda value, group: sentences.measured_position(group, value),
         "strength": _strength,
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
+        "slug": lambda text: text.replace(" ", "-"),
         "share": _share,
     }
     environment.globals |= {
@@ -215,9 +236,14 @@ def _environment() -> Environment:
         "growing": growth_sentences.growing,
         "table_caption": captions.table,
         "explain_stop": method.explain_stop,
+        "find_place": break_even_map.find,
+        "say_place": break_even_map.said,
+        "band_place": break_even_map.band,
+        "shade_place": break_even_map.shade,
         "marker_path": drawing.marker_path,
         "colour_number": drawing.colour_number,
         "Verdict": Verdict,
+        "wrong": WRONG,
     }
     return environment
 

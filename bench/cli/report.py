@@ -16,6 +16,8 @@ TRACKERS = {
     "github-action": "github-action-benchmark (customSmallerIsBetter)",
     "pytest-benchmark": "`pytest-benchmark compare`",
 }
+PAGES = ("html", "pdf", "compare", "gallery")
+PAIR = 2
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,65 +25,77 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "report",
         help="make a page of one or more run files",
-        description="Make one HTML page of run files of the same machine: verdicts in words, ratios "
-        "with intervals, break-even densities, what lies inside every timed region, and what was not "
-        "measured. The page needs neither network nor scripts.",
+        description="Make one HTML page of run files: verdicts in words, ratios with intervals, "
+        "break-even densities, what lies inside every timed region, and what was not measured. The "
+        "page needs no network, and says everything without its script. Runs of several machines "
+        "stand side by side, and are not compared.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run file or .partial")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="PATH", help="default: beside the first run file"
     )
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        default="dense",
+        help="implementation that ratios are taken against (default: %(default)s)",
+    )
     forms = parser.add_mutually_exclusive_group()
-    forms.add_argument(
-        "--markdown",
-        dest="form",
-        action="store_const",
-        const="markdown",
-        help="the speed table as Markdown; without -o to standard output",
-    )
-    forms.add_argument(
-        "--csv",
-        dest="form",
-        action="store_const",
-        const="csv",
-        help="one line a cell as CSV; without -o to standard output",
-    )
-    for form, reader in TRACKERS.items():
-        forms.add_argument(
-            f"--{form}",
-            dest="form",
-            action="store_const",
-            const=form,
-            help=f"all times as JSON for {reader}; without -o to standard output",
-        )
+    for form, meaning in (
+        ("pdf", "the page as PDF, printed by Chromium"),
+        ("compare", "a page of what changed from the first run to the second"),
+        ("gallery", "a page for each run, in the folder of -o, and index.html that leads to them"),
+        ("markdown", "the speed table as Markdown; without -o to standard output"),
+        ("csv", "one line a cell as CSV; without -o to standard output"),
+        *(
+            (form, f"all times as JSON for {reader}; without -o to standard output")
+            for form, reader in TRACKERS.items()
+        ),
+    ):
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=meaning)
     parser.add_argument("--open", action="store_true", help="show the page in the browser")
     parser.set_defaults(run=_report, form="html")
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from bench.results.store import load, merge  # noqa: PLC0415
+    from bench.results.store import load  # noqa: PLC0415
 
-    if arguments.open and arguments.form != "html":
-        raise UserError(f"--open shows a page: leave out --{arguments.form}")
+    form = arguments.form
+    if arguments.open and form not in PAGES:
+        raise UserError(f"--open shows a page: leave out --{form}")
+    if form == "gallery":
+        return _gallery(arguments)
     loaded = [load(path) for path in arguments.runs]
-    run = loaded[0] if len(loaded) == 1 else merge(loaded)
+    if form == "compare" and len(loaded) != PAIR:
+        raise UserError(f"--compare takes two run files, and was given {len(loaded)}")
     target: Path | None = arguments.output
-    if target is None and arguments.form == "html":
-        target = _beside(arguments.runs[0])
+    if target is None and form in PAGES:
+        target = _beside(arguments.runs[-1 if form == "compare" else 0], form)
     if target is not None:
-        refuse_foreign(target, _marker(arguments.form), f"{arguments.form} report")
-    text = _text(run, arguments.form)
-    if target is None:
-        print(text, end="")  # noqa: T201
-        return 0
-    write(target, text)
+        refuse_foreign(target, _marker(form), f"{form} report")
+    if form == "pdf" and target is not None:
+        _print(loaded, arguments.baseline, target)
+    else:
+        text = _text(loaded, form, arguments.baseline)
+        if target is None:
+            print(text, end="")  # noqa: T201
+            return 0
+        write(target, text)
     print(f"written: {target}")  # noqa: T201
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0
 
 
-def _text(run: "Run", form: str) -> str:
+def _text(loaded: "list[Run]", form: str, baseline: str) -> str:
+    if form == "compare":
+        from bench.comparison import compare_runs  # noqa: PLC0415
+        from reports.changes_page import render as render_changes  # noqa: PLC0415
+
+        return render_changes(compare_runs(*loaded))
+    from reports.joining import join  # noqa: PLC0415
+
+    run = join(loaded)
     if form in TRACKERS:
         from reports import trackers  # noqa: PLC0415
 
@@ -91,13 +105,70 @@ def _text(run: "Run", form: str) -> str:
             "pytest-benchmark": trackers.to_pytest_benchmark,
         }
         return writers[form](run)
-    if form == "html":
+    _check_baseline(run, baseline)
+    if form in {"html", "pdf"}:
         from reports.page import render  # noqa: PLC0415
 
-        return render(run)
+        return render(run, baseline)
     from reports.exports import to_csv, to_markdown  # noqa: PLC0415
 
-    return to_markdown(run) if form == "markdown" else to_csv(run)
+    return to_markdown(run, baseline) if form == "markdown" else to_csv(run, baseline)
+
+
+def _check_baseline(run: "Run", baseline: str) -> None:
+    """Raise a UserError for a baseline that no run knows; the usual one may be missing."""
+    names = {record.name for record in run.header.implementations}
+    names |= {cell.implementation for cell in run.cells}
+    if baseline not in {*names, "dense"}:
+        raise UserError(f"no implementation {baseline!r} in the run: {', '.join(sorted(names))}")
+
+
+def _print(loaded: "list[Run]", baseline: str, target: Path) -> None:
+    """Print the page as PDF."""
+    import tempfile  # noqa: PLC0415
+
+    from bench.cli.browser import print_page  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="sparsebench-page-") as folder:
+        page = Path(folder) / "page.html"
+        write(page, _text(loaded, "pdf", baseline))
+        print_page(page, target)
+
+
+def _gallery(arguments: argparse.Namespace) -> int:
+    """Write a page for every run of these files and folders, and one that leads to them."""
+    from bench.results.store import load  # noqa: PLC0415
+    from reports import gallery  # noqa: PLC0415
+    from reports.page import render  # noqa: PLC0415
+
+    if arguments.output is None:
+        raise UserError("--gallery writes many pages: name their folder with -o")
+    folder: Path = arguments.output
+    paths = [
+        found
+        for path in arguments.runs
+        for found in (sorted(path.rglob("*.json")) if path.is_dir() else [path])
+    ]
+    names = [f"{path.parent.name}-{path.stem}.html" for path in paths]
+    if len(set(names)) < len(names):
+        raise UserError("two run files of one name in folders of one name: give them other names")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {folder}: {error.strerror}") from error
+    index = folder / "index.html"
+    refuse_foreign(index, _marker("gallery"), "gallery")
+    pictures = []
+    for path, name in zip(paths, names, strict=True):
+        run = load(path)
+        refuse_foreign(folder / name, _marker("html"), "html report")
+        write(folder / name, render(run, arguments.baseline))
+        pictures.append(gallery.picture(run, name, arguments.baseline))
+    write(index, gallery.render(pictures))
+    print(f"written: {index}")  # noqa: T201
+    if arguments.open:
+        webbrowser.open(index.resolve().as_uri())
+    return 0
 
 
 def write_page(run: "Run", target: Path) -> Path:
@@ -113,16 +184,23 @@ def write_page(run: "Run", target: Path) -> Path:
     return target
 
 
-def _beside(run_file: Path) -> Path:
+def _beside(run_file: Path, form: str) -> Path:
     """Name of the page of a run file, or of an unfinished run's journal."""
-    return run_file.with_name(run_file.name.removesuffix(".partial")).with_suffix(".html")
+    ending = {"pdf": ".pdf", "compare": ".compared.html"}.get(form, ".html")
+    return run_file.with_name(run_file.name.removesuffix(".partial")).with_suffix(ending)
 
 
 def _marker(form: str) -> bytes | None:
-    from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER  # noqa: PLC0415
-
+    """What a file of this form has near its start."""
     if form in TRACKERS:
         return None
-    if form == "html":
-        return b'<meta name="generator" content="sparsebench">'
+    page = '<meta name="generator" content="sparsebench{}">'
+    if form in {"html", "compare", "gallery"}:
+        kind = {"compare": " comparison", "gallery": " gallery"}.get(form, "")
+        return page.format(kind).encode()
+    if form == "pdf":
+        # Chromium begins with the page's title, which is no ASCII, and so in UTF-16.
+        return "sparsebench".encode("utf-16-be").hex().upper().encode()
+    from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER  # noqa: PLC0415
+
     return (MARKDOWN_MARKER if form == "markdown" else ",".join(CSV_COLUMNS)).encode()

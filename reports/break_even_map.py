@@ -1,0 +1,193 @@
+"""Break-even density by grid size and number of channels, over groups that differ in nothing else."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from bench.phases import Phase
+from reports import words
+from reports.break_even import Curve, Group, Outcome
+from reports.drawing import log_ticks, sheet, style, to_svg
+from reports.figures import (
+    BOTTOM,
+    LEFT,
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    RIGHT,
+    ROOM,
+    TOP,
+    X_TICKS,
+    Y_TICKS,
+)
+from reports.panel import Panel
+from reports.speed import Comparison, Setting
+
+GRID, CHANNELS = "grid size", "channels"
+NAMED_GRID = re.compile(r"\bgrid ?\d+\b")
+NAMED_CHANNELS = re.compile(r"\bc\d+\b(?!to)|\b\d+ channels\b")
+LOWEST_CEILING = 1.0
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Break-even in one place of the map: the curves of one group, by implementation."""
+
+    grid: float
+    channels: int
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Map:
+    """Groups that differ in grid size and number of channels only, in one setting.
+
+    Attributes:
+        name: of the groups, with what differs left open.
+    """
+
+    name: str
+    setting: Setting
+    places: tuple[Place, ...]
+
+
+def maps(comparison: Comparison, curves: list[Group]) -> list[Map]:
+    """Return a map of all groups that share a name but for grid size and channels, if two or more."""
+    sizes = {
+        (table.workload.suite, table.workload.group): (
+            math.prod(table.workload.grid_size) ** (1 / len(table.workload.grid_size)),
+            table.workload.channels,
+        )
+        for table in comparison.tables
+    }
+    found: dict[tuple[str, str, Setting], dict[tuple[float, int], list[Group]]] = {}
+    for group in curves:
+        family = NAMED_CHANNELS.sub("any channels", NAMED_GRID.sub("any grid", group.name))
+        place = sizes[group.suite, group.name]
+        own = found.setdefault((group.suite, family, group.setting), {})
+        own.setdefault(place, []).append(group)
+    return [
+        Map(
+            family,
+            setting,
+            tuple(
+                Place(grid, channels, tuple(own[grid, channels])) for grid, channels in sorted(own)
+            ),
+        )
+        for (_, family, setting), own in found.items()
+        if len(own) >= FEWEST
+    ]
+
+
+def find(place: Place, name: str, phase: Phase) -> Curve | None:
+    """Return the curve of an implementation in a phase."""
+    for group in place.groups:
+        if group.phase is phase:
+            return next((each for each in group.curves if each.implementation == name), None)
+    return None
+
+
+def said(curve: Curve | None) -> str:
+    """What the map says of a curve: below which density it is faster, with the band."""
+    if curve is None:
+        return "·"
+    match curve.outcome:
+        case Outcome.FASTER:
+            return "everywhere"
+        case Outcome.SLOWER:
+            return "nowhere"
+        case Outcome.CROSSES:
+            crossing = curve.crossings[-1]
+            text = words.percent(crossing.position)
+            return text if crossing.faster_below else f"above {text}"
+        case _:
+            return "not told apart"
+
+
+def band(curve: Curve | None) -> str:
+    """The band of the last crossing."""
+    if curve is None or not curve.crossings:
+        return ""
+    low, high = curve.crossings[-1].low, curve.crossings[-1].high
+    ends = ["open" if end is None else words.percent(end) for end in (low, high)]
+    return words.DASH.join(ends)
+
+
+def shade(curve: Curve | None) -> str:
+    """Class of a shade: the more densities an implementation is faster at, the more."""
+    if curve is None:
+        return ""
+    if curve.outcome is Outcome.FASTER:
+        return "faster far"
+    if curve.outcome is Outcome.SLOWER:
+        return "slower mid"
+    if not curve.crossings or not curve.crossings[-1].faster_below:
+        return ""
+    position = curve.crossings[-1].position
+    return "faster mid" if position >= 1 / 3 else "faster near" if position >= 1 / 10 else ""
+
+
+def map_figure(found: Map, comparison: Comparison, identity: str) -> str:
+    """Draw break-even density over grid size and over channels, the other held, a panel a phase.
+
+    Returns:
+        SVG, or nothing where no two places in a row have a crossing.
+    """
+    lines = [
+        (axis, phase, kept)
+        for axis in (GRID, CHANNELS)
+        for phase in comparison.headline
+        if (kept := _rows(found, axis, phase, comparison))
+    ]
+    if not lines:
+        return ""
+    with style(identity):
+        figure = sheet(PANEL_WIDTH * len(lines), PANEL_HEIGHT)
+        for number, (axis, phase, kept) in enumerate(lines):
+            _panel(figure, number * PANEL_WIDTH + LEFT, f"{phase}, by {axis}", axis, kept)
+        return to_svg(figure, "Break-even density by grid size and by channels, by phase")
+
+
+Points = list[tuple[float, float, float, float]]
+"""Size, break-even density, and the ends of its band where they are known."""
+
+
+def _rows(found: Map, axis: str, phase: Phase, comparison: Comparison) -> list[tuple[int, Points]]:
+    """Return the crossings of each implementation along an axis, for the other's commonest value."""
+    held = [place.channels if axis == GRID else place.grid for place in found.places]
+    commonest = max(sorted(set(held)), key=held.count)
+    if held.count(commonest) < FEWEST:
+        return []
+    places = [place for place, value in zip(found.places, held, strict=True) if value == commonest]
+    rows = []
+    for index, name in enumerate(comparison.implementations):
+        points: Points = []
+        for place in places:
+            curve = find(place, name, phase)
+            if curve is not None and curve.crossings and curve.crossings[-1].faster_below:
+                crossing = curve.crossings[-1]
+                middle = crossing.position
+                at = place.grid if axis == GRID else float(place.channels)
+                points.append((at, middle, crossing.low or middle, crossing.high or middle))
+        if len(points) >= FEWEST:
+            rows.append((index, points))
+    return rows
+
+
+def _panel(
+    figure: Figure, left: float, title: str, axis: str, rows: list[tuple[int, Points]]
+) -> None:
+    every = [point for _, points in rows for point in points]
+    x_range = (min(point[0] for point in every) / ROOM, max(point[0] for point in every) * ROOM)
+    y_range = (min(point[2] for point in every) / ROOM, LOWEST_CEILING * ROOM)
+    box = (left, BOTTOM, PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - BOTTOM - TOP)
+    panel = Panel(figure, *box, x_range, y_range)
+    panel.x_ticks(log_ticks(*x_range, X_TICKS), words.plain)
+    panel.y_ticks(log_ticks(*y_range, Y_TICKS), words.plain_percent)
+    for index, points in rows:
+        sizes = [point[0] for point in points]
+        panel.band(sizes, [point[2] for point in points], [point[3] for point in points], index)
+        panel.curve(sizes, [point[1] for point in points], index)
+    panel.frame(title, axis)

@@ -1,0 +1,110 @@
+"""Runs to be shown on one page: of one machine or several, of one version or several.
+
+Nothing is compared across machines: what another machine measured gets devices of its own, which are
+settings of their own on the page. What could not be shown is said among the doubts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from bench.results.schema import Machine, Run, Unit
+from bench.results.store import merge
+from reports import words
+from reports.commands import MACHINE_SEPARATOR
+
+
+def join(runs: Sequence[Run]) -> Run:
+    """Join runs; one alone stays as it is."""
+    if len(runs) == 1:
+        return runs[0]
+    by_machine: dict[str, list[Run]] = {}
+    for run in runs:
+        by_machine.setdefault(run.header.machine.name, []).append(run)
+    joined = [_of_one_machine(own) for own in by_machine.values()]
+    if len(joined) == 1:
+        return joined[0]
+    named = [_named(run, number) for number, run in enumerate(joined, start=1)]
+    machines = [run.header.machine for run in named]
+    doubt = (
+        f"runs of {len(joined)} machines stand side by side: each is compared with itself only, and "
+        f"settings say which is which"
+    )
+    machine = Machine(
+        "; ".join(f"{number}: {each.name}" for number, each in enumerate(machines, start=1)),
+        {topic: fact for each in machines for topic, fact in each.facts.items()},
+        tuple(rate for each in machines for rate in each.rates),
+        (doubt, *(text for each in machines for text in each.doubts)),
+    )
+    first = named[0].header
+    header = replace(
+        first,
+        suites=_distinct(suite for run in named for suite in run.header.suites),
+        machine=machine,
+        implementations=tuple(
+            {record.name: record for run in named for record in run.header.implementations}.values()
+        ),
+        planned=_distinct(name for run in named for name in run.header.planned),
+    )
+    units = tuple(unit for run in named for unit in run.units)
+    finished = max(run.finished for run in named) if all(run.finished for run in named) else ""
+    return Run(header, units, finished)
+
+
+def _of_one_machine(runs: list[Run]) -> Run:
+    """Merge, and say what was measured in several versions."""
+    run = merge(runs)
+    doubts = (*run.header.machine.doubts, *_versions(runs))
+    return replace(
+        run, header=replace(run.header, machine=replace(run.header.machine, doubts=doubts))
+    )
+
+
+def _versions(runs: list[Run]) -> list[str]:
+    workloads: dict[str, set[str]] = {}
+    implementations: dict[str, set[str]] = {}
+    for run in runs:
+        for unit in run.units:
+            workloads.setdefault(unit.workload.name, set()).add(unit.workload.version)
+        for record in run.header.implementations:
+            implementations.setdefault(record.name, set()).add(record.version)
+    found = []
+    changed = [words.label(name) for name, versions in workloads.items() if len(versions) > 1]
+    if changed:
+        found.append(
+            f"workloads that the runs have in several versions, of which the last run's is shown: "
+            f"{words.listed(changed)}"
+        )
+    for name, versions in implementations.items():
+        if len(versions) > 1:
+            told = words.listed(words.label(version, 30) for version in sorted(versions))
+            found.append(f"{words.label(name)} was measured in versions {told}")
+    return found
+
+
+def _named(run: Run, number: int) -> Run:
+    """The same run with the machine's number in everything that names a device."""
+
+    def own(device: str) -> str:
+        return f"{device}{MACHINE_SEPARATOR}{number}"
+
+    machine = run.header.machine
+    named = Machine(
+        machine.name,
+        {f"machine {number}": machine.name}
+        | {f"{number}: {topic}": fact for topic, fact in machine.facts.items()},
+        tuple(replace(rate, device=own(rate.device)) for rate in machine.rates),
+        tuple(f"machine {number}: {text}" for text in machine.doubts),
+    )
+    units = tuple(
+        Unit(
+            unit.workload,
+            tuple(replace(cell, device=own(cell.device)) for cell in unit.cells),
+            unit.seconds,
+        )
+        for unit in run.units
+    )
+    return replace(run, header=replace(run.header, machine=named), units=units)
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
