@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.cli.run import positive, positive_float
 
 if TYPE_CHECKING:
-    from bench.results.accuracy import AccuracyRun
+    from bench.implementation import Implementation
     from bench.training.checkpoint import Checkpoint
     from bench.training.processes import Group
     from bench.training.session import Job
@@ -33,6 +33,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--list", action="store_true", help="show the experiments")
     parser.add_argument("--json", action="store_true", help="machine-readable, with --list")
     parser.add_argument(
+        "--table",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="print accuracy run files beside what was published, as Markdown",
+    )
+    parser.add_argument(
         "--small", action="store_true", default=None, help="its small version, of some minutes"
     )
     parser.add_argument("--impl", metavar="NAME", help="a name or a plug-in file")
@@ -41,11 +48,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--dtype", help="float32 (default) or float64")
     parser.add_argument("--device", help="cpu (default) or cuda")
-    parser.add_argument("--seed", type=int, help="default: 0")
+    parser.add_argument("--seed", type=not_negative, help="default: 0")
     parser.add_argument("--epochs", type=positive, help="default: the experiment's")
     parser.add_argument("--threads", type=positive, help="default: 1")
     parser.add_argument(
-        "--loaders", type=int, default=0, help="threads that make batches ahead (default: none)"
+        "--loaders",
+        type=not_negative,
+        default=0,
+        help="threads that make batches ahead (default: none)",
     )
     parser.add_argument(
         "--skip-broken", action="store_true", help="leave out samples that cannot be decoded"
@@ -75,8 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, or list what can be trained."""
     from bench.errors import UserError  # noqa: PLC0415
 
-    if arguments.list:
-        return _list(as_json=arguments.json)
+    if arguments.list or arguments.table:
+        from bench.cli.training_output import print_experiments, print_runs  # noqa: PLC0415
+
+        if arguments.list:
+            print_experiments(as_json=arguments.json)
+        else:
+            print_runs(arguments.table)
+        return 0
     if arguments.experiment is None and arguments.resume is None:
         raise UserError("name an experiment; `sparsebench train --list` shows them")
     if arguments.parity is not None:
@@ -90,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
     from bench.cli.output import say  # noqa: PLC0415
+    from bench.cli.training_output import print_summary  # noqa: PLC0415
     from bench.cli.training_progress import shown  # noqa: PLC0415
     from bench.training.session import train  # noqa: PLC0415
 
@@ -103,14 +120,14 @@ def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
             say(f"interrupted{hint}")
         return INTERRUPTED
     if trained is not None:
-        _print_summary(trained, job.target)
+        print_summary(trained, job.target)
     return 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     """Print how far the losses of implementations lie from those of `dense`."""
     from bench.cli.names import split  # noqa: PLC0415
-    from bench.cli.output import print_table  # noqa: PLC0415
+    from bench.cli.training_output import print_parity  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.training.parity import TOLERANCE, compare  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
@@ -129,19 +146,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         seed=arguments.seed or 0,
         steps=arguments.steps,
     )
-    rows = [
-        {
-            "implementation": each.implementation,
-            "first loss": f"{each.losses[0]:.6f}",
-            "last loss": f"{each.losses[-1]:.6f}",
-            "largest relative difference": f"{each.difference:.1e} in step {each.step}",
-            "within tolerance": "yes" if each.agrees else "no",
-        }
-        for each in found
-    ]
-    steps = len(found[0].losses)
-    title = f"{experiment.name}: losses of the first {steps} steps, {dtype}"
-    print_table(f"{title}; tolerance {TOLERANCE[dtype]:g}", rows)
+    print_parity(experiment.name, found, dtype)
     return 0 if all(each.agrees for each in found) else DISAGREED
 
 
@@ -234,7 +239,7 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
     return saved, job
 
 
-def _implementation(name: str) -> Any:  # noqa: ANN401
+def _implementation(name: str) -> "Implementation":
     from bench.errors import UserError  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
@@ -250,40 +255,9 @@ def _command() -> tuple[str, ...]:
     return ("sparsebench", *sys.argv[1:])
 
 
-def _list(*, as_json: bool) -> int:
-    from bench.cli.output import print_json, print_table  # noqa: PLC0415
-    from suites.accuracy.experiments import entries  # noqa: PLC0415
-
-    rows = [
-        {
-            "name": entry.full.name,
-            "description": entry.full.description,
-            "implementation": entry.full.implementation,
-            "epochs": f"{entry.full.schedule.epochs}",
-            "small": f"{entry.small.schedule.epochs}",
-            "published test error": "; ".join(
-                f"{each.error_percent:g} % ({each.origin})" for each in entry.full.published
-            ),
-        }
-        for entry in entries()
-    ]
-    if as_json:
-        print_json(rows)
-    else:
-        print_table("Accuracy experiments", rows)
-    return 0
-
-
-def _print_summary(trained: "AccuracyRun", target: Path) -> None:
-    last = trained.epochs[-1]
-    published = "".join(
-        f"; published: {each.error_percent:g} % ({each.origin})" for each in trained.published
-    )
-    print(  # noqa: T201
-        f"{trained.settings.experiment}{' (small)' if trained.settings.small else ''}, "
-        f"{trained.settings.implementation}: test error {100 * last.test_error:.2f} % after "
-        f"{last.number} epochs and {trained.train_seconds:,.0f} s of training{published}"
-    )
-    for name, error in trained.also_tested.items():
-        print(f"tested at {name}: {100 * error:.2f} %")  # noqa: T201
-    print(f"written: {target}")  # noqa: T201
+def not_negative(text: str) -> int:
+    """Read an option that is a number from 0 on."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,6 @@ class Group:
         total = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(total)
         return tuple(total.tolist())
-
-    def broadcast(self, tensor: Tensor) -> None:
-        """Overwrite a tensor with the first process's."""
-        if self.size > 1:
-            distributed.broadcast(tensor, 0)
 
 
 @contextmanager

@@ -107,9 +107,8 @@ def train(
         else:
             training.restore(saved)
             training.progress.resumed += 1
-        saver = _Saver(job, training, group)
         try:
-            training.run(tell, saver)
+            training.run(tell, _Saver(job, training, group))
         except DivergedError as error:
             left = (
                 f"the last good checkpoint is {job.checkpoint}"
@@ -123,7 +122,6 @@ def train(
         }
         if not group.is_first:
             return None
-        saver.save()
         run = _record(job, training, also_tested)
         accuracy.write(run, job.target)
     return run

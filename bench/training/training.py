@@ -1,7 +1,7 @@
 """Trains an experiment: steps, tests, checkpoints; the same curve whether or not it was killed.
 
 Whatever is random is a function of seed, epoch and step, so that a checkpoint holds no generator:
-weights, the optimizer's state and two numbers are a whole training.
+weights, the optimizer's state and the curve so far are a whole training.
 """
 
 import hashlib

@@ -44,6 +44,13 @@ def test_experiments_are_listed_with_what_others_reached(capsys):
     assert "assamese-vgg" in capsys.readouterr().out.replace("\n", "")
 
 
+def test_run_files_are_shown_beside_what_was_published(trained, capsys):
+    assert main(["train", "--table", str(trained)]) == 0
+    out = capsys.readouterr().out
+    assert f"| {DIGITS} (small) | gather |" in out
+    assert "Not trained in full: mnist-deepcnet-5-10" in out
+
+
 def test_a_training_without_any_download_learns_digits(trained, capsys):
     run = accuracy.load(trained)
     assert run.error_percent < 75
@@ -63,6 +70,8 @@ def test_a_training_without_any_download_learns_digits(trained, capsys):
         (["train", DIGITS, "--dtype", "float8"], "unknown dtype 'float8'"),
         (["train", DIGITS, "--device", "abacus"], "unknown device 'abacus'"),
         (["train", DIGITS, "--epochs", "0"], "--epochs"),
+        (["train", DIGITS, "--seed", "-1"], "--seed"),
+        (["train", DIGITS, "--loaders", "-1"], "--loaders"),
         (["train", "assamese-vgg", "--background", "ground_state"], "no ground state"),
         (["train", DIGITS, "--impl", "dense", "--parity", "gather"], "--parity"),
         (["train", DIGITS, "--parity", "nosuch"], "unknown implementation 'nosuch'"),
