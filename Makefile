@@ -5,7 +5,7 @@ TOX := .venv/bin/tox
 # Commands in tox's one environment: another name there would make tox build it anew.
 EXEC = $(TOX) exec -q -e sparsebench --
 
-.PHONY: bench test slow ab minkowski spconv environment clean
+.PHONY: bench test slow ab gallery minkowski spconv environment clean
 
 bench: environment  ## measure the quick suite on this machine and make a page of it
 	$(EXEC) sparsebench run quick --device auto --report $(ARGS)
@@ -18,6 +18,9 @@ slow: environment  ## tests that start many processes: revisions, fleets, killed
 
 ab: environment  ## compare revision BASE with the working tree: make ab BASE=main [ARGS=--markdown]
 	$(EXEC) sparsebench ab $(BASE) $(ARGS)
+
+gallery: environment  ## pages of the published measurements, in build/gallery
+	$(EXEC) sparsebench report --gallery results -o build/gallery
 
 minkowski: environment  ## build MinkowskiEngine, for `bench` and `test` to use
 	$(EXEC) python -m tools.minkowski $(ARGS)

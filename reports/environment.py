@@ -1,4 +1,4 @@
-"""The templates of pages, and the head that all pages share."""
+"""What all pages share: templates that escape what they are given, and one stylesheet."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +12,8 @@ from reports import words
 FOLDER = Path(__file__).resolve().parent
 
 
-@lru_cache(maxsize=1)
-def plain_environment() -> Environment:
-    """Templates that escape what they are given, with the filters of every page."""
+def new_environment() -> Environment:
+    """Make an environment for the templates of this folder."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -22,18 +21,31 @@ def plain_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"label": words.label, "counted": words.count, "listed": words.listed}
+    environment.filters |= {
+        "label": words.label,
+        "counted": words.count,
+        "listed": words.listed,
+    }
     return environment
 
 
+def stylesheet() -> Markup:
+    """Return the style of all pages."""
+    return Markup((FOLDER / "style.css").read_text("utf-8"))  # noqa: S704
+
+
 def write_page(template: str, marker: str, **values: Any) -> str:  # noqa: ANN401
-    """Make a page of a template, with the stylesheet of all pages."""
-    return (
-        plain_environment()
-        .get_template(template)
-        .render(
-            marker=Markup(marker),  # noqa: S704
-            stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
-            **values,
-        )
-    )
+    """Make a page without a script.
+
+    Args:
+        template: its name.
+        marker: the line by which the page is known to be ours.
+        values: what the template names.
+    """
+    page = _plain_environment().get_template(template)
+    return page.render(marker=Markup(marker), stylesheet=stylesheet(), **values)  # noqa: S704
+
+
+@lru_cache(maxsize=1)
+def _plain_environment() -> Environment:
+    return new_environment()

@@ -4,11 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from bench.history.events import breakages, events
@@ -16,9 +15,9 @@ from bench.history.series import History, Series
 from bench.history.steps import Step, levels
 from reports import history as told
 from reports import words
+from reports.environment import new_environment, stylesheet
 from reports.script import script
 
-FOLDER = Path(__file__).resolve().parent
 MARKER = '<meta name="generator" content="sparsebench history">'
 """By this line a file is known to be a page that may be overwritten."""
 WIDTH, HEIGHT, MARGIN = 320, 40, 3
@@ -61,7 +60,7 @@ def render(history: History, commit_url: str | None = None) -> str:
         .get_template("history.html.jinja")
         .render(
             marker=Markup(MARKER),  # noqa: S704
-            stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
+            stylesheet=stylesheet(),
             script=text,
             script_digest=digest,
             history=history,
@@ -139,14 +138,7 @@ def _setting(series: Series) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"label": words.label, "counted": words.count}
+    environment = new_environment()
     environment.globals |= {
         "latest": told.latest,
         "step_words": told.step_words,

@@ -6,10 +6,9 @@ The page needs no network, its script only helps to choose, and the same run giv
 import html
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from bench.phases import Phase
@@ -43,10 +42,10 @@ from reports import (
     words,
 )
 from reports.break_even import Group
+from reports.environment import new_environment, stylesheet
 from reports.ledger import ledger
 from reports.speed import BASELINE, Comparison, Row, Setting, compare
 
-FOLDER = Path(__file__).resolve().parent
 GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
 IDLE_ENDS = re.compile("</t[dhr]>")
@@ -72,7 +71,7 @@ def render(run: Run, baseline: str = BASELINE) -> str:
         data=script.data(embedded.embedded(run, comparison, arguments)) if comparison.timed else "",
         command_of=lambda table: commands.command(run, table, arguments),
         generator=Markup(GENERATOR),  # noqa: S704
-        stylesheet=Markup((FOLDER / "style.css").read_text("utf-8")),  # noqa: S704
+        stylesheet=stylesheet(),
         comparison=comparison,
         ratios=any(row.ratio for row in comparison.rows),
         findings=verdicts.findings(comparison, curves, studies),
@@ -194,13 +193,7 @@ def _inline(svg: str) -> Markup:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = new_environment()
     environment.filters |= {
         "name": _name,
         "full_name": _full_name,
@@ -215,9 +208,6 @@ def _environment() -> Environment:
         "power_range": words.power_range,
         "number": words.number,
         "plain": words.plain,
-        "counted": words.count,
-        "listed": words.listed,
-        "label": words.label,
         "measured_position": lambda value, group: sentences.measured_position(group, value),
         "strength": _strength,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],

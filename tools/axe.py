@@ -30,28 +30,11 @@ def fetch() -> str | None:
     """Fetch the script if it is not there; return why it cannot be had, or nothing."""
     if path().exists():
         return None
-    npm = shutil.which("npm")
-    if npm is None:
-        return "npm is not installed"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", f"axe-core@{VERSION}", "--silent", "--pack-destination", folder]
-        try:
-            done = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=folder
-            )
-        except subprocess.TimeoutExpired:
-            return f"npm did not answer within {SECONDS} s"
-        packages = list(Path(folder).glob("*.tgz"))
-        if done.returncode != 0 or not packages:
-            return f"npm: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
-        digest = hashlib.sha512(packages[0].read_bytes()).digest()
-        if base64.b64encode(digest).decode() != SHA512:
-            return f"axe-core {VERSION} is not what it was: its digest differs"
-        with tarfile.open(packages[0]) as archive:
-            member = archive.extractfile(MEMBER)
-            if member is None:
-                return f"axe-core {VERSION} holds no {MEMBER}"
-            text = member.read()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            text = _script(_download(Path(folder)))
+    except _UnavailableError as error:
+        return str(error)
     path().parent.mkdir(parents=True, exist_ok=True)
     partial = path().with_suffix(".partial")
     partial.write_bytes(text)
@@ -59,8 +42,42 @@ def fetch() -> str | None:
     return None
 
 
+class _UnavailableError(Exception):
+    """The script cannot be had; says why."""
+
+
+def _download(folder: Path) -> Path:
+    """Let npm fetch the package."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise _UnavailableError("npm is not installed")
+    command = [npm, "pack", f"axe-core@{VERSION}", "--silent", "--pack-destination", str(folder)]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=folder
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _UnavailableError(f"npm did not answer within {SECONDS} s") from error
+    package = next(folder.glob("*.tgz"), None)
+    if done.returncode != 0 or package is None:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise _UnavailableError(f"npm: {last}")
+    return package
+
+
+def _script(package: Path) -> bytes:
+    """Check the package and take the script out of it."""
+    digest = hashlib.sha512(package.read_bytes()).digest()
+    if base64.b64encode(digest).decode() != SHA512:
+        raise _UnavailableError(f"axe-core {VERSION} is not what it was: its digest differs")
+    with tarfile.open(package) as archive:
+        member = archive.extractfile(MEMBER)
+        if member is None:
+            raise _UnavailableError(f"axe-core {VERSION} holds no {MEMBER}")
+        return member.read()
+
+
 if __name__ == "__main__":
     reason = fetch()
-    print(
-        f"axe-core: {path() if reason is None else f'not tested with, {reason}'}", file=sys.stderr
-    )
+    said = path() if reason is None else f"not tested with: {reason}"
+    print(f"axe-core: {said}", file=sys.stderr)  # noqa: T201

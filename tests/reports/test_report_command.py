@@ -7,6 +7,7 @@ import sys
 import pytest
 from synthetic_runs import density_group, make_run
 
+from bench.cli.browser import find
 from bench.cli.report import add_parser
 from bench.errors import DataError, UserError
 from bench.results.store import write
@@ -117,3 +118,55 @@ def test_the_command_s_help_imports_neither_torch_nor_matplotlib():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_another_baseline_is_one_of_the_run_s_implementations(run_file):
+    assert report(run_file, "--baseline", "gather") == 0
+    assert "time relative to gather" in run_file.with_suffix(".html").read_text("utf-8")
+    with pytest.raises(UserError, match="no implementation 'nobody' in the run: dense, gather"):
+        report(run_file, "--baseline", "nobody")
+
+
+def test_two_runs_are_compared_on_a_page(run_file, tmp_path):
+    other = tmp_path / "other.json"
+    write(make_run(density_group()[:2], seed=2), other)
+    assert report("--compare", run_file, other) == 0
+    page = (tmp_path / "other.compared.html").read_text("utf-8")
+    assert "Two runs compared" in page
+    assert "uniform-0.01 gather forward" in page
+    report("--compare", run_file, other)
+    with pytest.raises(UserError, match="takes two run files"):
+        report("--compare", run_file)
+
+
+def test_a_gallery_leads_to_a_page_for_every_run(run_file, tmp_path):
+    folder = tmp_path / "gallery"
+    assert report("--gallery", run_file.parent, "-o", folder) == 0
+    assert report("--gallery", run_file, "-o", folder) == 0
+    names = {path.name for path in folder.iterdir()}
+    (page,) = names - {"index.html"}
+    index = (folder / "index.html").read_text("utf-8")
+    assert f'href="{page}"' in index
+    assert "gather" in index
+    with pytest.raises(UserError, match="name their folder"):
+        report("--gallery", run_file)
+
+
+def test_without_a_browser_a_pdf_is_one_clear_line(run_file, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="--pdf prints with Chromium"):
+        report(run_file, "--pdf")
+
+
+@pytest.mark.skipif(find() is None, reason="Chromium is not installed")
+def test_a_page_is_printed_and_printed_again(run_file):
+    for _ in range(2):
+        assert report(run_file, "--pdf") == 0
+    assert run_file.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_pdf_of_someone_else_is_not_overwritten(run_file):
+    other = run_file.with_name("thesis.pdf")
+    other.write_bytes(b"%PDF-1.4 mine")
+    with pytest.raises(UserError, match="is no sparsebench"):
+        report(run_file, "--pdf", "-o", other)

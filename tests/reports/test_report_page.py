@@ -31,6 +31,7 @@ SECTIONS = [
     "break-even",
     "fairness",
     "efficiency",
+    "memory",
     "not-measured",
     "method",
 ]
@@ -279,6 +280,8 @@ def some_refused():
         (single_round, "verdict", "81 times of 81 come from a single round"),
         (single_round, "verdict", "detected: unknown in half of them"),
         (single_round, "speed", "unknown: one round"),
+        (no_doubt, "memory", "No cell carries its peak memory"),
+        (only_encoding, "fairness", "its phases cannot be stacked"),
         (some_refused, "verdict", "not measured: 6 cells, unsupported (brute in 6)"),
     ],
 )
@@ -321,8 +324,8 @@ def test_a_cell_that_failed_holds_no_time_on_the_page():
     failed = cell(record, "gather", ALL_PHASES[2], status=Status.INCORRECT, reason="off by one")
     unit = replace(run.units[0], cells=(*run.units[0].cells[:3], failed))
     page = PageParser(render(replace(run, units=(unit,))))
-    assert ["incorrect", "gather", "off by one", "1"] in [
-        row[:4] for table in page.tables for row in table.rows
+    assert ["1", "incorrect", "gather", "off by one", "1"] in [
+        row[:5] for table in page.tables for row in table.rows
     ]
 
 

@@ -1,0 +1,57 @@
+"""Runs on one page: of several machines and versions, with nothing compared that must not be."""
+
+from dataclasses import replace
+
+from page_parser import PageParser
+from synthetic_runs import Noise, density_group, make_run
+
+from reports.joining import join
+from reports.page import render
+from reports.speed import compare
+
+FEW = Noise(length=4)
+
+
+def on_machine(run, name):
+    machine = replace(run.header.machine, name=name)
+    return replace(run, header=replace(run.header, machine=machine))
+
+
+def test_runs_of_two_machines_stand_side_by_side_and_are_not_compared():
+    records = density_group()[:2]
+    sparse = on_machine(make_run(records, ("gather",), noise=FEW), "first")
+    dense = on_machine(make_run(records, ("dense",), noise=FEW), "second")
+    run = join([sparse, dense])
+    comparison = compare(run)
+    assert [setting.device for setting in comparison.settings] == [
+        "cpu of machine 1",
+        "cpu of machine 2",
+    ]
+    assert not any(row.ratio for row in comparison.rows)
+    page = PageParser(render(run))
+    assert "runs of 2 machines stand side by side" in page.text("verdict")
+    assert "float32 on cpu of machine 2" in page.text("speed")
+    assert "--device cpu --threads" in page.text("speed")
+
+
+def test_a_workload_in_two_versions_is_the_last_run_s_and_this_is_said():
+    before = make_run(density_group()[:2], noise=FEW)
+    records = [replace(record, version="changed") for record in density_group()[:2]]
+    after = make_run(records, noise=FEW)
+    run = join([before, after])
+    assert {unit.workload.version for unit in run.units} == {"changed"}
+    assert "in several versions" in PageParser(render(run)).text("verdict")
+
+
+def test_an_implementation_in_two_versions_is_told():
+    run = make_run(density_group()[:1], noise=FEW)
+    newer = tuple(replace(record, version="2.0") for record in run.header.implementations)
+    doubts = join(
+        [run, replace(run, header=replace(run.header, implementations=newer))]
+    ).header.machine.doubts
+    assert "gather was measured in versions 1.0 and 2.0" in doubts
+
+
+def test_one_run_alone_stays_as_it_is():
+    run = make_run(density_group()[:1], noise=FEW)
+    assert join([run]) is run

@@ -1,0 +1,138 @@
+"""Maps of break-even, phases stacked, peak memory, what was checked: computed from what cells carry."""
+
+from dataclasses import replace
+
+import pytest
+from synthetic_runs import (
+    ALL_PHASES,
+    DENSE_SECONDS,
+    HEADLINE,
+    Noise,
+    cell,
+    density_group,
+    make_run,
+    workload,
+)
+
+from bench.phases import Phase
+from bench.results.schema import Status
+from reports import break_even, break_even_map
+from reports.conformance import conformance, finding
+from reports.memory import memory
+from reports.speed import Setting, compare
+from reports.stacked import stacks, summarise
+from reports.unmeasured import unmeasured
+
+SETTING = Setting("cpu", "float32")
+QUIET = Noise(rounds=0.003, processes=0.0005, length=6)
+
+
+def grids_and_channels():
+    """gather crosses dense at 38 % on grid 96, at 19 % on grid 192, nowhere with 4 channels."""
+    places = ((96, 32), (192, 32), (96, 4))
+    records = [
+        replace(record, grid_size=(grid, grid), channels=channels)
+        for grid, channels in places
+        for record in density_group(f"2d-submanifold-k3s1-c{channels}-grid{grid}-uniform")
+    ]
+
+    def times(name, record):
+        if name == "dense":
+            return DENSE_SECONDS
+        if record.channels == 4:
+            return DENSE_SECONDS * 2
+        return DENSE_SECONDS * record.density / (0.38 * 96 / record.grid_size[0])
+
+    return make_run(records, ("dense", "gather"), times=times, phases=HEADLINE, noise=QUIET)
+
+
+def test_groups_that_differ_in_grid_size_and_channels_only_make_a_map():
+    comparison = compare(grids_and_channels())
+    curves = break_even.groups(comparison, comparison.headline)
+    (found,) = break_even_map.maps(comparison, curves)
+    assert found.name == "2d-submanifold-k3s1-any channels-any grid-uniform"
+    said = {
+        (place.grid, place.channels): break_even_map.said(
+            break_even_map.find(place, "gather", Phase.FORWARD)
+        )
+        for place in found.places
+    }
+    assert said == {
+        (96, 4): "nowhere",
+        (96, 32): "38\u00a0%",
+        (192, 32): "19\u00a0%",
+    }
+    figure = break_even_map.map_figure(found, comparison, "map")
+    assert "forward, by grid size" in figure
+    assert "forward, by channels" not in figure, "one place with a crossing makes no curve"
+
+
+def test_a_single_grid_size_and_number_of_channels_makes_no_map():
+    comparison = compare(make_run(density_group(), noise=QUIET))
+    assert not break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
+
+
+def test_phases_are_stacked_and_what_was_not_timed_apart_stands_together():
+    run = make_run([workload("one", 0.1)], ("dense",), phases=ALL_PHASES, noise=QUIET)
+    ((_, _, (stack,)),) = stacks(compare(run), SETTING)
+    assert list(stack.seconds) == ["encode", "map", "forward", "backward and loss"]
+    expected = (0.1, 0.2, 1.0, 2.0)
+    for seconds, factor in zip(stack.seconds.values(), expected, strict=True):
+        assert seconds == pytest.approx(factor * DENSE_SECONDS, rel=0.02)
+    assert stack.measured == pytest.approx(3.3 * DENSE_SECONDS, rel=0.02)
+    run = make_run([workload("one", 0.1)], ("dense",), phases=HEADLINE, noise=QUIET)
+    ((_, _, (stack,)),) = stacks(compare(run), SETTING)
+    assert stack.seconds["encode and map"] == pytest.approx(0.3 * DENSE_SECONDS, rel=0.05)
+
+
+def test_a_warm_pass_is_split_as_its_parts_are():
+    run = make_run([workload("one", 0.1)], ("dense",), phases=ALL_PHASES, noise=QUIET)
+    cells = tuple(
+        replace(each, parts={"gather": 1e5, "scatter": 2e5, "rest": 7e5})
+        if each.phase is Phase.FORWARD
+        else each
+        for each in run.units[0].cells
+    )
+    changed = replace(run, units=(replace(run.units[0], cells=cells),))
+    found = stacks(compare(changed), SETTING)
+    ((_, _, (stack,)),) = found
+    assert stack.seconds["gather and scatter"] == pytest.approx(0.3 * DENSE_SECONDS, rel=0.02)
+    assert stack.seconds["multiply"] == pytest.approx(0.7 * DENSE_SECONDS, rel=0.02)
+    (summary,) = summarise(found)
+    assert sum(summary.shares.values()) == pytest.approx(1)
+
+
+def test_peaks_are_those_of_the_phase_that_holds_most_and_are_compared_with_the_baseline():
+    run = make_run([workload("one", 0.1)], ("dense", "gather"), phases=HEADLINE, noise=QUIET)
+    peaks = {"dense": 4_000_000, "gather": 1_000_000}
+    cells = tuple(
+        replace(each, peak_bytes=peaks[each.implementation]) for each in run.units[0].cells
+    )
+    found = memory(compare(replace(run, units=(replace(run.units[0], cells=cells),))), SETTING)
+    assert found.phase is Phase.TRAIN_STEP
+    assert found.lines == ((0, "one", (4_000_000, 1_000_000)),)
+    assert found.relative == (None, 0.25)
+    assert memory(compare(run), SETTING) is None
+
+
+def test_workloads_of_a_group_that_ended_alike_are_one_line_with_numbered_reasons():
+    run = make_run(density_group(), ("dense", "gather", "brute"), noise=QUIET)
+    bad = cell(
+        run.units[0].workload, "gather", Phase.FORWARD, status=Status.INCORRECT, reason="off by one"
+    )
+    first = tuple(
+        bad if (each.implementation, each.phase) == ("gather", Phase.FORWARD) else each
+        for each in run.units[0].cells
+    )
+    run = replace(run, units=(replace(run.units[0], cells=first), *run.units[1:]))
+    comparison = compare(run)
+    lines = conformance(comparison, SETTING, unmeasured(run))
+    assert [line.workloads for line in lines] == [1, 8]
+    assert lines[0].entries[1].text == "✓ 2, ✗ 1 incorrect"
+    assert lines[0].entries[1].reasons == (1,)
+    assert lines[1].entries[1].text == "✓ 3, dense"
+    assert lines[1].entries[2].text == "\N{EN DASH} 3 unsupported"
+    assert finding(lines, comparison.implementations) == "failed: gather in 1 workload"
+    assert finding(lines[1:], comparison.implementations) == (
+        "nothing that was timed or tried failed"
+    )
