@@ -97,11 +97,18 @@ def _row(alike: Sequence[AccuracyRun]) -> Sequence[str]:
         str(len(errors)),
         "<br>".join(f"{each.error_percent:g} % ({each.origin})" for each in compared) or NOTHING,
         "<br>".join(f"{mean - each.error_percent:+.2f}" for each in compared) or NOTHING,
-        str(settings.epochs),
+        _epochs(first),
         _seconds([run.train_seconds for run in alike]),
         _seconds([sum(epoch.processor_seconds for epoch in run.epochs) for run in alike]),
         _to_target(alike),
     )
+
+
+def _epochs(run: AccuracyRun) -> str:
+    """How many there were, and of how many where the user chose another number."""
+    planned = run.definition["schedule"]["epochs"]
+    done = run.settings.epochs
+    return str(done) if done == planned else f"{done} instead of {planned}"
 
 
 def _to_target(alike: Sequence[AccuracyRun]) -> str:

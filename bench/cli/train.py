@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DISAGREED = 4
 REFERENCE = "dense"
-FIXED = ("small", "impl", "background", "dtype", "device", "seed", "epochs", "threads", "output")
+DTYPES = ("float32", "float64")
+FIXED = (
+    *("small", "impl", "background", "dtype", "device", "seed", "epochs", "threads"),
+    *("skip_broken", "output"),
+)
 """Options that a resumed training has from its checkpoint."""
 
 
@@ -58,7 +62,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="threads that make batches ahead (default: none)",
     )
     parser.add_argument(
-        "--skip-broken", action="store_true", help="leave out samples that cannot be decoded"
+        "--skip-broken",
+        action="store_true",
+        default=None,
+        help="leave out samples that cannot be decoded",
     )
     parser.add_argument(
         "--checkpoint-seconds",
@@ -93,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print_runs(arguments.table)
         return 0
-    if arguments.experiment is None and arguments.resume is None:
+    if arguments.experiment is None and (arguments.resume is None or arguments.parity is not None):
         raise UserError("name an experiment; `sparsebench train --list` shows them")
     if arguments.parity is not None:
         return _compare(arguments)
@@ -126,18 +133,21 @@ def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
 
 def _compare(arguments: argparse.Namespace) -> int:
     """Print how far the losses of implementations lie from those of `dense`."""
+    import torch  # noqa: PLC0415
+
     from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.training_output import print_parity  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.training.parity import TOLERANCE, compare  # noqa: PLC0415
+    from bench.training.parity import compare  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
 
     dtype = arguments.dtype or "float64"
-    if dtype not in TOLERANCE:
+    if dtype not in DTYPES:
         raise UserError(f"--parity compares in float32 or float64, not in {dtype}")
     if arguments.impl is not None:
         raise UserError("--parity names what is compared with dense; leave out --impl")
     experiment = find(arguments.experiment, small=bool(arguments.small))
+    torch.set_num_threads(arguments.threads or 1)
     names = [REFERENCE, *(split(arguments.parity) or [])]
     found = compare(
         experiment,
@@ -169,6 +179,8 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
         raise UserError(f"unknown background {background!r}; known are {', '.join(Background)}")
     dtype, device = arguments.dtype or "float32", arguments.device or "cpu"
     torch_dtype(dtype)
+    if dtype not in DTYPES:
+        raise UserError(f"training is in float32 or float64, not in {dtype}")
     check_device(device)
     settings = TrainingSettings(
         experiment=experiment.name,
@@ -183,7 +195,7 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
         epochs=arguments.epochs or experiment.schedule.epochs,
         processes=group.size,
         threads=arguments.threads or 1,
-        skip_broken=arguments.skip_broken,
+        skip_broken=bool(arguments.skip_broken),
     )
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{stamp}-{experiment.name}-{implementation.name}.json"
@@ -211,9 +223,11 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
     from bench.training.session import Job, check_resumed  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
 
-    given = [name for name in FIXED if getattr(arguments, name) is not None]
+    given = [name.replace("_", "-") for name in FIXED if getattr(arguments, name) is not None]
     if given:
-        raise UserError(f"--resume goes on as the training began; leave out --{given[0]}")
+        raise UserError(
+            f"--resume goes on as the training began; leave out --{given[0].replace('_', '-')}"
+        )
     saved = load(arguments.resume)
     settings = saved.settings
     if arguments.experiment not in {None, settings.experiment}:

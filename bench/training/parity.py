@@ -20,7 +20,7 @@ from bench.training.training import Training
 
 STEPS = 100
 TOLERANCE = {"float64": 1e-9, "float32": 1e-2}
-"""Relative difference of a step's loss that is put down to rounding; docs/accuracy.md has measured ones."""
+"""Relative difference of a step's loss that is put down to rounding; measured: docs/accuracy.md."""
 
 
 @dataclass(frozen=True)

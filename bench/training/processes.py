@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Group:
         total = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(total)
         return tuple(total.tolist())
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Overwrite a module's buffers, as a batch norm's running mean, with the first process's."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
 
 @contextmanager

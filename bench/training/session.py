@@ -16,6 +16,7 @@ from bench.implementation import Implementation
 from bench.machine import commit, describe_machine
 from bench.results import accuracy
 from bench.results.accuracy import AccuracyRun, TrainingSettings
+from bench.results.schema import Machine
 from bench.training import checkpoint as checkpoints
 from bench.training.checkpoint import Checkpoint
 from bench.training.experiment import Experiment
@@ -100,7 +101,10 @@ def train(
     Raises:
         UserError: naming the checkpoint that is left, if the loss is no number any more.
     """
+    device = torch.device(job.settings.device)
+    job.implementation.unavailable(device)  # loads its library, whose threads are to be pinned, too
     with _threads(job.settings.threads):
+        machine = describe_machine(device, job.settings.threads)
         training = Training(job.experiment, job.implementation, job.settings, group, job.loaders)
         if saved is None:
             training.progress.started = _now()
@@ -122,7 +126,7 @@ def train(
         }
         if not group.is_first:
             return None
-        run = _record(job, training, also_tested)
+        run = _record(job, training, machine, also_tested)
         accuracy.write(run, job.target)
     return run
 
@@ -147,7 +151,9 @@ class _Saver:
         self.saved = time.monotonic()
 
 
-def _record(job: Job, training: Training, also_tested: dict[str, float]) -> AccuracyRun:
+def _record(
+    job: Job, training: Training, machine: Machine, also_tested: dict[str, float]
+) -> AccuracyRun:
     experiment, progress = job.experiment, training.progress
     return AccuracyRun(
         id=uuid4().hex,
@@ -155,7 +161,7 @@ def _record(job: Job, training: Training, also_tested: dict[str, float]) -> Accu
         finished=_now(),
         command=job.command,
         commit=commit(),
-        machine=describe_machine(training.device, job.settings.threads),
+        machine=machine,
         settings=job.settings,
         description=experiment.description,
         definition=experiment.definition(),

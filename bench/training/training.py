@@ -181,6 +181,7 @@ class Training:
     def test(self, samples: Samples) -> tuple[float, float]:
         """Mean cross entropy of samples, and the share of them that is told wrongly."""
         self.model.eval()
+        self.group.share_buffers(self.model)
         size = self.schedule.batch_size
         steps = range(self.group.rank, math.ceil(len(samples.labels) / size), self.group.size)
         loss, wrong = 0.0, 0

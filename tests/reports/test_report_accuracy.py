@@ -8,7 +8,7 @@ from reports.accuracy import table
 PAPER = Published(0.58, "Graham 2014")
 
 
-def run(error, seed=0, *, experiment="mnist", small=False, implementation="gather"):
+def run(error, seed=0, *, experiment="mnist", small=False, implementation="gather", planned=2):
     settings = TrainingSettings(
         experiment=experiment,
         version="small" if small else "full",
@@ -34,7 +34,7 @@ def run(error, seed=0, *, experiment="mnist", small=False, implementation="gathe
         machine=Machine("m", {}),
         settings=settings,
         description="",
-        definition={},
+        definition={"schedule": {"epochs": planned}},
         parameters=1,
         train_samples=1,
         test_samples=1,
@@ -88,6 +88,13 @@ def test_implementations_and_settings_have_rows_of_their_own():
     shared = replace(other, settings=replace(other.settings, processes=2))
     found, _ = rows(run(0.6), run(0.6, implementation="dense"), shared)
     assert [row["implementation"] for row in found] == ["dense", "gather", "gather, 2 processes"]
+
+
+def test_another_number_of_epochs_than_the_experiments_own_is_told():
+    (row,), _ = rows(run(0.6))
+    assert row["epochs"] == "2"
+    (row,), _ = rows(run(0.6, planned=30))
+    assert row["epochs"] == "2 instead of 30"
 
 
 def test_what_was_not_trained_is_said():

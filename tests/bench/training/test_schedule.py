@@ -1,13 +1,8 @@
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from trainable import ADAM, SGD, Corners, corners, training
 
 from bench.errors import UserError

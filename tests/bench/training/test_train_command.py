@@ -68,6 +68,7 @@ def test_a_training_without_any_download_learns_digits(trained, capsys):
         (["train", DIGITS, "--impl", "dense,gather"], "unknown implementation 'dense,gather'"),
         (["train", DIGITS, "--background", "blue"], "unknown background 'blue'"),
         (["train", DIGITS, "--dtype", "float8"], "unknown dtype 'float8'"),
+        (["train", DIGITS, "--dtype", "bfloat16"], "training is in float32 or float64"),
         (["train", DIGITS, "--device", "abacus"], "unknown device 'abacus'"),
         (["train", DIGITS, "--epochs", "0"], "--epochs"),
         (["train", DIGITS, "--seed", "-1"], "--seed"),
@@ -78,6 +79,8 @@ def test_a_training_without_any_download_learns_digits(trained, capsys):
         (["train", DIGITS, "--dtype", "bfloat16", "--parity", "gather"], "float32 or float64"),
         (["train", "--resume", "no/such.checkpoint"], "cannot read no/such.checkpoint"),
         (["train", "--resume", "x", "--seed", "1"], "leave out --seed"),
+        (["train", "--resume", "x", "--skip-broken"], "leave out --skip-broken"),
+        (["train", "--parity", "gather"], "name an experiment"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, capsys, tmp_path, monkeypatch):

@@ -1,14 +1,9 @@
 import math
 import random
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from trainable import (
     ADAM,
     Corners,
