@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from bench.measure.engine import Progress
 
 if TYPE_CHECKING:
-    from bench.fleet import FleetProgress
+    from bench.fleet.dispatch import FleetProgress
 
 
 @contextmanager

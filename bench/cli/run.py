@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PRECISION = 0.005
 TIMEOUT = 120.0
+FLEET_PATIENCE = 600.0
 INTERRUPTED = 130
 
 
@@ -67,6 +68,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="ADDRESS",
         help="measure on the workers of this Dask scheduler instead, one run file for each kind of "
         "machine among them; goes on with what is unfinished in the folder of -o",
+    )
+    parser.add_argument(
+        "--patience",
+        type=positive_float,
+        default=FLEET_PATIENCE,
+        metavar="SECONDS",
+        help="with --scheduler: how long a kind of machine may have no worker before its part ends "
+        "(default: %(default)g)",
     )
     parser.add_argument("--resume", type=Path, metavar="PARTIAL", help="go on with a killed run")
     parser.add_argument("--report", action="store_true", help="make an HTML page of the run, too")
@@ -124,7 +133,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from bench.cli import progress, selection  # noqa: PLC0415
     from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.fleet import sweep  # noqa: PLC0415
+    from bench.fleet.sweep import sweep  # noqa: PLC0415
     from bench.registry import load_suite  # noqa: PLC0415
     from bench.results.store import load  # noqa: PLC0415
 
@@ -150,6 +159,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             target=target,
             tell=tell,
+            patience=arguments.patience,
         )
     runs = [load(path) for path in written]
     for run, path in zip(runs, written, strict=True):

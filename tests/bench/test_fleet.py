@@ -11,7 +11,8 @@ distributed = pytest.importorskip("distributed")
 
 from bench.cli.main import main  # noqa: E402
 from bench.errors import UserError  # noqa: E402
-from bench.fleet import measure_unit, sweep  # noqa: E402
+from bench.fleet.sweep import sweep  # noqa: E402
+from bench.fleet.unit import measure_unit  # noqa: E402
 from bench.registry import load_suite  # noqa: E402
 from bench.results.schema import Status  # noqa: E402
 from bench.results.store import load  # noqa: E402
@@ -26,33 +27,40 @@ pytestmark = [
 
 
 @pytest.fixture
-def fleet():
-    """A scheduler and four workers, each a process of its own; also what starts one more."""
-    scheduler = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "distributed.cli.dask_scheduler",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--host",
-            "127.0.0.1",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
+def scheduler():
+    """Address of a scheduler."""
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--no-dashboard", "--host", "127.0.0.1"], stderr=subprocess.PIPE, text=True
     )
-    address = ""
-    for line in scheduler.stderr:
-        if "Scheduler at:" in line:
-            address = line.rsplit(maxsplit=1)[-1]
-            break
-    threading.Thread(target=scheduler.stderr.read, daemon=True).start()
-    workers = [worker(address) for _ in range(4)]
-    yield address, workers
-    for process in (*workers, scheduler):
+    address = next(
+        line.rsplit(maxsplit=1)[-1] for line in process.stderr if "Scheduler at:" in line
+    )
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    yield address
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def workers(scheduler):
+    """Starts workers, and ends them."""
+    started = []
+
+    def start(*more):
+        started.append(worker(scheduler, *more))
+        return started[-1]
+
+    yield start
+    for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def fleet(scheduler, workers):
+    """A scheduler and four workers, each a process of its own."""
+    return scheduler, [workers() for _ in range(4)]
 
 
 def worker(address, *more):
@@ -65,7 +73,7 @@ def worker(address, *more):
 
 def wait_for_workers(address, count):
     with distributed.Client(address, timeout="20s") as client:
-        client.wait_for_workers(count, timeout=60)
+        client.wait_for_workers(count, timeout=600)
 
 
 def test_every_workload_is_measured_once_though_workers_are_lost(fleet, tmp_path):
@@ -87,6 +95,7 @@ def test_every_workload_is_measured_once_though_workers_are_lost(fleet, tmp_path
         threads=1,
         target=lambda _: tmp_path / "run.json",
         tell=tell,
+        patience=60.0,
     )
     run = load(path)
     assert [unit.workload.name for unit in run.units] == NAMES
@@ -121,6 +130,50 @@ def test_the_command_sweeps_and_goes_on_with_what_is_unfinished(fleet, tmp_path,
     assert "written once" in capsys.readouterr().err
 
 
+def swept(address, folder, patience, tell=lambda _: None):
+    return sweep(
+        address,
+        "quick",
+        NAMES[:3],
+        OPTIONS,
+        device="cpu",
+        threads=1,
+        target=lambda _: folder / "run.json",
+        tell=tell,
+        patience=patience,
+    )
+
+
+def test_without_workers_a_sweep_ends_after_a_while_and_goes_on_later(scheduler, workers, tmp_path):
+    only = workers()
+    wait_for_workers(scheduler, 1)
+    with pytest.raises(UserError) as ended:
+        swept(scheduler, tmp_path, 3.0, lambda _: only.send_signal(signal.SIGKILL))
+    assert "no worker of this kind was there for 3 seconds" in str(ended.value)
+    assert f"1 of 3 workloads are kept in {tmp_path / 'run.json.partial'}" in str(ended.value)
+    kept = load(tmp_path / "run.json.partial").units
+    assert [unit.workload.name for unit in kept] == NAMES[:1]
+    workers()
+    wait_for_workers(scheduler, 1)
+    (path,) = swept(scheduler, tmp_path, 60.0)
+    assert load(path).units[:1] == kept
+    assert [unit.workload.name for unit in load(path).units] == NAMES[:3]
+
+
+def test_a_worker_that_joins_later_at_another_address_takes_over(scheduler, workers, tmp_path):
+    first = workers()
+    wait_for_workers(scheduler, 1)
+
+    def replace_it(progress):
+        if progress.done == 1:
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+            workers("--host", "127.0.0.2")
+
+    (path,) = swept(scheduler, tmp_path, 3600.0, replace_it)
+    assert [unit.workload.name for unit in load(path).units] == NAMES[:3]
+
+
 def test_mistakes_are_one_line(tmp_path, capsys):
     with pytest.raises(UserError, match="no Dask scheduler answers"):
         sweep(
@@ -131,6 +184,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
             device="cpu",
             threads=1,
             target=lambda _: tmp_path,
+            patience=1.0,
         )
     with pytest.raises(UserError, match="no-such"):
         measure_unit("quick", NAMES[0], ["--impl", "no-such"])
@@ -153,4 +207,5 @@ def test_workers_without_a_slot_are_left_alone(tmp_path):
             device="cpu",
             threads=1,
             target=lambda _: tmp_path / "run.json",
+            patience=1.0,
         )

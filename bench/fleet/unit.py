@@ -1,0 +1,29 @@
+"""One workload with all its implementations, measured by a worker as a command of its own."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import UserError
+
+
+def measure_unit(suite: str, workload: str, options: Sequence[str]) -> bytes:
+    """Run one workload as a command and return its run file; called on a worker.
+
+    Raises:
+        UserError: if the command refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="sparsebench-unit-") as folder:
+        target = Path(folder) / "unit.json"
+        exact = re.sub(r"([*?[])", r"[\1]", workload)
+        command = [sys.executable, "-m", "bench", "run", suite, "--workload", exact, "--wait"]
+        done = subprocess.run(  # noqa: S603  # our own command
+            [*command, *options, "-o", str(target)], capture_output=True, text=True, check=False
+        )
+        if not target.exists():
+            words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise UserError(f"{workload}: {words[-1]}")
+        return target.read_bytes()
