@@ -14,7 +14,10 @@ from types import ModuleType
 from bench.errors import UserError
 from bench.implementation import Implementation
 from bench.plugins import IMPLEMENTATIONS, Broken, Reference, installed_entries, suite_entry
+from bench.trial import how_it_ends
 from bench.workload import Suite
+
+OWN_PACKAGE = "sparsebench"
 
 
 def installed() -> tuple[list[Reference], list[Broken]]:
@@ -25,6 +28,10 @@ def installed() -> tuple[list[Reference], list[Broken]]:
     """
     found, broken = [], []
     for entry in installed_entries(IMPLEMENTATIONS).values():
+        ending = _ending_of(entry)
+        if ending is not None:
+            broken.append(Broken(entry.name, entry.value, f"the process {ending} that imports it"))
+            continue
         try:
             _from_entry_point(entry.name, entry.value)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may even exit
@@ -49,6 +56,11 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
             chosen.extend(references_in(Path(item)))
         elif item in known:
             reference = Reference(item, known[item].value)
+            ending = _ending_of(known[item])
+            if ending is not None:
+                raise UserError(
+                    f"implementation {item!r} is broken: the process {ending} that imports it"
+                )
             try:
                 load(reference)
             except UserError:
@@ -92,6 +104,10 @@ def references_in(path: Path) -> list[Reference]:
     path = path.resolve()
     if not path.is_file():
         raise UserError(f"plug-in file {path} does not exist")
+    if _module_name(path) not in sys.modules:
+        ending = how_it_ends(lambda: [kind() for kind in _classes(_import_file(path), path)])
+        if ending is not None:
+            raise UserError(f"plug-in file {path}: the process {ending} that imports it")
     classes = _classes(_import_file(path), path)
     taken = installed_entries(IMPLEMENTATIONS)
     for kind in classes:
@@ -123,6 +139,13 @@ def load_suite(name: str) -> Suite:
     return suite
 
 
+def _ending_of(entry: EntryPoint) -> str | None:
+    """How a process ends that imports somebody else's plug-in; None if it survives, or it is ours."""
+    if entry.dist is not None and entry.dist.name == OWN_PACKAGE:
+        return None
+    return how_it_ends(lambda: _from_entry_point(entry.name, entry.value))
+
+
 def _from_entry_point(name: str, value: str) -> Implementation:
     kind = EntryPoint(name, value, IMPLEMENTATIONS).load()
     if not (inspect.isclass(kind) and issubclass(kind, Implementation)):
@@ -132,8 +155,12 @@ def _from_entry_point(name: str, value: str) -> Implementation:
     return kind()
 
 
+def _module_name(path: Path) -> str:
+    return f"sparsebench_plugin_{path.stem}_{abs(hash(str(path))):x}"
+
+
 def _import_file(path: Path) -> ModuleType:
-    module_name = f"sparsebench_plugin_{path.stem}_{abs(hash(str(path))):x}"
+    module_name = _module_name(path)
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -13,9 +13,9 @@ import torch
 from bench.errors import UserError
 from bench.implementation import ledger
 from bench.machine import commit, describe_machine
-from bench.measure.messages import Preparation, Rates, RateTask
+from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
 from bench.measure.plan import Plan
-from bench.measure.processes import Templates
+from bench.measure.processes import Templates, WorkerLostError
 from bench.measure.record import Record, unit_of
 from bench.plugins import Broken, Reference
 from bench.registry import load
@@ -58,7 +58,8 @@ class Engine:
 
     def header(self) -> Header:
         """Describe the run that begins, and measure the machine's limits."""
-        return _header(self.plan, _rates(self.plan, self.templates))
+        machine, unavailable = _look_around(self.plan, self.templates, self._set_aside)
+        return _header(self.plan, machine, unavailable)
 
     def measure(self, workload: Workload, tell: Callable[[str, int], None] | None = None) -> Unit:
         """Measure one workload in every element type and process.
@@ -191,29 +192,62 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
         )
 
 
-def _rates(plan: Plan, templates: Templates) -> Machine:
-    """Describe the machine, once our own processes are quiet, and measure its limits."""
+def _look_around(
+    plan: Plan, templates: Templates, set_aside: dict[str, str]
+) -> tuple[Machine, dict[str, str]]:
+    """Describe the machine, once our own processes are quiet, measure its limits, ask who can run here.
+
+    Args:
+        plan: names the implementations.
+        templates: what workers are forked from.
+        set_aside: gets who ends the process that asks.
+
+    Returns:
+        The machine, and reasons by implementation.
+
+    Raises:
+        UserError: if the machine's limits cannot be measured.
+    """
     templates.prepare(Preparation(plan.implementations, plan.device))
     templates.wait_until_ready()
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
-    order = RateTask(
-        plan.implementations,
-        plan.dtypes,
-        plan.device,
-        plan.settings.threads,
-        str(templates.log),
-    )
-    for event in templates.run(0, order, RATE_TIMEOUT):
-        if isinstance(event, Rates):
-            kept = "kept for the next allocation" if event.keeps_memory else "the system's default"
-            pools = {"thread pools": event.thread_pools}
-            facts = machine.facts | {"freed memory": kept} | pools
-            machine = replace(machine, facts=facts, rates=event.rates)
-    return machine
+    unavailable: dict[str, str] = {}
+    implementations = list(plan.implementations)
+    while True:
+        order = RateTask(
+            tuple(implementations),
+            () if machine.rates else plan.dtypes,
+            plan.device,
+            plan.settings.threads,
+            templates.pulse_path,
+            str(templates.log),
+        )
+        try:
+            for event in templates.run(0, order, RATE_TIMEOUT):
+                if isinstance(event, Rates):
+                    machine = replace(machine, rates=event.rates)
+                if isinstance(event, Surroundings):
+                    unavailable |= event.unavailable
+                    machine = replace(machine, facts=machine.facts | _facts(event))
+        except WorkerLostError as lost:
+            if not 0 <= lost.implementation < len(implementations):
+                raise UserError(f"the machine's rates cannot be measured: {lost}") from lost
+            culprit = implementations.pop(lost.implementation).name
+            unavailable[culprit] = f"{lost} when asked whether it can run here"
+            set_aside[culprit] = f"set aside: {unavailable[culprit]}"
+        else:
+            return machine, unavailable
 
 
-def _header(plan: Plan, machine: Machine) -> Header:
-    device = torch.device(plan.device)
+def _facts(surroundings: Surroundings) -> dict[str, str]:
+    kept = surroundings.keeps_memory
+    return {
+        "freed memory": "kept for the next allocation" if kept else "the system's default",
+        "thread pools": surroundings.thread_pools,
+    }
+
+
+def _header(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header:
     return Header(
         id=uuid.uuid4().hex[:12],
         started=_now(),
@@ -223,21 +257,21 @@ def _header(plan: Plan, machine: Machine) -> Header:
         machine=machine,
         settings=plan.settings,
         implementations=tuple(
-            [_record(reference, device) for reference in plan.implementations]
+            [_record(each, unavailable.get(each.name, "")) for each in plan.implementations]
             + [_broken_record(broken) for broken in plan.broken]
         ),
         planned=tuple(workload.name for workload in plan.workloads),
     )
 
 
-def _record(reference: Reference, device: torch.device) -> ImplementationRecord:
+def _record(reference: Reference, unavailable: str) -> ImplementationRecord:
     implementation = load(reference)
     return ImplementationRecord(
         name=implementation.name,
         version=str(implementation.version),
         origin=implementation.origin or reference.source,
         starts_dense=implementation.starts_dense,
-        unavailable=implementation.unavailable(device) or "",
+        unavailable=unavailable,
         ledger=ledger(implementation),
     )
 

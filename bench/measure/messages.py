@@ -52,12 +52,18 @@ class Preparation(msgspec.Struct, frozen=True):
 
 
 class RateTask(msgspec.Struct, tag=True, frozen=True):
-    """Measure the machine's own matrix and copy rates, and see which thread pools are at work."""
+    """Measure the machine's own matrix and copy rates; then ask who can run here.
+
+    Attributes:
+        dtypes: none where the rates are known already.
+        pulse: file that the worker writes its sign of life into.
+    """
 
     implementations: tuple[Reference, ...]
     dtypes: tuple[str, ...]
     device: str
     threads: int
+    pulse: str
     log: str
 
 
@@ -104,9 +110,21 @@ class PhaseDone(msgspec.Struct, tag=True, frozen=True):
 
 
 class Rates(msgspec.Struct, tag=True, frozen=True):
-    """The machine's rates, whether freed memory is kept, and the thread pools with their sizes."""
+    """The machine's rates."""
 
     rates: tuple[Rate, ...]
+
+
+class Surroundings(msgspec.Struct, tag=True, frozen=True):
+    """Who cannot run here, and what implementations run in.
+
+    Attributes:
+        unavailable: reasons by implementation.
+        keeps_memory: whether freed memory is kept.
+        thread_pools: with their sizes.
+    """
+
+    unavailable: dict[str, str]
     keeps_memory: bool
     thread_pools: str
 
@@ -127,7 +145,7 @@ class Done(msgspec.Struct, tag=True, frozen=True):
     seconds: dict[str, float]
 
 
-Event = Described | Checked | Failed | Measured | PhaseDone | Rates | Refused | Done
+Event = Described | Checked | Failed | Measured | PhaseDone | Rates | Surroundings | Refused | Done
 Order = Task | RateTask
 EVENTS: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 ORDERS: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)

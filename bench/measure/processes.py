@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,9 @@ THREAD_VARIABLES = (
 PRELOADED = "torch.fx.experimental.symbolic_shapes"
 """What torch imports at the first gradient, for half a second: done once, before workers fork."""
 USUAL_PROCESSES = 3
+READY_TIMEOUT = 600.0
+"""Importing and compiling for the first time may take minutes on a busy machine; no more than these."""
+LONGEST_WORDS_BYTES = 2**20
 
 
 class WorkerLostError(Exception):
@@ -86,9 +90,8 @@ class Templates:
         count = count or min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
         if checkout is not None:
             environment["PYTHONPATH"] = str(checkout)
-        self._templates = [
-            _Template(environment, modules, self.log, checkout) for _ in range(count)
-        ]
+        self._start = partial(_Template, environment, modules, self.log, checkout)
+        self._templates = [self._start() for _ in range(count)]
         self._prepared: dict[str, set[Reference]] = {}
 
     def close(self) -> None:
@@ -104,8 +107,23 @@ class Templates:
         Raises:
             UserError: if one cannot start.
         """
-        for template in self._templates:
-            template.wait_until_ready()
+        for number in range(len(self._templates)):
+            self._ready(number)
+
+    def _ready(self, number: int) -> "_Template":
+        """Wait for a template; one that dies or hangs of preparing is replaced by one that does not.
+
+        Workers then do for themselves what would have been prepared, and it is known whose code it was.
+        """
+        try:
+            self._templates[number].wait_until_ready()
+        except UserError:
+            if not self._templates[number].prepares:
+                raise
+            self._templates[number].close()
+            self._templates[number] = self._start()
+            self._templates[number].wait_until_ready()
+        return self._templates[number]
 
     def prepare(self, preparation: Preparation, *, one_first: bool = False) -> None:
         """Have every template prepare installed implementations, so that no worker need do it.
@@ -139,7 +157,7 @@ class Templates:
         """
         self.log.write_bytes(b"")
         self.pulse.beat(NOBODY, NOBODY)
-        template = self._templates[process % len(self._templates)]
+        template = self._ready(process % len(self._templates))
         ours, theirs = socket.socketpair()
         with ours:
             child = template.fork(theirs)
@@ -152,7 +170,9 @@ class Templates:
                     if isinstance(event, Refused):
                         raise UserError(event.reason)
                     yield event
-                    finished = finished or isinstance(event, Done)
+                    if isinstance(event, Done):
+                        finished = True
+                        break
             except _SilentError:
                 _kill(child)
                 _, implementation, phase = self.pulse.read()
@@ -191,7 +211,9 @@ class Templates:
 
     def _last_words(self, status: int) -> str:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        log = self.log.read_text(errors="replace").strip().splitlines()
+        if status == -signal.SIGKILL:  # by the system, or by us after its connection ended
+            how += ", as when memory runs out or it closed its connection"
+        log = _last_lines(self.log)
         words = next((line for line in log if line.startswith("Fatal Python error")), None)
         words = words or (log[-1] if log else "")
         return f"the worker process ended: {how}" + (f"; {words[:200]}" if words else "")
@@ -226,14 +248,18 @@ class _Template:
         self.log = log
         self.received = b""
         self.awaited = 1  # the first `ready`
+        self.prepares = False
 
     def wait_until_ready(self) -> None:
+        self.control.settimeout(READY_TIMEOUT)
         while self.awaited:
             self._receive()
             self.awaited -= 1
+        self.control.settimeout(None)
 
     def prepare(self, preparation: Preparation) -> None:
         self.awaited += 1
+        self.prepares = True
         with suppress(BrokenPipeError):  # waiting will say why
             self.control.sendall(b"prepare " + msgspec.json.encode(preparation) + b"\n")
 
@@ -250,10 +276,10 @@ class _Template:
         while b"\n" not in self.received:
             try:
                 more = self.control.recv(64)
-            except ConnectionResetError:  # it died with a message unread
+            except (ConnectionResetError, TimeoutError):  # it died with a message unread, or hangs
                 more = b""
             if not more:
-                words = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+                words = _last_lines(self.log)[-1:]
                 raise UserError(f"worker processes cannot start: {''.join(words)}")
             self.received += more
         answer, _, self.received = self.received.partition(b"\n")
@@ -263,6 +289,13 @@ class _Template:
         self.control.close()
         self.process.kill()
         self.process.wait()
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The end of a log, which a plug-in may have made very long."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - LONGEST_WORDS_BYTES))
+        return stream.read().decode(errors="replace").strip().splitlines()
 
 
 def _kill(process: int) -> None:

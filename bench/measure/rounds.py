@@ -114,6 +114,7 @@ def run_rounds(
     drop: Callable[[Contestant, Exception], None],
     spent: Spent,
     take_turns: Callable[[], None] = lambda: None,
+    check: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Measure until the rule is met or the budget ends; return why it ended.
 
@@ -127,6 +128,7 @@ def run_rounds(
         drop: told of a contestant that failed, and how.
         spent: added to.
         take_turns: called between visits; returns when this process may go on.
+        check: called with the name after every visit; raises where the others were touched.
     """
     start = time.perf_counter()
     _settle(contestants)
@@ -151,6 +153,7 @@ def run_rounds(
                         contestant.step.renew()
                         spent.warm_up += time.perf_counter() - before
                     lost += _visit(contestant, timer, spent)
+                    check(contestant.name)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                     contestants.remove(contestant)
                     rule.restart()

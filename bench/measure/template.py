@@ -5,13 +5,17 @@ executed process with an address space layout of its own, so workers of differen
 freshly executed ones do. It starts no threads and no CUDA context before it forks.
 """
 
+import ctypes
 import faulthandler
 import gc
 import importlib
 import os
+import resource
+import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 
 import msgspec
 import torch
@@ -21,6 +25,10 @@ from bench.measure.messages import Preparation
 from bench.registry import load
 
 LONGEST_MESSAGE = 2**16
+LARGEST_FILE_BYTES = 2**30
+"""That a worker may write: what a plug-in prints goes into the log."""
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl.h."""
 
 
 def serve(control: socket.socket, modules: list[str]) -> None:
@@ -56,6 +64,8 @@ def serve(control: socket.socket, modules: list[str]) -> None:
                 control.sendall(f"{child}\n".encode())
             case _:
                 _, status = os.waitpid(int(argument), 0)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(int(argument), signal.SIGKILL)  # what it left behind
                 control.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
@@ -81,15 +91,29 @@ def _become_worker(descriptor: int) -> None:
     """Serve one order, then leave without running anything that belongs to the template."""
     code = 1
     try:
+        _live_no_longer_than_parent()
         faulthandler.enable()
         worker.main(descriptor)
         code = 0
     except BaseException:  # noqa: BLE001  # the last words go to the log, whatever they are
-        traceback.print_exc()
+        with suppress(Exception):
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(Exception):  # a plug-in may have closed them
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
+
+
+def _live_no_longer_than_parent() -> None:
+    """Lead a process group, which is ended as a whole, and die with the template."""
+    os.setpgid(0, 0)
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = LARGEST_FILE_BYTES if hard == resource.RLIM_INFINITY else min(LARGEST_FILE_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import random
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +26,7 @@ from bench.implementation import Implementation, why_unmeasured
 from bench.machine import thread_pools
 from bench.measure.candidate import Candidate, IncorrectError, Step
 from bench.measure.description import describe
+from bench.measure.guard import Guard
 from bench.measure.instructions import instructions
 from bench.measure.kept_expectation import keep, kept
 from bench.measure.layers import LayerTimes, layer_times
@@ -42,6 +42,7 @@ from bench.measure.messages import (
     Rates,
     RateTask,
     Refused,
+    Surroundings,
     Task,
 )
 from bench.measure.parts import PartTimes, part_times
@@ -83,13 +84,15 @@ def serve(stream: BinaryIO) -> None:
     keeps_memory = keep_freed_memory()
     with threadpool_limits(order.threads):
         if isinstance(order, RateTask):
-            pools = _all_thread_pools(order)
-            rates = machine_rates(order.dtypes, torch.device(order.device))
-            tell(Rates(rates, keeps_memory, pools))
+            if order.dtypes:  # before a plug-in can disturb them
+                tell(Rates(machine_rates(order.dtypes, torch.device(order.device))))
+            unavailable = _unavailable(order)
+            threadpool_limits(order.threads)
+            tell(Surroundings(unavailable, keeps_memory, thread_pools()))
             tell(Done({}))
             return
         try:
-            _Measurement(order, tell).run()
+            _Measurement(order, tell, stream.fileno()).run()
         except DataError as error:
             for reference in order.implementations:
                 tell(Failed(reference.name, order.phases, Status.UNAVAILABLE, str(error)))
@@ -98,21 +101,31 @@ def serve(stream: BinaryIO) -> None:
             tell(Refused(str(error)))
 
 
-def _all_thread_pools(order: RateTask) -> str:
-    """Load every implementation's library, pin its threads, and name all thread pools."""
-    for reference in order.implementations:
-        with suppress(Exception):  # it is told where it is measured
-            load(reference).unavailable(torch.device(order.device))
-    threadpool_limits(order.threads)
-    return thread_pools()
+def _unavailable(order: RateTask) -> dict[str, str]:
+    """Ask every implementation why it cannot run here, which loads its library."""
+    pulse = Pulse(Path(order.pulse))
+    reasons = {}
+    for number, reference in enumerate(order.implementations):
+        pulse.beat(number, NOBODY)
+        try:
+            reason = load(reference).unavailable(torch.device(order.device))
+        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
+            reason = _status_of(error)[1]
+        if reason is not None:
+            reasons[reference.name] = reason
+    pulse.beat(NOBODY, NOBODY)
+    return reasons
 
 
 class _Measurement:
     """One task's state: who is still in the race, and how far it has come."""
 
-    def __init__(self, task: Task, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self, task: Task, tell: Callable[[Event], None], connection: int | None = None
+    ) -> None:
         self.task = task
         self.tell = tell
+        self.guard = Guard(connection)
         self.started = time.perf_counter()
         self.spent = Spent()
         self.oracle_seconds = 0.0
@@ -149,6 +162,7 @@ class _Measurement:
             self._admit(number, load(reference), workload, weights, batch, expectation)
         threadpool_limits(task.threads)  # of the libraries, too, that have been loaded meanwhile
         with torch.no_grad():
+            self.guard.expect_these()
             for phase in task.phases:
                 self._measure(phase)
                 self.tell(PhaseDone(phase))
@@ -233,6 +247,7 @@ class _Measurement:
             )
             if forward or backward:
                 candidate.verify_outputs()
+            self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(name, self.task.phases, *_status_of(error))
             return
@@ -248,6 +263,7 @@ class _Measurement:
         started = time.perf_counter()
         try:
             candidate.verify_gradients()
+            self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(name, phases, *_status_of(error))
         finally:
@@ -277,6 +293,7 @@ class _Measurement:
             drop=drop,
             spent=self.spent,
             take_turns=self.turns.wait,
+            check=self.guard.check,
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):
@@ -316,6 +333,7 @@ class _Measurement:
             self._beat(number_of[name], phase)
             try:
                 contestant, peaks[name] = self._enter(number_of[name], candidate, phase)
+                self.guard.settle()
             except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
                 self._fail(name, (phase,), *_status_of(error))
             else:
@@ -368,6 +386,7 @@ class _Measurement:
     def _fail(self, name: str, phases: tuple[Phase, ...], status: Status, reason: str) -> None:
         if self.device.type == "cuda":
             _ensure_device_lives(self.device)
+        self.guard.put_back()
         self.unfit.setdefault(name, set()).update(phases)
         self.tell(Failed(name, phases, status, reason))
 
@@ -414,5 +433,7 @@ def _redirect_output(log: str) -> None:
 
 def main(descriptor: int) -> Any:  # noqa: ANN401
     """Serve one order on an inherited socket."""
+    # A process that a plug-in forks and leaves behind may not keep the connection open.
+    os.register_at_fork(after_in_child=lambda: os.close(descriptor))
     with os.fdopen(descriptor, "r+b", buffering=0) as stream:
         serve(stream)

@@ -1,0 +1,145 @@
+"""Notices what one implementation does to the others that share its worker process.
+
+A process holds much that belongs to all: torch's number of threads, its default element type, the
+connection to the engine, memory. Whoever changes it while being measured is left out, with the
+reason, and it is put back before the next one is at work. Looking between visits takes microseconds.
+"""
+
+import math
+import os
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+KEPT_SHARE = 0.25
+"""Who keeps more than this share of the memory that the process may take leaves others too little."""
+SETTLING_VISITS = 2
+"""What an implementation keeps from its first visits on are caches, and the C library's."""
+_STATM = Path("/proc/self/statm")
+_DATA_FIELD = 5
+
+Setting = tuple[str, Callable[[], Any], Callable[[Any], Any]]
+SETTINGS: tuple[Setting, ...] = (
+    ("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+    ("torch's default element type", torch.get_default_dtype, torch.set_default_dtype),
+    ("whether torch records gradients", torch.is_grad_enabled, torch.set_grad_enabled),
+    (
+        "whether torch is to be deterministic",
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+    ),
+    (
+        "torch's precision of matrix products",
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+    (
+        "the timer that ends the process",
+        lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0,
+        lambda _: signal.setitimer(signal.ITIMER_REAL, 0),
+    ),
+)
+
+
+class TamperedError(Exception):
+    """Something that belongs to all was changed."""
+
+
+class KeptMemoryError(MemoryError):
+    """Memory is taken at every visit and never given back."""
+
+
+class DisconnectedError(BaseException):
+    """The connection to the engine is gone; no handler of ordinary exceptions may hide that."""
+
+
+class Guard:
+    """What belongs to all, as it is to be.
+
+    Args:
+        connection: descriptor of the socket to the engine; none in tests.
+    """
+
+    def __init__(self, connection: int | None = None) -> None:
+        self._connection = connection
+        self._inode = None if connection is None else os.fstat(connection).st_ino
+        self._expected: list[Any] = []
+        self.expect_these()
+        self._memory = _data_bytes()
+        self._kept: dict[str, int] = {}
+        self._visits: dict[str, int] = {}
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        free = limit - self._memory if limit != resource.RLIM_INFINITY else math.inf
+        self._most_kept = KEPT_SHARE * free
+
+    def expect_these(self) -> None:
+        """Take the settings of this moment for those that belong to all."""
+        self._expected = [read() for _, read, _ in SETTINGS]
+
+    def settle(self) -> None:
+        """Put back what loading a library or a first call changed: only later is that a fault.
+
+        Raises:
+            DisconnectedError: if the connection to the engine was closed.
+        """
+        self._check_connection()
+        self.put_back()
+
+    def put_back(self) -> list[str]:
+        """Put settings back that were changed; return which, in words."""
+        changed = []
+        for (what, read, put), expected in zip(SETTINGS, self._expected, strict=True):
+            found = read()
+            if found != expected:
+                put(expected)
+                changed.append(f"{what} from {expected} to {found}")
+        return changed
+
+    def check(self, name: str) -> None:
+        """Look at everything after an implementation was at work, and put back what it changed.
+
+        Raises:
+            TamperedError: if it changed what belongs to all.
+            KeptMemoryError: if it keeps taking memory.
+            DisconnectedError: if it closed the connection to the engine.
+        """
+        self._check_connection()
+        changed = self.put_back()
+        if changed:
+            raise TamperedError(f"it changed {', '.join(changed)}, which belongs to all")
+        self._check_memory(name)
+
+    def _check_connection(self) -> None:
+        if self._connection is None:
+            return
+        inode = None
+        with suppress(OSError):
+            inode = os.fstat(self._connection).st_ino
+        if inode != self._inode:
+            raise DisconnectedError("it closed a file descriptor that was not its own")
+
+    def _check_memory(self, name: str) -> None:
+        now = _data_bytes()
+        taken, self._memory = now - self._memory, now
+        self._visits[name] = self._visits.get(name, 0) + 1
+        if self._visits[name] <= SETTLING_VISITS:
+            return
+        self._kept[name] = max(0, self._kept.get(name, 0) + taken)
+        if self._kept[name] > self._most_kept:
+            raise KeptMemoryError(
+                f"{self._kept[name] / 2**20:,.0f} MiB more than at first are kept after "
+                f"{self._visits[name]} visits"
+            )
+
+
+def _data_bytes() -> int:
+    """What counts against the limit on memory; 0 where the system cannot say."""
+    try:
+        return int(_STATM.read_bytes().split()[_DATA_FIELD]) * resource.getpagesize()
+    except OSError:
+        return 0

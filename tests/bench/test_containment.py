@@ -1,0 +1,91 @@
+"""What a plug-in does to its process, or leaves behind, costs the others nothing and is told."""
+
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from bench.measure.engine import Engine, execute
+from bench.measure.messages import Preparation
+from bench.measure.processes import Templates
+from bench.plugins import Reference
+from bench.results.schema import Status
+from tools.harms import disturbed, harmful, plan
+
+pytestmark = pytest.mark.slow
+REASONS = {
+    "crash-available": "killed by SIGSEGV",
+    "close-descriptors-later": "it closed its connection",
+    "threads-of-torch-later": "it changed torch's number of threads from 1 to 7",
+    "element-type-later": "it changed torch's default element type from torch.float32 to torch.float64",
+    "gradients-off-built": "",
+    "children-later": "",
+    "environment-later": "",
+}
+
+
+def test_harm_is_told_with_who_did_it_and_the_sound_ones_are_measured():
+    sound = plan(seconds=0.05, timeout=60.0, seed=0)
+    sick = [each for each in harmful(["*"]) if each.name in REASONS]
+    assert len(sick) == len(REASONS)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    beside = execute(replace(sound, implementations=(*sick[:3], *sound.implementations, *sick[3:])))
+    assert disturbed(beside, beside) == []
+    for name, reason in REASONS.items():
+        found = {cell.reason for cell in beside.cells if cell.implementation == name}
+        assert all(reason in each for each in found), (name, found)
+        assert bool(reason) == (found != {""})
+    end = time.monotonic() + 60
+    while {child.pid for child in psutil.Process().children(recursive=True)} - before:
+        assert time.monotonic() < end, "something was left behind"
+        time.sleep(0.05)
+
+
+def test_who_crashes_when_asked_is_named_in_the_header_and_set_aside():
+    sound = plan(seconds=0.05, timeout=60.0, seed=0)
+    (sick,) = harmful(["crash-available"])
+    whole = replace(sound, implementations=(sick, *sound.implementations))
+    templates = Templates("quick", 1, count=1)
+    try:
+        engine = Engine(whole, templates)
+        header = engine.header()
+    finally:
+        templates.close()
+    reasons = {each.name: each.unavailable for each in header.implementations}
+    assert "SIGSEGV" in reasons["crash-available"]
+    assert "when asked whether it can run here" in reasons["crash-available"]
+    assert {reasons[reference.name] for reference in sound.implementations} == {""}
+    assert header.machine.rates
+    assert "crash-available" in engine._set_aside
+
+
+MORTAL = """
+import os
+from impls.gather import Gather
+
+class Mortal(Gather):
+    name = "mortal"
+
+    def prepare(self):
+        os.abort()
+"""
+
+
+def test_a_preparation_that_kills_the_template_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    templates = Templates("quick", 1, count=1)
+    try:
+        templates.prepare(Preparation((Reference("mortal", "mortal:Mortal"),), "cpu"))
+        templates.wait_until_ready()
+        templates.wait_until_ready()
+        one = plan(seconds=0.05, timeout=60.0, seed=0)
+        gather = [each for each in one.implementations if each.name == "gather"]
+        settings = replace(one.settings, processes=1)
+        run = execute(
+            replace(one, implementations=tuple(gather), settings=settings), templates=templates
+        )
+    finally:
+        templates.close()
+    assert {cell.status for cell in run.cells} == {Status.OK}

@@ -1,0 +1,93 @@
+"""What one implementation does to the others in its process is noticed, told and put back."""
+
+import os
+import signal
+import socket
+
+import pytest
+import torch
+
+from bench.measure import guard
+from bench.measure.guard import DisconnectedError, Guard, KeptMemoryError, TamperedError
+
+TAMPERING = {
+    "torch's number of threads": lambda: torch.set_num_threads(3),
+    "default element type": lambda: torch.set_default_dtype(torch.float64),
+    "records gradients": lambda: torch.set_grad_enabled(mode=False),
+    "deterministic": lambda: torch.set_deterministic_debug_mode("warn"),
+    "precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "timer": lambda: signal.setitimer(signal.ITIMER_REAL, 1000),
+}
+
+
+@pytest.mark.parametrize(("words", "tamper"), TAMPERING.items(), ids=TAMPERING)
+def test_a_changed_setting_is_told_and_put_back(words, tamper):
+    subject = Guard()
+    before = [read() for _, read, _ in guard.SETTINGS]
+    subject.check("a")
+    tamper()
+    with pytest.raises(TamperedError, match=words):
+        subject.check("a")
+    assert [read() for _, read, _ in guard.SETTINGS] == before
+    subject.check("b")
+
+
+def test_what_loading_changes_is_put_back_without_blame():
+    subject = Guard()
+    torch.set_num_threads(3)
+    subject.settle()
+    assert torch.get_num_threads() == 1
+    subject.check("a")
+
+
+def test_settings_of_another_moment_can_be_the_expected_ones():
+    subject = Guard()
+    with torch.no_grad():
+        subject.expect_these()
+        subject.check("a")
+
+
+def test_a_connection_that_was_closed_is_noticed_even_if_its_number_was_taken_again():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        descriptor = ours.detach()
+        subject = Guard(descriptor)
+        subject.check("a")
+        os.close(descriptor)
+        with pytest.raises(DisconnectedError):
+            subject.check("a")
+        again = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(again, descriptor)
+        with pytest.raises(DisconnectedError):
+            subject.check("a")
+        os.close(descriptor)
+        if again != descriptor:
+            os.close(again)
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """What the process has taken, made up; 1,000 bytes may be taken."""
+    taken = [0]
+    monkeypatch.setattr(guard, "_data_bytes", lambda: taken[0])
+    monkeypatch.setattr(guard.resource, "getrlimit", lambda _: (1000, -1))
+    return taken
+
+
+def test_who_takes_memory_at_every_visit_is_left_out_and_nobody_else(memory):
+    subject = Guard()
+    for _ in range(7):  # two visits to settle, then a quarter
+        memory[0] += 50
+        subject.check("leaking")
+        subject.check("sound")
+    memory[0] += 50
+    with pytest.raises(KeptMemoryError, match="MiB more than at first"):
+        subject.check("leaking")
+    subject.check("sound")
+
+
+def test_what_first_visits_keep_and_what_is_given_back_is_no_leak(memory):
+    subject = Guard()
+    for taken in (300, 0, 0, 200, 0, 200, 0):
+        memory[0] = 500 + taken
+        subject.check("caching")
