@@ -4,13 +4,16 @@
 
 Inputs are the seeds below, mutated: bits flipped, parts cut out, repeated, swapped between seeds,
 numbers made extreme. With `--atheris`, Google's fuzzer of that name chooses the mutations by the
-branches that they reach. What ends in anything but the documented error is written to `--keep`, and
-belongs into tests/tools/corpus, where the tests try it again for ever.
+branches that they reach (`pip install atheris`). What ends in anything but the documented error, or
+takes seconds, is written to `--keep`, and belongs into tests/tools/corpus, where the tests try it again
+for ever.
 """
 
 import argparse
 import atexit
 import gzip
+import hashlib
+import inspect
 import io
 import random
 import shutil
@@ -18,11 +21,13 @@ import struct
 import sys
 import tarfile
 import tempfile
+import time
 import traceback
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,11 +35,15 @@ from bench.errors import DataError
 from bench.results.store import Journal, decode
 from suites.data.archives import members
 from suites.data.idx import parse_idx
+from suites.data.jpeg import decode as decode_jpeg
 from suites.data.npz import Expected, read_arrays
 from suites.data.ply import parse_ply
 from suites.data.recording import parse
 
+WATCHED = ("bench.results", "suites.data", "tarfile", "zipfile", "gzip", "_compression")
 MOST_BYTES = 20_000
+LONGEST_SECONDS = 5.0
+"""Of the processor, for one input: what takes longer is no way to read so few bytes."""
 TOKENS = (
     *(
         b"0",
@@ -106,6 +115,15 @@ def _npz_seed() -> bytes:
     return buffer.getvalue()
 
 
+def _jpeg_seed() -> bytes:
+    from PIL import Image  # noqa: PLC0415
+
+    buffer = io.BytesIO()
+    pixels = np.arange(24 * 16 * 3, dtype=np.uint32) * 37 % 256
+    Image.fromarray(pixels.astype(np.uint8).reshape(24, 16, 3)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
 class _File:
     """A reader of paths, given bytes: they lie in memory's file system where there is one."""
 
@@ -148,6 +166,7 @@ def targets() -> dict[str, tuple[Reader, list[bytes]]]:
         "idx": (lambda data: parse_idx(data, 3, "input"), [_idx_seed()]),
         "recording": (lambda data: parse(data, "W1/1.1.txt"), [RECORDING]),
         "ply": (lambda data: parse_ply(data, "input"), [PLY]),
+        "jpeg": (lambda data: decode_jpeg(data, (8, 8), "input"), [_jpeg_seed()]),
         "npz": (_File(lambda path: read_arrays(path, arrays), "input.npz"), [_npz_seed()]),
         "archive": (
             _File(lambda path: list(members(path, lambda *_: True, nested="inner.tar.gz"))),
@@ -184,13 +203,16 @@ def mutated(seeds: Sequence[bytes], chance: random.Random) -> bytes:
 
 def fault(read: Reader, data: bytes) -> str | None:
     """What is wrong with how a reader took an input; None where it read it or said one line."""
+    began = time.process_time()
     try:
         read(data)
     except DataError as error:
-        return None if "\n" not in str(error) else f"more than a line: {error}"
+        if "\n" in str(error):
+            return f"more than a line: {error}"
     except Exception:  # noqa: BLE001  # that is what is looked for
         return traceback.format_exc()
-    return None
+    seconds = time.process_time() - began
+    return f"took {seconds:.0f} s of the processor" if seconds > LONGEST_SECONDS else None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -224,7 +246,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _keep(folder: Path, name: str, data: bytes, wrong: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{abs(hash(data)):x}"
+    path = folder / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}"
     path.write_bytes(data)
     print(f"{path}: {wrong.strip().splitlines()[-1]}", flush=True)  # noqa: T201
 
@@ -232,8 +254,11 @@ def _keep(folder: Path, name: str, data: bytes, wrong: str) -> None:
 def _with_atheris(name: str, parsed: argparse.Namespace) -> int:
     import atheris  # noqa: PLC0415
 
-    atheris.instrument_all()
     read, seeds = targets()[name]
+    for read_seed in seeds:
+        read(read_seed)  # whatever is imported late is there to be instrumented
+    for module in [module for each, module in sys.modules.items() if _is_watched(each)]:
+        _instrument(atheris, module)
     with tempfile.TemporaryDirectory(prefix="sparsebench-corpus-") as corpus:
         for number, data in enumerate(seeds):
             (Path(corpus) / str(number)).write_bytes(data)
@@ -249,6 +274,20 @@ def _with_atheris(name: str, parsed: argparse.Namespace) -> int:
         )
         atheris.Fuzz()
     return 0
+
+
+def _is_watched(module: str) -> bool:
+    """Whether a module takes part in reading: ours, and what unpacks for it."""
+    return module.startswith(WATCHED)
+
+
+def _instrument(atheris: Any, module: ModuleType) -> None:  # noqa: ANN401
+    """Have the branches of a module's functions and methods counted."""
+    own = [each for each in vars(module).values() if inspect.isclass(each)]
+    for holder in [module, *(each for each in own if each.__module__ == module.__name__)]:
+        for value in list(vars(holder).values()):
+            if inspect.isfunction(value) and value.__module__ == module.__name__:
+                atheris.instrument_func(value)  # in place
 
 
 if __name__ == "__main__":

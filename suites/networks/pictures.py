@@ -1,6 +1,5 @@
 """Pictures and depth maps as the papers feed them to networks, with their own values as features."""
 
-import io
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
@@ -13,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from bench.batch import SparseBatch, from_dense
 from bench.errors import UserError
 from bench.window import Axes
-from suites.data import caltech
+from suites.data import caltech, jpeg
 from suites.inputs import IMAGES
 from suites.patterns import Uniform
 
@@ -95,14 +94,11 @@ class KeptPhotographs:
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Decode photographs and drop pixels."""
-        from PIL import Image  # noqa: PLC0415
-
         _check_channels("photographs", channels, 3)
         pictures = []
         for photograph in islice(caltech.photographs(), self.batch_size):
-            with Image.open(io.BytesIO(photograph.jpeg)) as picture:
-                pixels = picture.convert("RGB").resize((self.grid, self.grid))
-            pictures.append(np.asarray(pixels, dtype=np.float32) / 255)
+            pixels = jpeg.decode(photograph.jpeg, (self.grid, self.grid), photograph.name)
+            pictures.append(pixels.astype(np.float32) / 255)
         return _kept(torch.from_numpy(np.stack(pictures)).movedim(-1, 1), self.density, seed)
 
 

@@ -246,6 +246,20 @@ def test_a_rar_without_a_tool_says_what_to_install(tmp_path, data_folder, tools,
         add(pen_set(), source, data_folder)
 
 
+@pytest.mark.parametrize(
+    "ends", ["exit 0", "while :; do :; done"], ids=["at its end", "on its way"]
+)
+def test_a_rar_that_unpacks_to_too_much_is_refused(
+    ends, tmp_path, data_folder, tools, pen_set, monkeypatch
+):
+    source = tmp_path / "bomb.rar"
+    source.write_bytes(b"Rar!")
+    monkeypatch.setattr(rar, "LARGEST_BYTES", 10_000)
+    install(tools, "unar", f'/usr/bin/head -c 20000 /dev/zero > "$3/large"; {ends}')
+    with pytest.raises(DataError, match=r"unar could not unpack bomb\.rar: more than 10,000 bytes"):
+        add(pen_set(), source, data_folder)
+
+
 @pytest.mark.parametrize("tool", rar.UNPACKERS)
 def test_every_unpacker_is_told_the_archive_and_the_folder(tool):
     arguments = " ".join(rar.UNPACKERS[tool])
