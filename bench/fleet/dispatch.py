@@ -123,6 +123,6 @@ def _result(future: Any, name: str) -> Run:  # noqa: ANN401
     except UserError:
         raise
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name} could not be measured: {reason}") from error
     return decode(content, name)

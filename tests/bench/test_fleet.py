@@ -1,9 +1,13 @@
 """A sweep over the workers of a Dask scheduler on this machine, some of which are killed on the way."""
 
+import importlib
+import os
+import random
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,8 @@ from bench.registry import load_suite  # noqa: E402
 from bench.results.schema import Status  # noqa: E402
 from bench.results.store import load  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = str(ROOT / "tests" / "plugins")
 NAMES = [workload.name for workload in load_suite("quick").workloads()[:4]]
 PATTERN = "2d-submanifold*-1%,2d-submanifold*-5%"
 OPTIONS = ("--impl=gather", "--phase=forward", "--seconds=0.02", "--processes=1")
@@ -102,6 +108,47 @@ def test_every_workload_is_measured_once_though_workers_are_lost(fleet, tmp_path
     assert {cell.status for cell in run.cells} == {Status.OK}
     assert run.header.planned == tuple(NAMES)
     assert [progress.done for progress in told] == [1, 2, 3, 4]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.fixture
+def _pretended_units(monkeypatch):
+    """Measure nothing, here and in the scheduler and workers that are started after this."""
+    monkeypatch.syspath_prepend(PLUGINS)
+    monkeypatch.setenv("PYTHONPATH", f"{PLUGINS}{os.pathsep}{ROOT}")
+    pretended = importlib.import_module("pretended_unit")
+    monkeypatch.setattr("bench.fleet.sweep.measure_unit", pretended.measure_unit)
+
+
+@pytest.mark.usefixtures("_pretended_units", "scheduler")
+def test_ten_sweeps_lose_two_of_four_workers_each_and_no_unit(scheduler, workers, tmp_path):
+    """Units are pretended; scheduler, workers and kills are real."""
+    names = [f"w{number}" for number in range(16)]
+    alive = [workers() for _ in range(4)]
+    for number in range(10):
+        wait_for_workers(scheduler, 4)
+        doomed = random.Random(number).sample(alive, 2)  # noqa: S311
+        told = []
+
+        def tell(progress, doomed=doomed, told=told):
+            told.append(progress)
+            if len(told) in {2, 5}:
+                doomed[len(told) // 5].send_signal(signal.SIGKILL)
+
+        (path,) = sweep(
+            scheduler,
+            "quick",
+            names,
+            (),
+            device="cpu",
+            threads=1,
+            target=lambda _, number=number: tmp_path / f"run-{number}.json",
+            tell=tell,
+            patience=3600.0,
+        )
+        assert [unit.workload.name for unit in load(path).units] == names
+        assert [progress.done for progress in told] == list(range(1, 17))
+        alive = [each for each in alive if each not in doomed] + [workers(), workers()]
     assert not list(tmp_path.glob("*.partial"))
 
 
