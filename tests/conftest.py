@@ -22,6 +22,12 @@ def _locks_of_its_own(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def kernels_folder(request):
+    """Where the CUDA kernels are kept that the host's compiler built."""
+    return request.config.cache.mkdir("kernels")
+
+
+@pytest.fixture(scope="session")
 def random_batch():
     """Make a canonical batch of random sites and features."""
 

@@ -1,0 +1,72 @@
+"""Kernels compiled by CuPy and started on torch's current stream, on torch's memory.
+
+Tensors are handed over by address: nothing is copied, and no array of CuPy's is made for a call.
+Memory that torch frees is handed out again in the order of the stream, so no kernel loses its own.
+"""
+
+import hashlib
+from ctypes import Structure, addressof, c_void_p
+from functools import cache
+from typing import Any
+
+import cupy
+import torch
+from cupy.cuda import driver
+
+from impls.cuda.launching import FOLDER, Kernel, Launcher
+
+OPTIONS = ("-std=c++17", f"-I{FOLDER}")
+
+
+class CupyLauncher(Launcher):
+    """Compiles each kernel when it is first needed; CuPy keeps the result on disk."""
+
+    def multiprocessors(self, device: torch.device) -> int:
+        """Of the GPU."""
+        return _multiprocessors(_number(device))
+
+    def launch(
+        self,
+        kernel: Kernel,
+        blocks: tuple[int, int, int],
+        parameters: Structure,
+        device: torch.device,
+    ) -> None:
+        """Start it on torch's current stream."""
+        number = _number(device)
+        stream = torch.cuda.current_stream(device).cuda_stream
+        arguments = (c_void_p * 1)(addressof(parameters))
+        with torch.cuda.device(number):
+            function = _compile(kernel, number)
+            driver.launchKernel(
+                function.ptr, *blocks, kernel.threads, 1, 1, 0, stream, addressof(arguments), 0
+            )
+
+
+CUPY_LAUNCHER = CupyLauncher()
+
+
+@cache
+def _compile(kernel: Kernel, number: int) -> Any:  # noqa: ANN401  # CuPy has no types
+    """A kernel on the GPU of a number, which is the current one."""
+    del number
+    # CuPy's cache knows the text that it is given, not the files that this includes.
+    source = f'// {digest()}\n#include "{kernel.file}"\n'
+    module = cupy.RawModule(code=source, options=OPTIONS, name_expressions=[kernel.name])
+    return module.get_function(kernel.name).kernel
+
+
+@cache
+def digest() -> str:
+    """Of all kernels' sources."""
+    files = sorted(FOLDER.glob("*.cu*"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+@cache
+def _multiprocessors(number: int) -> int:
+    return int(torch.cuda.get_device_properties(number).multi_processor_count)
+
+
+def _number(device: torch.device) -> int:
+    return torch.cuda.current_device() if device.index is None else device.index

@@ -1,0 +1,152 @@
+"""Which kernels there are, and what launches them."""
+
+from abc import ABC, abstractmethod
+from ctypes import Structure
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+FOLDER = Path(__file__).parents[2] / "kernels"
+VALUE_TYPES = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.float16: "Half",
+    torch.bfloat16: "BFloat",
+}
+"""Element types, as kernels/ptx.cuh calls them."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One instantiation of a kernel.
+
+    Attributes:
+        file: in kernels/.
+        name: C++ expression, template arguments included.
+        threads: of a block.
+    """
+
+    file: str
+    name: str
+    threads: int = 256
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block's share of a matrix product, and a thread's share of that."""
+
+    rows: int
+    columns: int
+    rows_each: int
+    columns_each: int
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.rows // self.rows_each * (self.columns // self.columns_each)
+
+    @property
+    def arguments(self) -> str:
+        """Of the kernel's template."""
+        return f"{self.rows}, {self.columns}, {self.rows_each}, {self.columns_each}"
+
+
+CONVOLUTION_TILES = (Tile(64, 16, 4, 1), Tile(64, 64, 4, 4))
+"""By rising number of columns: output channels."""
+WEIGHT_GRADIENT_TILES = (Tile(16, 16, 1, 1), Tile(64, 64, 4, 4))
+"""By rising number of input x output channels."""
+MOST_FEW_WEIGHTS = 4096
+"""Elements of a weight that `convolve_few` holds in shared memory."""
+FEW_COLUMNS = 4
+"""Output channels that one thread of `convolve_few` computes."""
+
+
+def convolve_tiles(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
+    """Implicit GEMM, with the weight as stored or transposed."""
+    arguments = f"{VALUE_TYPES[dtype]}, {tile.arguments}, {_literal(transposed)}"
+    return Kernel("convolve_tiles.cu", f"convolve_tiles<{arguments}>", tile.threads)
+
+
+def convolve_few(dtype: torch.dtype, *, transposed: bool) -> Kernel:
+    """Convolution of few channels."""
+    value = VALUE_TYPES[dtype]
+    arguments = f"{value}, {MOST_FEW_WEIGHTS}, {FEW_COLUMNS}, {_literal(transposed)}"
+    return Kernel("convolve_few.cu", f"convolve_few<{arguments}>")
+
+
+def weight_gradient(dtype: torch.dtype, tile: Tile) -> Kernel:
+    """Shares of the gradient at the weights."""
+    arguments = f"{VALUE_TYPES[dtype]}, {tile.arguments}"
+    return Kernel("weight_gradient.cu", f"weight_gradient<{arguments}>", tile.threads)
+
+
+def add_shares(dtype: torch.dtype) -> Kernel:
+    """Sum of those shares."""
+    return Kernel("weight_gradient.cu", f"add_shares<{VALUE_TYPES[dtype]}>")
+
+
+def pool(dtype: torch.dtype) -> Kernel:
+    """Max pooling."""
+    return Kernel("pooling.cu", f"pool<{VALUE_TYPES[dtype]}>")
+
+
+def pool_gradient(dtype: torch.dtype) -> Kernel:
+    """Its gradient."""
+    return Kernel("pooling.cu", f"pool_gradient<{VALUE_TYPES[dtype]}>")
+
+
+MARK_SITES = Kernel("index.cu", "mark_sites")
+INSERT_SITES = Kernel("index.cu", "insert_sites")
+TOUCH_OUTPUTS = Kernel("outputs.cu", "touch_outputs")
+MARK_FIRST_OF_RUNS = Kernel("outputs.cu", "mark_first_of_runs")
+COUNT_TILES = Kernel("outputs.cu", "count_tiles")
+ADD_UP_TILES = Kernel("outputs.cu", "add_up_tiles")
+EMIT_SITES = Kernel("outputs.cu", "emit_sites")
+LOOK_UP_INPUTS = Kernel("table.cu", "look_up_inputs")
+LOOK_UP_OUTPUTS = Kernel("table.cu", "look_up_outputs")
+
+
+def all_kernels() -> list[Kernel]:
+    """Every instantiation that may ever be launched."""
+    kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS, COUNT_TILES]
+    kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS]
+    for dtype in VALUE_TYPES:
+        for transposed in (False, True):
+            kernels += [
+                convolve_tiles(dtype, tile, transposed=transposed) for tile in CONVOLUTION_TILES
+            ]
+            kernels.append(convolve_few(dtype, transposed=transposed))
+        kernels += [weight_gradient(dtype, tile) for tile in WEIGHT_GRADIENT_TILES]
+        kernels += [add_shares(dtype), pool(dtype), pool_gradient(dtype)]
+    return kernels
+
+
+class Launcher(ABC):
+    """Starts kernels on tensors of one kind of device."""
+
+    @abstractmethod
+    def multiprocessors(self, device: torch.device) -> int:
+        """Number of multiprocessors: how many blocks keep a device busy."""
+
+    @abstractmethod
+    def launch(
+        self,
+        kernel: Kernel,
+        blocks: tuple[int, int, int],
+        parameters: Structure,
+        device: torch.device,
+    ) -> None:
+        """Start a kernel of one parameter, in order with what torch runs on the device.
+
+        Args:
+            kernel: one of `all_kernels`.
+            blocks: along x, y and z; none is 0.
+            parameters: the kernel's, laid out as in its file; the tensors that it points to must be
+                alive until the call returns, as torch's allocator keeps to the stream's order.
+            device: that these tensors are on.
+        """
+
+
+def _literal(flag: bool) -> str:  # a value, spelt in another language
+    return "true" if flag else "false"

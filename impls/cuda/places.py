@@ -1,0 +1,239 @@
+"""Where active sites lie, and which row of which sites a window sees."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.window import Axes, Window
+from impls.cuda import launching, structures
+from impls.cuda.launching import Kernel, Launcher
+from impls.cuda.structures import pointer
+
+WORD_BITS = 32
+TILE_WORDS = 2048  # of kernels/outputs.cu
+THREADS = 256
+MOST_ROWS = 2**31 - 1
+"""Rows are numbered in 32 bits."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """When to do which, counted in bytes and operations, not measured.
+
+    Attributes:
+        bitmap_sites: largest grid that gets a bitmap: 2^31 sites are 256 MiB, and as much for ranks.
+        bitmap_sites_each: largest number of sites of the grid for each active one: zeroing 4096 bits
+            moves as many bytes as filling and reading the slots of a hash table for a site.
+        few_channels: up to so many input and output channels each row is computed by a few threads.
+        share_rows: least number of rows that a block adds up for the gradient at the weights.
+        blocks_each: blocks that keep a multiprocessor busy.
+    """
+
+    bitmap_sites: int = 2**31
+    bitmap_sites_each: int = 4096
+    few_channels: int = 32
+    share_rows: int = 1024
+    blocks_each: int = 4
+
+
+class Places:
+    """Active sites in canonical order, and the search for a site's row.
+
+    Args:
+        coordinates: int32 `[N, 1 + D]`, contiguous.
+        batch_size: number of samples.
+        grid_size: of up to three axes.
+        launcher: starts the kernels.
+        tuning: see there.
+        index: words and ranks of a bitmap of these sites, where there is one already.
+
+    Raises:
+        ValueError: if there are more sites than 32 bits can number.
+    """
+
+    def __init__(
+        self,
+        coordinates: Tensor,
+        batch_size: int,
+        grid_size: Axes,
+        launcher: Launcher,
+        tuning: Tuning,
+        index: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        check_count(len(coordinates))
+        self.coordinates = coordinates
+        self.batch_size = batch_size
+        self.grid_size = grid_size
+        self.launcher = launcher
+        self.tuning = tuning
+        self._index = index
+        self._is_bitmap = index is not None
+
+    @property
+    def count(self) -> int:
+        """Number of active sites."""
+        return len(self.coordinates)
+
+    def fresh(self) -> "Places":
+        """Return the same sites without an index."""
+        return Places(self.coordinates, self.batch_size, self.grid_size, self.launcher, self.tuning)
+
+    def launch(
+        self, kernel: Kernel, blocks: tuple[int, ...], parameters: structures.Structure
+    ) -> None:
+        """Start a kernel, unless it has nothing to do."""
+        x, y, z = (*blocks, 1, 1)[:3]
+        if x and y and z:
+            self.launcher.launch(kernel, (x, y, z), parameters, self.coordinates.device)
+
+    def index(self) -> structures.Index:
+        """Build the bitmap or hash table, once; the structure is valid as long as this object."""
+        if self._index is None:
+            size = _grid_sites(self.batch_size, self.grid_size)
+            self._is_bitmap = _affordable(size, self.count, self.tuning)
+            self._index = self._bitmap(size) if self._is_bitmap else self._hash_table()
+        return self._structure(*self._index)
+
+    def look_up_inputs(self, outputs: Tensor, window: Window) -> Tensor:
+        """Which of these sites' rows each output site sees through each offset: int32 `[K, M]`.
+
+        -1 at inactive sites, -2 off the grid.
+        """
+        return self._look_up(launching.LOOK_UP_INPUTS, outputs, window)
+
+    def look_up_outputs(self, inputs: Tensor, window: Window) -> Tensor:
+        """Row of these sites, the outputs, that sees each input through each offset: int32 `[K, N]`."""
+        return self._look_up(launching.LOOK_UP_OUTPUTS, inputs, window)
+
+    def _look_up(self, kernel: Kernel, rows: Tensor, window: Window) -> Tensor:
+        table = torch.empty((window.volume, len(rows)), dtype=torch.int32, device=rows.device)
+        parameters = structures.Table(
+            structures.coordinates(rows),
+            structures.grid(self.grid_size),
+            self.index(),
+            structures.window(window),
+            pointer(table),
+        )
+        self.launch(kernel, (blocks_of(len(rows)), window.volume), parameters)
+        return table
+
+    def _bitmap(self, size: int) -> tuple[Tensor, Tensor]:
+        words = self.empty(math.ceil(size / WORD_BITS), torch.int32).zero_()
+        ranks = torch.empty_like(words)
+        self._fill(launching.MARK_SITES, words, ranks)
+        return words, ranks
+
+    def _hash_table(self) -> tuple[Tensor, Tensor]:
+        slots = 2 ** max(1, (2 * self.count - 1).bit_length())
+        keys = torch.full((slots,), -1, dtype=torch.int64, device=self.coordinates.device)
+        rows = self.empty(slots, torch.int32)
+        self._fill(launching.INSERT_SITES, keys, rows)
+        return keys, rows
+
+    def _fill(self, kernel: Kernel, first: Tensor, second: Tensor) -> None:
+        parameters = structures.IndexSites(
+            structures.coordinates(self.coordinates),
+            structures.grid(self.grid_size),
+            self._structure(first, second),
+        )
+        self.launch(kernel, (blocks_of(self.count),), parameters)
+
+    def _structure(self, first: Tensor, second: Tensor) -> structures.Index:
+        if self._is_bitmap:
+            return structures.Index(pointer(first), pointer(second), None, None, 0)
+        return structures.Index(None, None, pointer(first), pointer(second), len(first))
+
+    def empty(self, size: int, dtype: torch.dtype) -> Tensor:
+        """Make a vector on the sites' device."""
+        return torch.empty(size, dtype=dtype, device=self.coordinates.device)
+
+
+def touched(inputs: Places, window: Window) -> Places:
+    """Active output sites of a window, in canonical order. Waits for the device once, for their number.
+
+    Raises:
+        ValueError: if there are more of them than 32 bits can number.
+    """
+    grid_size = window.output_grid(inputs.grid_size)
+    size = _grid_sites(inputs.batch_size, grid_size)
+    pairs = window.volume * inputs.count
+    marks = _affordable(size, inputs.count, inputs.tuning)
+    bits = size if marks else pairs
+    word_count = math.ceil(bits / WORD_BITS)
+    words = inputs.empty(word_count, torch.int32).zero_()
+    candidates = None if marks else inputs.empty(pairs, torch.int64)
+    parameters = structures.Touch(
+        structures.coordinates(inputs.coordinates),
+        structures.grid(grid_size),
+        structures.window(window),
+        window.volume,
+        pointer(words),
+        pointer(candidates),
+    )
+    inputs.launch(launching.TOUCH_OUTPUTS, (blocks_of(inputs.count), window.volume), parameters)
+    keys = None if candidates is None else candidates.sort().values
+    if keys is not None:
+        runs = structures.FirstOfRuns(pointer(keys), pointer(words), pairs)
+        inputs.launch(launching.MARK_FIRST_OF_RUNS, (blocks_of(pairs),), runs)
+    return _emit(inputs, grid_size, words, keys)
+
+
+def _emit(inputs: Places, grid_size: Axes, words: Tensor, keys: Tensor | None) -> Places:
+    """Number the set bits; each is an output site, by its own number or by a key in `keys`."""
+    tiles = math.ceil(len(words) / TILE_WORDS)
+    tile_counts = inputs.empty(tiles, torch.int32)
+    tile_starts = inputs.empty(tiles + 1, torch.int64)
+    ranks = torch.empty_like(words) if keys is None else None
+    ranking = structures.Ranking(
+        pointer(words),
+        len(words),
+        pointer(tile_counts),
+        pointer(tile_starts),
+        tiles,
+        pointer(ranks),
+        pointer(keys),
+        structures.grid(grid_size),
+    )
+    inputs.launch(launching.COUNT_TILES, (tiles,), ranking)
+    inputs.launch(launching.ADD_UP_TILES, (1,), ranking)
+    count = read_back(tile_starts[-1])
+    check_count(count)
+    device = inputs.coordinates.device
+    sites = torch.empty((count, 1 + len(grid_size)), dtype=torch.int32, device=device)
+    ranking.sites = structures.coordinates(sites)
+    inputs.launch(launching.EMIT_SITES, (tiles,), ranking)
+    index = None if ranks is None else (words, ranks)
+    return Places(sites, inputs.batch_size, grid_size, inputs.launcher, inputs.tuning, index)
+
+
+def read_back(number: Tensor) -> int:
+    """Wait for the device and read one number: the only place in this package that does."""
+    return int(number)
+
+
+def blocks_of(threads: int) -> int:
+    """Blocks that hold so many threads."""
+    return math.ceil(threads / THREADS)
+
+
+def check_count(count: int) -> None:
+    """Say in words that there are too many sites.
+
+    Raises:
+        ValueError: if there are.
+    """
+    if count > MOST_ROWS:
+        raise ValueError(
+            f"{count} active sites; the CUDA kernels number rows in 32 bits, up to {MOST_ROWS}: "
+            f"split the batch"
+        )
+
+
+def _grid_sites(batch_size: int, grid_size: Axes) -> int:
+    return batch_size * math.prod(grid_size)
+
+
+def _affordable(size: int, active: int, tuning: Tuning) -> bool:
+    return size <= min(tuning.bitmap_sites, tuning.bitmap_sites_each * max(active, 1))

@@ -1,0 +1,59 @@
+// What every convolution kernel is given.
+#pragma once
+
+#include "values.cuh"
+
+constexpr double SPARSITY_INVARIANT_EPSILON = 1e-8;  // Uhrig et al. 2017, equation 4
+
+struct Convolution {
+    const void* features;     // Value [N, in_channels]
+    const void* weight;       // Value [offsets, in, out], or [offsets, out, in] where transposed
+    const void* bias;         // Value [out_channels], or null
+    const int* table;         // [offsets, rows]: the feature row seen, negative for none
+    const void* scale;        // Sum [N] that feature rows are multiplied by, or null
+    void* normalisation;      // Sum [rows] for 1 / (active sites + epsilon): sparsity invariant; or null
+    void* output;             // Value [rows, out_channels]
+    long long rows;
+    int offsets;
+    int in_channels;
+    int out_channels;
+    int turned_round;         // offset k reads row offsets - 1 - k of the table
+
+    __device__ const int* seen(int offset) const {
+        return table + (turned_round ? offsets - 1 - offset : offset) * rows;
+    }
+};
+
+// One element of the weight, as a tap from `in` to `out`.
+template <class Value, bool TRANSPOSED>
+__device__ __forceinline__ Sum<Value> tap(const Convolution& p, int offset, int in, int out) {
+    const long long first = static_cast<long long>(offset) * p.in_channels * p.out_channels;
+    const long long place = TRANSPOSED ? static_cast<long long>(out) * p.in_channels + in
+                                       : static_cast<long long>(in) * p.out_channels + out;
+    return widen(static_cast<const Value*>(p.weight)[first + place]);
+}
+
+template <class Value>
+__device__ __forceinline__ Sum<Value> feature(const Convolution& p, long long row, int channel) {
+    const Sum<Value> value =
+        widen(static_cast<const Value*>(p.features)[row * p.in_channels + channel]);
+    return p.scale == nullptr ? value : value * static_cast<const Sum<Value>*>(p.scale)[row];
+}
+
+// Divide where the convolution is sparsity invariant, add the bias, round once, store.
+template <class Value>
+__device__ __forceinline__ void finish(
+    const Convolution& p, long long row, int column, Sum<Value> sum, int active) {
+    if (p.normalisation != nullptr) {
+        const Sum<Value> divisor =
+            static_cast<Sum<Value>>(active) + static_cast<Sum<Value>>(SPARSITY_INVARIANT_EPSILON);
+        sum /= divisor;
+        if (column == 0) {
+            static_cast<Sum<Value>*>(p.normalisation)[row] = Sum<Value>(1) / divisor;
+        }
+    }
+    if (p.bias != nullptr) {
+        sum += widen(static_cast<const Value*>(p.bias)[column]);
+    }
+    static_cast<Value*>(p.output)[row * p.out_channels + column] = narrow<Value>(sum);
+}

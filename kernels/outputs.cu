@@ -1,0 +1,163 @@
+// Active output sites of a window, in canonical order: mark what is touched, count, emit.
+
+#include <ptx.cuh>
+
+#include "sites.cuh"
+
+constexpr int LANES = 32;
+constexpr int TILE_THREADS = 256;
+constexpr int WORDS_EACH = 8;
+constexpr int TILE_WORDS = TILE_THREADS * WORDS_EACH;
+constexpr unsigned EVERY_LANE = 0xffffffffu;
+constexpr long long NOWHERE = 0x7fffffffffffffffll;
+
+struct Touch {
+    Coordinates inputs;
+    Grid outputs;
+    Window window;
+    int offsets;
+    unsigned* words;        // of a bitmap over the output grid, 0 before; or
+    long long* candidates;  // [offsets, N], a key for each pair, NOWHERE where there is no output
+};
+
+// One thread a pair of input site and kernel offset, offsets along the grid's y axis.
+__global__ void touch_outputs(const Touch p) {
+    const long long row = thread_number();
+    if (row >= p.inputs.count) {
+        return;
+    }
+    Site output;
+    const int offset = blockIdx.y;
+    const bool touched =
+        sees_through(p.window, offset, p.outputs, site_at(p.inputs, row), output);
+    const long long key = touched ? key_of(output, p.outputs) : NOWHERE;
+    if (p.candidates != nullptr) {
+        p.candidates[offset * p.inputs.count + row] = key;
+    } else if (touched) {
+        atomicOr(p.words + key / WORD_BITS, 1u << key % WORD_BITS);
+    }
+}
+
+struct FirstOfRuns {
+    const long long* keys;  // ascending
+    unsigned* words;
+    long long count;
+};
+
+// One thread a key: set the bit of every key that differs from the one before it.
+__global__ void mark_first_of_runs(const FirstOfRuns p) {
+    const long long place = thread_number();
+    bool first = false;
+    if (place < p.count) {
+        const long long key = p.keys[place];
+        first = key != NOWHERE && (place == 0 || p.keys[place - 1] != key);
+    }
+    const unsigned word = __ballot_sync(EVERY_LANE, first);
+    if (threadIdx.x % WORD_BITS == 0 && place < p.count) {
+        p.words[place / WORD_BITS] = word;
+    }
+}
+
+struct Ranking {
+    const unsigned* words;
+    long long word_count;
+    int* tile_counts;         // set bits of every TILE_WORDS words
+    long long* tile_starts;   // their sum over the tiles before, and over all
+    long long tiles;
+    int* ranks;               // set bits before each word
+    const long long* keys;    // of the bits; null where a bit's number is its site's key
+    Grid grid;
+    Coordinates sites;        // of the set bits
+};
+
+// Exclusive prefix sum over a block's threads; the sum over all comes back in `total`.
+__device__ __forceinline__ int prefix_sum(int value, int* of_warps, int& total) {
+    const int lane = threadIdx.x % LANES;
+    const int warp = threadIdx.x / LANES;
+    int sum = value;
+#pragma unroll
+    for (int distance = 1; distance < LANES; distance *= 2) {
+        const int before = __shfl_up_sync(EVERY_LANE, sum, distance);
+        sum += lane >= distance ? before : 0;
+    }
+    if (lane == LANES - 1) {
+        of_warps[warp] = sum;
+    }
+    __syncthreads();
+    int earlier = 0;
+    total = 0;
+#pragma unroll
+    for (int other = 0; other < TILE_THREADS / LANES; ++other) {
+        earlier += other < warp ? of_warps[other] : 0;
+        total += of_warps[other];
+    }
+    __syncthreads();
+    return earlier + sum - value;
+}
+
+struct WarpSums {
+    int of_warps[TILE_THREADS / LANES];
+};
+
+__device__ __forceinline__ int bits_of_thread(const Ranking& p, long long first_word) {
+    int bits = 0;
+#pragma unroll
+    for (int number = 0; number < WORDS_EACH; ++number) {
+        const long long word = first_word + number;
+        bits += word < p.word_count ? __popc(p.words[word]) : 0;
+    }
+    return bits;
+}
+
+__device__ __forceinline__ long long first_word_of_thread() {
+    return static_cast<long long>(blockIdx.x) * TILE_WORDS + threadIdx.x * WORDS_EACH;
+}
+
+// One block a tile.
+__global__ void __launch_bounds__(TILE_THREADS) count_tiles(const Ranking p) {
+    int total;
+    prefix_sum(bits_of_thread(p, first_word_of_thread()), shared<WarpSums>().of_warps, total);
+    if (threadIdx.x == 0) {
+        p.tile_counts[blockIdx.x] = total;
+    }
+}
+
+// One block for all tiles. Sums are taken in 64 bits: the caller looks whether rows still fit 32.
+__global__ void __launch_bounds__(TILE_THREADS) add_up_tiles(const Ranking p) {
+    long long start = 0;
+    for (long long first = 0; first < p.tiles; first += TILE_THREADS) {
+        const long long tile = first + threadIdx.x;
+        const int count = tile < p.tiles ? p.tile_counts[tile] : 0;
+        int total;
+        const int before = prefix_sum(count, shared<WarpSums>().of_warps, total);
+        if (tile < p.tiles) {
+            p.tile_starts[tile] = start + before;
+        }
+        start += total;
+    }
+    if (threadIdx.x == 0) {
+        p.tile_starts[p.tiles] = start;
+    }
+}
+
+// One block a tile: the rank of every word, and the site of every set bit.
+__global__ void __launch_bounds__(TILE_THREADS) emit_sites(const Ranking p) {
+    const long long first_word = first_word_of_thread();
+    int total;
+    const int before =
+        prefix_sum(bits_of_thread(p, first_word), shared<WarpSums>().of_warps, total);
+    long long row = p.tile_starts[blockIdx.x] + before;
+    for (int number = 0; number < WORDS_EACH; ++number) {
+        const long long word = first_word + number;
+        if (word >= p.word_count) {
+            return;
+        }
+        if (p.ranks != nullptr) {
+            p.ranks[word] = static_cast<int>(row);
+        }
+        for (unsigned bits = p.words[word]; bits != 0; bits &= bits - 1) {
+            const long long place = word * WORD_BITS + (__ffs(static_cast<int>(bits)) - 1);
+            write_site(p.sites, row++, p.keys == nullptr ? place : p.keys[place], p.grid);
+        }
+    }
+}

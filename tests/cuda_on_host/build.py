@@ -1,0 +1,110 @@
+"""Builds the kernels with the host's compiler and launches them there: `HostLauncher`."""
+
+import ctypes
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from impls.cuda.launching import FOLDER, Launcher, all_kernels
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("g++")
+FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wextra"]
+FLAGS += ["-Wno-unknown-pragmas", "-Werror"]
+MULTIPROCESSORS = 2
+
+
+def translation_unit(file, names):
+    """Stand-ins, the kernels' own file, and a door to each instantiation."""
+    doors = "\n".join(
+        f"        case {number}: return cuda_on_host::launch(&{name}, blocks, threads, given, seed);"
+        for number, name in enumerate(names)
+    )
+    sizes = "\n".join(
+        f"        case {number}: return cuda_on_host::parameter_bytes(&{name});"
+        for number, name in enumerate(names)
+    )
+    return f"""#include "built_ins.h"
+#include "{file}"
+extern "C" const char* launch(int number, const unsigned* blocks, unsigned threads,
+                              const void* given, unsigned seed) {{
+    switch (number) {{
+{doors}
+    }}
+    return "no such kernel";
+}}
+extern "C" std::size_t parameter_bytes(int number) {{
+    switch (number) {{
+{sizes}
+    }}
+    return 0;
+}}
+"""
+
+
+@cache
+def library(file, names, folder):
+    """The compiled kernels of a file; kept by digest, so that they are compiled once."""
+    own = FOLDER / file if (FOLDER / file).exists() else HERE / file
+    parts = [own, *sorted(FOLDER.glob("*.cuh")), HERE / "ptx.cuh", HERE / "built_ins.h"]
+    text = translation_unit(file, names)
+    everything = [text.encode(), " ".join(FLAGS).encode(), *(part.read_bytes() for part in parts)]
+    digest = hashlib.sha256(b"\0".join(everything)).hexdigest()[:20]
+    kept = folder / f"{file}-{digest}.so"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            source, built = Path(name) / "kernels.cpp", Path(name) / "kernels.so"
+            source.write_text(text)
+            command = [COMPILER, *FLAGS, f"-I{HERE}", f"-I{FOLDER}", source, "-o", built]
+            subprocess.run(command, check=True)
+            built.rename(kept)  # whole or not at all, as other processes may build it too
+    loaded = ctypes.CDLL(str(kept))
+    loaded.launch.restype = ctypes.c_char_p
+    loaded.parameter_bytes.restype = ctypes.c_size_t
+    return loaded
+
+
+def run(loaded, number, blocks, threads, parameters, seed=0):
+    """Launch a kernel of a library by its place among the names; raise what goes wrong."""
+    whole = (*blocks, 1, 1)[:3]
+    given = ctypes.byref(parameters)
+    fault = loaded.launch(number, (ctypes.c_uint * 3)(*whole), threads, given, seed)
+    if fault is not None:
+        raise RuntimeError(fault.decode())
+
+
+class HostLauncher(Launcher):
+    """Launches on the CPU.
+
+    Args:
+        folder: where compiled kernels are kept.
+        seed: of the order in which threads and blocks run; 0 for ascending.
+    """
+
+    def __init__(self, folder, seed=0):
+        self.folder = folder
+        self.seed = seed
+        self.launched = []
+
+    def multiprocessors(self, device):
+        return MULTIPROCESSORS
+
+    def launch(self, kernel, blocks, parameters, device):
+        self.launched.append(kernel)
+        run(*self._find(kernel), blocks, kernel.threads, parameters, self.seed)
+
+    def parameter_bytes(self, kernel):
+        loaded, number = self._find(kernel)
+        return loaded.parameter_bytes(number)
+
+    def _find(self, kernel):
+        names = _names(kernel.file)
+        return library(kernel.file, names, self.folder), names.index(kernel.name)
+
+
+@cache
+def _names(file):
+    return tuple(kernel.name for kernel in all_kernels() if kernel.file == file)

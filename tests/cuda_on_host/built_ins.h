@@ -1,0 +1,311 @@
+// Runs CUDA kernels on the CPU, for tests: what nvcc builds in, in plain C++.
+//
+// Every thread of a block is a fiber with a stack of its own. A fiber runs until it must wait at a
+// barrier, for its warp or for its block; so barriers, ballots and shuffles mean what they mean on a
+// GPU. Threads and blocks run one after the other in an order that the caller shuffles: what depends
+// on it comes out differently. Shared memory is filled with NaNs before every block. A barrier
+// that can never open ends the launch with a message.
+//
+// One thread of the host at a time may launch.
+#pragma once
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+
+struct dim3 {
+    unsigned x = 1, y = 1, z = 1;
+};
+
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace cuda_on_host {
+
+constexpr unsigned LANES = 32;
+constexpr unsigned MOST_THREADS = 1024;
+constexpr std::size_t STACK_BYTES = 64 * 1024;
+constexpr std::size_t SHARED_BYTES = 48 * 1024;
+
+alignas(16) inline unsigned char shared_memory[SHARED_BYTES];
+
+// Where threads meet: it opens when all that are alive have arrived.
+struct Barrier {
+    unsigned alive = 0;
+    unsigned arrived = 0;
+    unsigned generation = 0;
+    unsigned any[2] = {};
+    std::uint64_t values[2][LANES] = {};
+
+    void open_if_complete() {
+        if (arrived != 0 && arrived == alive) {
+            arrived = 0;
+            ++generation;
+            any[generation & 1] = 0;
+        }
+    }
+};
+
+struct Fiber {
+    ucontext_t start;
+    jmp_buf place;
+    std::unique_ptr<unsigned char[]> stack;
+    bool entered = false;
+    bool alive = false;
+};
+
+inline void (*body)(const void*);  // of the kernel
+inline const void* given;
+inline std::vector<std::unique_ptr<Fiber>> fibers;
+inline Fiber* running;
+inline jmp_buf scheduler;
+inline ucontext_t scheduler_start;
+inline Barrier block;
+inline Barrier warps[MOST_THREADS / LANES];
+inline std::uint64_t events;  // arrivals and exits: while there are some, nobody is stuck
+
+inline void yield() {
+    if (_setjmp(running->place) == 0) {
+        _longjmp(scheduler, 1);
+    }
+}
+
+// A fiber outlives its kernel: making one costs system calls, going on with one does not.
+inline void live() {
+    for (;;) {
+        body(given);
+        running->alive = false;
+        yield();
+    }
+}
+
+inline void go_on(Fiber& fiber) {
+    running = &fiber;
+    if (_setjmp(scheduler) != 0) {
+        return;
+    }
+    if (fiber.entered) {
+        _longjmp(fiber.place, 1);
+    }
+    fiber.entered = true;
+    getcontext(&fiber.start);
+    fiber.stack = std::make_unique<unsigned char[]>(STACK_BYTES);
+    fiber.start.uc_stack.ss_sp = fiber.stack.get();
+    fiber.start.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&fiber.start, live, 0);
+    swapcontext(&scheduler_start, &fiber.start);
+}
+
+inline unsigned wait_at(Barrier& barrier) {
+    const unsigned generation = barrier.generation;
+    ++barrier.arrived;
+    ++events;
+    barrier.open_if_complete();
+    while (barrier.generation == generation) {
+        yield();
+    }
+    return generation & 1;
+}
+
+inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
+    std::memset(shared_memory, 0xff, sizeof shared_memory);
+    block = Barrier{threads};
+    for (unsigned warp = 0; warp * LANES < threads; ++warp) {
+        warps[warp] = Barrier{std::min(LANES, threads - warp * LANES)};
+    }
+    for (unsigned thread = 0; thread < threads; ++thread) {
+        fibers[thread]->alive = true;
+    }
+    while (block.alive != 0) {
+        const std::uint64_t before = events;
+        for (const unsigned thread : order) {
+            Fiber& fiber = *fibers[thread];
+            if (!fiber.alive) {
+                continue;
+            }
+            threadIdx.x = thread;
+            go_on(fiber);
+            if (!fiber.alive) {
+                ++events;
+                for (Barrier* barrier : {&block, &warps[thread / LANES]}) {
+                    --barrier->alive;
+                    barrier->open_if_complete();
+                }
+            }
+        }
+        if (events == before) {
+            fibers.clear();  // they are stuck within the kernel
+            throw std::runtime_error("threads of block " + std::to_string(blockIdx.x) +
+                                     " wait at a barrier that others never reach");
+        }
+    }
+}
+
+inline std::vector<unsigned> shuffled(unsigned count, unsigned seed) {
+    std::vector<unsigned> order(count);
+    std::iota(order.begin(), order.end(), 0u);
+    if (seed != 0) {
+        std::shuffle(order.begin(), order.end(), std::mt19937(seed));
+    }
+    return order;
+}
+
+// Run a kernel of one parameter. Seed 0 is ascending order, any other a shuffled one. Returns what is
+// wrong, or null; the text lives until the next launch.
+template <class Parameters>
+const char* launch(void (*kernel)(Parameters), const unsigned* blocks, unsigned threads,
+                   const void* parameters, unsigned seed) {
+    static void (*called)(Parameters);
+    static std::string message;
+    called = kernel;
+    body = [](const void* values) { called(*static_cast<const std::decay_t<Parameters>*>(values)); };
+    given = parameters;
+    gridDim = {blocks[0], blocks[1], blocks[2]};
+    blockDim = {threads, 1, 1};
+    try {
+        if (threads == 0 || threads > MOST_THREADS) {
+            throw std::runtime_error("a block cannot have " + std::to_string(threads) + " threads");
+        }
+        while (fibers.size() < threads) {
+            fibers.push_back(std::make_unique<Fiber>());
+        }
+        const std::vector<unsigned> threads_in_order = shuffled(threads, seed);
+        const std::vector<unsigned> blocks_in_order = shuffled(blocks[0], seed);
+        for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z) {
+            for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
+                for (const unsigned number : blocks_in_order) {
+                    blockIdx.x = number;
+                    run_block(threads, threads_in_order);
+                }
+            }
+        }
+    } catch (const std::exception& error) {
+        message = error.what();
+        return message.c_str();
+    }
+    return nullptr;
+}
+
+template <class Parameters>
+std::size_t parameter_bytes(void (*)(Parameters)) {
+    return sizeof(Parameters);
+}
+
+// Every lane's value, once all lanes of the warp that are alive have given theirs.
+template <class Value>
+const std::uint64_t* exchange(Value value) {
+    static_assert(sizeof(Value) <= sizeof(std::uint64_t), "lanes exchange 64 bits at most");
+    Barrier& warp = warps[threadIdx.x / LANES];
+    std::uint64_t& mine = warp.values[warp.generation & 1][threadIdx.x % LANES];
+    mine = 0;
+    std::memcpy(&mine, &value, sizeof value);
+    return warp.values[wait_at(warp)];
+}
+
+template <class Value>
+Value value_of(const std::uint64_t* values, unsigned lane) {
+    Value value;
+    std::memcpy(&value, values + lane, sizeof value);
+    return value;
+}
+
+// Kernels here name all lanes; a part of a warp is not provided for.
+inline void check_mask(unsigned mask) {
+    if (mask != 0xffffffffu) {
+        std::abort();
+    }
+}
+
+}  // namespace cuda_on_host
+
+inline void __syncthreads() { cuda_on_host::wait_at(cuda_on_host::block); }
+
+inline int __syncthreads_or(int predicate) {
+    cuda_on_host::Barrier& block = cuda_on_host::block;
+    block.any[block.generation & 1] |= predicate != 0;
+    const unsigned slot = cuda_on_host::wait_at(block);
+    return static_cast<int>(block.any[slot]);
+}
+
+inline void __syncwarp(unsigned mask = 0xffffffffu) {
+    cuda_on_host::check_mask(mask);
+    cuda_on_host::exchange(0);
+}
+
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+    cuda_on_host::check_mask(mask);
+    const std::uint64_t* values = cuda_on_host::exchange(predicate != 0);
+    const unsigned first = threadIdx.x / cuda_on_host::LANES * cuda_on_host::LANES;
+    unsigned word = 0;
+    for (unsigned lane = 0; lane < cuda_on_host::LANES && first + lane < blockDim.x; ++lane) {
+        const bool voted = cuda_on_host::fibers[first + lane]->alive;
+        word |= voted && values[lane] != 0 ? 1u << lane : 0u;
+    }
+    return word;
+}
+
+template <class Value>
+Value __shfl_sync(unsigned mask, Value value, int lane) {
+    cuda_on_host::check_mask(mask);
+    const std::uint64_t* values = cuda_on_host::exchange(value);
+    return cuda_on_host::value_of<Value>(values, static_cast<unsigned>(lane) % cuda_on_host::LANES);
+}
+
+template <class Value>
+Value __shfl_up_sync(unsigned mask, Value value, unsigned distance) {
+    cuda_on_host::check_mask(mask);
+    const unsigned lane = threadIdx.x % cuda_on_host::LANES;
+    const std::uint64_t* values = cuda_on_host::exchange(value);
+    return cuda_on_host::value_of<Value>(values, lane >= distance ? lane - distance : lane);
+}
+
+template <class Value>
+Value __shfl_xor_sync(unsigned mask, Value value, unsigned pattern) {
+    cuda_on_host::check_mask(mask);
+    const unsigned lane = threadIdx.x % cuda_on_host::LANES;
+    const std::uint64_t* values = cuda_on_host::exchange(value);
+    return cuda_on_host::value_of<Value>(values, lane ^ pattern);
+}
+
+inline int __popc(unsigned word) { return __builtin_popcount(word); }
+inline int __ffs(int word) { return __builtin_ffs(word); }
+
+template <class Value>
+Value atomicAdd(Value* place, Value value) {
+    const Value before = *place;
+    *place = before + value;
+    return before;
+}
+
+template <class Value>
+Value atomicOr(Value* place, Value value) {
+    const Value before = *place;
+    *place = before | value;
+    return before;
+}
+
+template <class Value>
+Value atomicCAS(Value* place, Value expected, Value value) {
+    const Value before = *place;
+    if (before == expected) {
+        *place = value;
+    }
+    return before;
+}

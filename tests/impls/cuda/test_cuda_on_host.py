@@ -1,0 +1,140 @@
+"""The CUDA implementation with its own kernels, built by the host's compiler and run on the CPU."""
+
+import ctypes
+
+import pytest
+import torch
+
+from bench.conformance.cases import all_cases
+from bench.conformance.checks import Result, check, check_batch
+from bench.conformance.properties import check_properties
+from bench.network import single
+from bench.operators import convolution
+from impls.cuda import Cuda, places, structures
+from impls.cuda.launching import all_kernels
+from impls.cuda.places import Tuning
+from tests.cuda_on_host.build import COMPILER, HostLauncher
+from tests.impls import libraries
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+
+TILES_AND_HASHES = Tuning(bitmap_sites=0, few_channels=0, share_rows=16)
+"""What large grids and many channels take, on small ones; rows are split into shares."""
+CASES = all_cases()
+
+
+class OnHost(Cuda):
+    def __init__(self, folder, tuning=None, seed=0):
+        self.host = HostLauncher(folder, seed)
+        self.tuning = tuning or Tuning()
+
+    def unavailable(self, device):
+        return None
+
+    def launcher(self):
+        return self.host
+
+
+@pytest.fixture(scope="session")
+def subject(kernels_folder):
+    return OnHost(kernels_folder)
+
+
+@pytest.fixture(scope="session")
+def other_way(kernels_folder):
+    return OnHost(kernels_folder, TILES_AND_HASHES, seed=1)
+
+
+@pytest.mark.parametrize("case", CASES[::2], ids=str)
+def test_every_operator_is_right(subject, case):
+    outcome = check(subject, case)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("case", CASES[1::4], ids=str)
+def test_every_operator_is_right_by_tiles_and_hash_tables(other_way, case):
+    outcome = check(other_way, case)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_drawn_geometry_and_site_set_is_right(subject, other_way, dtype):
+    for implementation in (subject, other_way):
+        outcome = check_properties(implementation, dtype, examples=25)
+        assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_network_down_and_up_is_right(subject, other_way, random_batch, dimensions):
+    batch = random_batch((12, 14) if dimensions == 2 else (6, 8, 4), density=0.2)
+    for implementation in (subject, other_way):
+        outcome = check_batch(implementation, libraries.u_shaped(dimensions), batch)
+        assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("rule", ["submanifold", "full", "sparsity_invariant"])
+@pytest.mark.parametrize("channels", [(1, 40), (33, 7), (70, 66)])
+def test_channels_that_fill_no_tile_are_right(subject, random_batch, rule, channels):
+    operator = convolution(2, rule, *channels, 3, padding=1)
+    batch = random_batch((16, 12), density=0.2, channels=channels[0], dtype=torch.float32)
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+def test_a_new_map_waits_for_the_device_once_and_a_submanifold_one_never(
+    subject, random_batch, monkeypatch
+):
+    reads = []
+    read_back = places.read_back
+
+    def counted(number):
+        reads.append(number)
+        return read_back(number)
+
+    monkeypatch.setattr(places, "read_back", counted)
+    batch = random_batch()
+    for rule, waits in (("submanifold", 0), ("full", 1), ("sparsity_invariant", 1)):
+        operator = convolution(2, rule, 3, 5, 3, padding=1)
+        module = subject.convolution(operator, torch.ones(operator.weight_shape).double(), None)
+        native = subject.encode(batch.with_features(batch.features.clone().requires_grad_()))
+        reads.clear()
+        module(native).features.sum().backward()
+        module(native)
+        assert len(reads) == waits
+
+
+def test_the_order_in_which_threads_run_changes_no_bit(kernels_folder, random_batch):
+    operator = convolution(2, "full", 5, 40, 3, 2, 1)
+    batch = random_batch((40, 30), density=0.2, channels=5, dtype=torch.float32)
+    results = []
+    for seed in (0, 1, 2):
+        subject = OnHost(kernels_folder, TILES_AND_HASHES, seed)
+        torch.manual_seed(0)
+        module = subject.convolution(operator, torch.randn(operator.weight_shape), torch.ones(40))
+        features = batch.features.clone().requires_grad_()
+        output = subject.decode(module(subject.encode(batch.with_features(features))))
+        output.features.square().sum().backward()
+        results.append((output.coordinates, output.features, features.grad, module.weight.grad))
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
+
+
+@pytest.mark.parametrize(
+    ("structure", "names"),
+    [
+        (structures.IndexSites, {"mark_sites", "insert_sites"}),
+        (structures.Touch, {"touch_outputs"}),
+        (structures.FirstOfRuns, {"mark_first_of_runs"}),
+        (structures.Ranking, {"count_tiles", "add_up_tiles", "emit_sites"}),
+        (structures.Table, {"look_up_inputs", "look_up_outputs"}),
+        (structures.Convolution, {"convolve_tiles", "convolve_few"}),
+        (structures.WeightGradient, {"weight_gradient", "add_shares"}),
+        (structures.Pooling, {"pool"}),
+        (structures.PoolingGradient, {"pool_gradient"}),
+    ],
+)
+def test_what_a_kernel_is_given_has_the_size_that_it_reads(subject, structure, names):
+    kernels = [kernel for kernel in all_kernels() if kernel.name.split("<")[0] in names]
+    assert {kernel.name.split("<")[0] for kernel in kernels} == names
+    for kernel in kernels:
+        assert subject.host.parameter_bytes(kernel) == ctypes.sizeof(structure)
