@@ -23,8 +23,9 @@ def embedded(run: Run, comparison: Comparison, arguments: dict[str, str]) -> dic
     """Return what the script needs, as plain data.
 
     `tables` are in the order of the comparison; the rows of a phase in the order of the page. A row
-    is `[implementation, seconds, rounds]`, a pair `[first, second, ratio, half-width, verdicts]`
-    with the half-width as logarithm, null where it is unknown.
+    is `[implementation]` where it has no time, else also its seconds, shortest and longest round, the
+    rounds by process, and those disturbed if any. A pair is `[first, second, ratio, half-width,
+    verdicts]`, the half-width a logarithm, null where it is unknown.
     """
     numbers = {name: place for place, name in enumerate(comparison.implementations)}
     found = pairs(comparison)
