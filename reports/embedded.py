@@ -15,7 +15,7 @@ from reports.pairs import LETTERS, Pair, pairs
 from reports.speed import Comparison, Row
 
 LEVELS = string.ascii_letters + string.digits + "-_"
-MOST_ROUNDS = 600_000
+MOST_ROUNDS = 200_000
 """So many are embedded at most: of larger runs every second, third ... round of a process."""
 
 

@@ -211,7 +211,7 @@ def _environment() -> Environment:
         "measured_position": lambda value, group: sentences.measured_position(group, value),
         "strength": _strength,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
-        "slug": lambda text: text.replace(" ", "-"),
+        "segment_number": stacked.SEGMENTS.index,
         "share": _share,
     }
     environment.globals |= {

@@ -160,10 +160,11 @@ def test_without_layer_times_there_is_no_section():
 def test_the_page_shows_layers_in_tables_and_bars():
     text = render(run_with_layers(usual_layers))
     page = PageParser(text)
-    assert list(page.sections)[-5:] == [
+    assert list(page.sections)[-6:] == [
         "layers",
         "fairness",
         "efficiency",
+        "memory",
         "not-measured",
         "method",
     ]
