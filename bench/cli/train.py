@@ -219,7 +219,7 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
         UserError: if the checkpoint is of another experiment or version, or other options are given.
     """
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.training.checkpoint import load, target_of  # noqa: PLC0415
+    from bench.training.checkpoint import SUFFIX, load, target_of  # noqa: PLC0415
     from bench.training.session import Job, check_resumed  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
 
@@ -228,6 +228,8 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
         raise UserError(
             f"--resume goes on as the training began; leave out --{given[0].replace('_', '-')}"
         )
+    if arguments.resume.suffix != SUFFIX:
+        raise UserError(f"--resume takes a {SUFFIX} file, not {arguments.resume}")
     saved = load(arguments.resume)
     settings = saved.settings
     if arguments.experiment not in {None, settings.experiment}:

@@ -77,6 +77,7 @@ def test_a_training_without_any_download_learns_digits(trained, capsys):
         (["train", DIGITS, "--impl", "dense", "--parity", "gather"], "--parity"),
         (["train", DIGITS, "--parity", "nosuch"], "unknown implementation 'nosuch'"),
         (["train", DIGITS, "--dtype", "bfloat16", "--parity", "gather"], "float32 or float64"),
+        (["train", "--resume", "run.json"], "takes a .checkpoint file, not run.json"),
         (["train", "--resume", "no/such.checkpoint"], "cannot read no/such.checkpoint"),
         (["train", "--resume", "x", "--seed", "1"], "leave out --seed"),
         (["train", "--resume", "x", "--skip-broken"], "leave out --skip-broken"),
