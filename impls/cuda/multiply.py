@@ -135,9 +135,7 @@ class _Pool(torch.autograd.Function):
         (chosen,) = ctx.saved_tensors
         upstream = upstream.contiguous()
         gradient = upstream.new_empty((ctx.kernel_map.inputs, upstream.shape[1]))
-        table, turned_round = ctx.kernel_map.back()
-        # The table of one offset is the same in reverse; other poolings have a table each way.
-        del turned_round
+        table, _ = ctx.kernel_map.back()  # in reverse for one offset only, where that is the same
         parameters = structures.PoolingGradient(
             pointer(upstream),
             pointer(table),

@@ -1,6 +1,7 @@
 """Where active sites lie, and which row of which sites a window sees."""
 
 import math
+from ctypes import Structure
 from dataclasses import dataclass
 
 import torch
@@ -80,9 +81,7 @@ class Places:
         """Return the same sites without an index."""
         return Places(self.coordinates, self.batch_size, self.grid_size, self.launcher, self.tuning)
 
-    def launch(
-        self, kernel: Kernel, blocks: tuple[int, ...], parameters: structures.Structure
-    ) -> None:
+    def launch(self, kernel: Kernel, blocks: tuple[int, ...], parameters: Structure) -> None:
         """Start a kernel, unless it has nothing to do."""
         x, y, z = (*blocks, 1, 1)[:3]
         if x and y and z:

@@ -1,6 +1,5 @@
 """What kernels are given: the structures of kernels/*.cu, field by field."""
 
-from collections.abc import Sequence
 from ctypes import Structure, c_int32, c_int64, c_void_p
 from typing import Any
 
@@ -17,67 +16,67 @@ Axis = c_int32 * AXES
 class Coordinates(Structure):
     """Rows of coordinates."""
 
-    _fields_: Sequence[Any] = [("values", c_void_p), ("count", c_int64), ("axes", c_int32)]
+    _fields_ = (("values", c_void_p), ("count", c_int64), ("axes", c_int32))
 
 
 class Grid(Structure):
     """Number of sites along each axis."""
 
-    _fields_: Sequence[Any] = [("size", Axis)]
+    _fields_ = (("size", Axis),)
 
 
 class Window(Structure):
     """A window's geometry."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("kernel_size", Axis),
         ("stride", Axis),
         ("padding", Axis),
         ("dilation", Axis),
-    ]
+    )
 
 
 class Index(Structure):
     """Bitmap or hash table."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("words", c_void_p),
         ("ranks", c_void_p),
         ("keys", c_void_p),
         ("rows", c_void_p),
         ("slots", c_int64),
-    ]
+    )
 
 
 class IndexSites(Structure):
     """Of `mark_sites` and `insert_sites`."""
 
-    _fields_: Sequence[Any] = [("sites", Coordinates), ("grid", Grid), ("index", Index)]
+    _fields_ = (("sites", Coordinates), ("grid", Grid), ("index", Index))
 
 
 class Touch(Structure):
     """Of `touch_outputs`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("inputs", Coordinates),
         ("outputs", Grid),
         ("window", Window),
         ("offsets", c_int32),
         ("words", c_void_p),
         ("candidates", c_void_p),
-    ]
+    )
 
 
 class FirstOfRuns(Structure):
     """Of `mark_first_of_runs`."""
 
-    _fields_: Sequence[Any] = [("keys", c_void_p), ("words", c_void_p), ("count", c_int64)]
+    _fields_ = (("keys", c_void_p), ("words", c_void_p), ("count", c_int64))
 
 
 class Ranking(Structure):
     """Of `count_tiles`, `add_up_tiles` and `emit_sites`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("words", c_void_p),
         ("word_count", c_int64),
         ("tile_counts", c_void_p),
@@ -87,25 +86,25 @@ class Ranking(Structure):
         ("keys", c_void_p),
         ("grid", Grid),
         ("sites", Coordinates),
-    ]
+    )
 
 
 class Table(Structure):
     """Of `look_up_inputs` and `look_up_outputs`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("rows", Coordinates),
         ("grid", Grid),
         ("index", Index),
         ("window", Window),
         ("table", c_void_p),
-    ]
+    )
 
 
 class Convolution(Structure):
     """Of `convolve_tiles` and `convolve_few`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("features", c_void_p),
         ("weight", c_void_p),
         ("bias", c_void_p),
@@ -118,13 +117,13 @@ class Convolution(Structure):
         ("in_channels", c_int32),
         ("out_channels", c_int32),
         ("turned_round", c_int32),
-    ]
+    )
 
 
 class WeightGradient(Structure):
     """Of `weight_gradient` and `add_shares`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("features", c_void_p),
         ("upstream", c_void_p),
         ("scale", c_void_p),
@@ -136,13 +135,13 @@ class WeightGradient(Structure):
         ("in_channels", c_int32),
         ("out_channels", c_int32),
         ("splits", c_int32),
-    ]
+    )
 
 
 class Pooling(Structure):
     """Of `pool`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("features", c_void_p),
         ("table", c_void_p),
         ("output", c_void_p),
@@ -150,13 +149,13 @@ class Pooling(Structure):
         ("rows", c_int64),
         ("offsets", c_int32),
         ("channels", c_int32),
-    ]
+    )
 
 
 class PoolingGradient(Structure):
     """Of `pool_gradient`."""
 
-    _fields_: Sequence[Any] = [
+    _fields_ = (
         ("upstream", c_void_p),
         ("table", c_void_p),
         ("chosen", c_void_p),
@@ -164,7 +163,7 @@ class PoolingGradient(Structure):
         ("inputs", c_int64),
         ("offsets", c_int32),
         ("channels", c_int32),
-    ]
+    )
 
 
 def pointer(tensor: Tensor | None) -> int | None:

@@ -12,7 +12,16 @@ from impls.cuda.launching import FOLDER, Launcher, all_kernels
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-FLAGS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wextra"]
+FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-shared",
+    "-fPIC",
+    "-U_FORTIFY_SOURCE",
+    "-fno-gnu-unique",
+    "-Wall",
+    "-Wextra",
+]
 FLAGS += ["-Wno-unknown-pragmas", "-Werror"]
 MULTIPROCESSORS = 2
 

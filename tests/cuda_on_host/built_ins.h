@@ -51,7 +51,8 @@ struct Barrier {
     unsigned alive = 0;
     unsigned arrived = 0;
     unsigned generation = 0;
-    unsigned any[2] = {};
+    unsigned any[2] = {};    // of two generations: the last is read while the next gathers
+    unsigned given[2] = {};  // lanes that gave a value
     std::uint64_t values[2][LANES] = {};
 
     void open_if_complete() {
@@ -59,6 +60,7 @@ struct Barrier {
             arrived = 0;
             ++generation;
             any[generation & 1] = 0;
+            given[generation & 1] = 0;
         }
     }
 };
@@ -208,15 +210,27 @@ std::size_t parameter_bytes(void (*)(Parameters)) {
     return sizeof(Parameters);
 }
 
+struct Exchanged {
+    const std::uint64_t* values;
+    unsigned given;
+};
+
 // Every lane's value, once all lanes of the warp that are alive have given theirs.
 template <class Value>
-const std::uint64_t* exchange(Value value) {
+Exchanged exchange_all(Value value) {
     static_assert(sizeof(Value) <= sizeof(std::uint64_t), "lanes exchange 64 bits at most");
     Barrier& warp = warps[threadIdx.x / LANES];
     std::uint64_t& mine = warp.values[warp.generation & 1][threadIdx.x % LANES];
     mine = 0;
     std::memcpy(&mine, &value, sizeof value);
-    return warp.values[wait_at(warp)];
+    warp.given[warp.generation & 1] |= 1u << threadIdx.x % LANES;
+    const unsigned slot = wait_at(warp);
+    return {warp.values[slot], warp.given[slot]};
+}
+
+template <class Value>
+const std::uint64_t* exchange(Value value) {
+    return exchange_all(value).values;
 }
 
 template <class Value>
@@ -251,12 +265,10 @@ inline void __syncwarp(unsigned mask = 0xffffffffu) {
 
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
     cuda_on_host::check_mask(mask);
-    const std::uint64_t* values = cuda_on_host::exchange(predicate != 0);
-    const unsigned first = threadIdx.x / cuda_on_host::LANES * cuda_on_host::LANES;
+    const cuda_on_host::Exchanged votes = cuda_on_host::exchange_all(predicate != 0);
     unsigned word = 0;
-    for (unsigned lane = 0; lane < cuda_on_host::LANES && first + lane < blockDim.x; ++lane) {
-        const bool voted = cuda_on_host::fibers[first + lane]->alive;
-        word |= voted && values[lane] != 0 ? 1u << lane : 0u;
+    for (unsigned lane = 0; lane < cuda_on_host::LANES; ++lane) {
+        word |= votes.given >> lane & 1u && votes.values[lane] != 0 ? 1u << lane : 0u;
     }
     return word;
 }

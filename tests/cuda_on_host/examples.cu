@@ -62,6 +62,11 @@ __global__ void leave(const Numbers p) {
     p.values[threadIdx.x] = 1;
 }
 
+// Threads leave as soon as they have voted: their votes count all the same.
+__global__ void vote_and_leave(const Numbers p) {
+    p.values[threadIdx.x] = static_cast<int>(__ballot_sync(0xffffffffu, p.values[threadIdx.x] > 0));
+}
+
 // Shared memory is read that nothing wrote.
 __global__ void read_unwritten(const Numbers p) {
     p.values[threadIdx.x] = shared<Line>().values[threadIdx.x];

@@ -9,7 +9,8 @@ from tests.cuda_on_host.build import COMPILER, library, run
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
-NAMES = ("reverse", "reverse_without_barrier", "add_up", "stuck", "leave", "read_unwritten")
+NAMES = ("reverse", "reverse_without_barrier", "add_up", "stuck", "leave")
+NAMES += ("vote_and_leave", "read_unwritten")
 
 
 class Numbers(Structure):
@@ -60,6 +61,14 @@ def test_threads_that_left_are_not_waited_for(launch):
     values = torch.zeros(64, dtype=torch.int32)
     launch("leave", values, 40)
     assert values.tolist() == [1] * 40 + [0] * 24
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_votes_of_threads_that_left_since_count(launch, seed):
+    values = torch.ones(40, dtype=torch.int32)
+    values[:2] = 0
+    launch("vote_and_leave", values, 40, threads=40, seed=seed)
+    assert values.tolist() == [-4] * 32 + [255] * 8
 
 
 def test_shared_memory_is_no_number_before_it_is_written(launch):

@@ -20,7 +20,17 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compil
 
 TILES_AND_HASHES = Tuning(bitmap_sites=0, few_channels=0, share_rows=16)
 """What large grids and many channels take, on small ones; rows are split into shares."""
-CASES = all_cases()
+
+
+def cases(step):
+    """Every systematic case; one in so many is quick. Types and densities recur every seven."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=str(case), marks=[pytest.mark.slow] if number % step else [])
+            for number, case in enumerate(all_cases())
+        ],
+    )
 
 
 class OnHost(Cuda):
@@ -45,13 +55,13 @@ def other_way(kernels_folder):
     return OnHost(kernels_folder, TILES_AND_HASHES, seed=1)
 
 
-@pytest.mark.parametrize("case", CASES[::2], ids=str)
+@cases(5)
 def test_every_operator_is_right(subject, case):
     outcome = check(subject, case)
     assert outcome.result is Result.PASSED, outcome.reason
 
 
-@pytest.mark.parametrize("case", CASES[1::4], ids=str)
+@cases(9)
 def test_every_operator_is_right_by_tiles_and_hash_tables(other_way, case):
     outcome = check(other_way, case)
     assert outcome.result is Result.PASSED, outcome.reason
