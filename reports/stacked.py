@@ -15,7 +15,7 @@ ENCODE, MAP, PREPARE = "encode", "map", "encode and map"
 MOVE, MULTIPLY, FORWARD = "gather and scatter", "multiply", "forward"
 BACKWARD = "backward and loss"
 SEGMENTS = (ENCODE, MAP, PREPARE, MOVE, MULTIPLY, FORWARD, BACKWARD)
-BAR_WIDTH = 1000
+BAR_WIDTH = 250
 
 
 @dataclass(frozen=True)
