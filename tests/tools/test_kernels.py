@@ -6,6 +6,9 @@ from bench.errors import UserError
 from impls.cuda.launching import Kernel, all_kernels
 from tools import kernels
 
+LARGEST_STACK_BYTES = 64
+"""A few registers' worth, which an assembler may spill for occupancy; an array takes more."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _nvrtc():
@@ -16,14 +19,14 @@ def _nvrtc():
 
 
 @pytest.mark.parametrize("architecture", kernels.ARCHITECTURES)
-def test_every_kernel_compiles_and_spills_nothing(architecture):
+def test_every_kernel_compiles_and_keeps_its_arrays_in_registers(architecture):
     compiled = list(kernels.compile_all(architecture))
     assert sorted(one.kernel.name for one in compiled) == sorted(
         kernel.name for kernel in all_kernels()
     )
     for one in compiled:
-        assert one.spill_bytes == 0, one
-        assert one.stack_bytes == 0, one
+        assert one.stack_bytes <= LARGEST_STACK_BYTES, one
+        assert one.spill_bytes <= LARGEST_STACK_BYTES, one
         assert one.shared_bytes <= 48 * 1024, one
         assert 0 < one.registers * one.kernel.threads <= 65536, one
 
