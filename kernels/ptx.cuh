@@ -38,3 +38,60 @@ __device__ __forceinline__ Memory& shared() {
     __shared__ __align__(16) unsigned char bytes[sizeof(Memory)];
     return *reinterpret_cast<Memory*>(bytes);
 }
+
+// --- Asynchronous copies and tensor cores -------------------------------------------------------
+
+// Begin to copy 16 bytes from global to shared memory, both aligned to 16; zeros where not present.
+__device__ __forceinline__ void copy_16_bytes(void* to, const void* from, bool present) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                     static_cast<unsigned>(__cvta_generic_to_shared(to))),
+                 "l"(__cvta_generic_to_global(from)), "r"(present ? 16 : 0)
+                 : "memory");
+}
+
+// Close a group of copies: those begun since the last one.
+__device__ __forceinline__ void close_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Wait for this thread's copies, except those of the last PENDING groups.
+template <int PENDING>
+__device__ __forceinline__ void wait_for_groups() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+// Four 8 x 8 matrices of 16-bit elements from shared memory: lane i gives the address of row i % 8 of
+// matrix i / 8, and gets elements 2 (i % 4) and 2 (i % 4) + 1 of row i / 4 of each.
+__device__ __forceinline__ void load_matrices(unsigned (&values)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+                 : "memory");
+}
+
+// The same, each matrix transposed.
+__device__ __forceinline__ void load_transposed_matrices(unsigned (&values)[4], const void* row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(values[0]), "=r"(values[1]), "=r"(values[2]), "=r"(values[3])
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+                 : "memory");
+}
+
+// sums += left x right, 16 x 8 += 16 x 16 times 16 x 8, over the warp's fragments (PTX, mma.m16n8k16).
+__device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&left)[4],
+                                             unsigned right_first, unsigned right_second, Half) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_first),
+          "r"(right_second));
+}
+
+__device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&left)[4],
+                                             unsigned right_first, unsigned right_second, BFloat) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_first),
+          "r"(right_second));
+}

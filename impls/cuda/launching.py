@@ -61,6 +61,18 @@ MOST_FEW_WEIGHTS = 4096
 FEW_COLUMNS = 4
 """Output channels that one thread of `convolve_few` computes."""
 
+TENSOR_CORE_TYPES = (torch.float16, torch.bfloat16)
+TENSOR_CORE_ROWS = TENSOR_CORE_COLUMNS = 64
+"""Of a block."""
+TENSOR_CORE_CHUNK = 8
+"""Channels that are copied at a time: both numbers of channels must be multiples of it."""
+
+
+def convolve_tensor_cores(dtype: torch.dtype, *, transposed: bool) -> Kernel:
+    """Implicit GEMM on tensor cores."""
+    arguments = f"{VALUE_TYPES[dtype]}, {_literal(transposed)}"
+    return Kernel("convolve_tensor_cores.cu", f"convolve_tensor_cores<{arguments}>", threads=128)
+
 
 def convolve_tiles(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
     """Implicit GEMM, with the weight as stored or transposed."""
@@ -117,6 +129,8 @@ def all_kernels() -> list[Kernel]:
                 convolve_tiles(dtype, tile, transposed=transposed) for tile in CONVOLUTION_TILES
             ]
             kernels.append(convolve_few(dtype, transposed=transposed))
+            if dtype in TENSOR_CORE_TYPES:
+                kernels.append(convolve_tensor_cores(dtype, transposed=transposed))
         kernels += [weight_gradient(dtype, tile) for tile in WEIGHT_GRADIENT_TILES]
         kernels += [add_shares(dtype), pool(dtype), pool_gradient(dtype)]
     return kernels

@@ -221,6 +221,11 @@ def _choose(
 ) -> tuple[Kernel, tuple[int, ...]]:
     """Few threads a row where channels are few and all weights fit shared memory; tiles elsewhere."""
     ins, outs, rows = parameters.in_channels, parameters.out_channels, parameters.rows
+    if _fits_tensor_cores(parameters, dtype, places):
+        columns = math.ceil(outs / launching.TENSOR_CORE_COLUMNS)
+        blocks_of_rows = math.ceil(rows / launching.TENSOR_CORE_ROWS)
+        kernel = launching.convolve_tensor_cores(dtype, transposed=transposed)
+        return kernel, (blocks_of_rows, columns)
     weights = parameters.offsets * ins * outs
     if max(ins, outs) <= places.tuning.few_channels and weights <= launching.MOST_FEW_WEIGHTS:
         wanted = blocks_of(rows * math.ceil(outs / launching.FEW_COLUMNS))
@@ -229,6 +234,22 @@ def _choose(
     tile = _tile(launching.CONVOLUTION_TILES, outs)
     kernel = launching.convolve_tiles(dtype, tile, transposed=transposed)
     return kernel, (math.ceil(rows / tile.rows), math.ceil(outs / tile.columns))
+
+
+def _fits_tensor_cores(
+    parameters: structures.Convolution, dtype: torch.dtype, places: Places
+) -> bool:
+    """Whether rows can be copied 16 bytes at a time, and nothing has to be done to them before."""
+    ins, outs = parameters.in_channels, parameters.out_channels
+    return (
+        dtype in launching.TENSOR_CORE_TYPES
+        and min(ins, outs) >= places.tuning.tensor_core_channels
+        and ins % launching.TENSOR_CORE_CHUNK == 0
+        and outs % launching.TENSOR_CORE_CHUNK == 0
+        and parameters.scale is None
+        and (parameters.features or 0) % 16 == 0
+        and (parameters.weight or 0) % 16 == 0
+    )
 
 
 def _tile(tiles: tuple[Tile, ...], channels: int) -> Tile:

@@ -28,6 +28,8 @@ class Tuning:
         bitmap_sites_each: largest number of sites of the grid for each active one: zeroing 4096 bits
             moves as many bytes as filling and reading the slots of a hash table for a site.
         few_channels: up to so many input and output channels each row is computed by a few threads.
+        tensor_core_channels: from so many input and output channels on, half types are multiplied on
+            tensor cores.
         share_rows: least number of rows that a block adds up for the gradient at the weights.
         blocks_each: blocks that keep a multiprocessor busy.
     """
@@ -35,6 +37,7 @@ class Tuning:
     bitmap_sites: int = 2**31
     bitmap_sites_each: int = 4096
     few_channels: int = 32
+    tensor_core_channels: int = 16
     share_rows: int = 1024
     blocks_each: int = 4
 

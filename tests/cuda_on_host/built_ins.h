@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -65,12 +66,20 @@ struct Barrier {
     }
 };
 
+// An asynchronous copy of 16 bytes that has not happened yet; from nowhere, of zeros.
+struct Copy {
+    void* to;
+    const void* from;
+};
+
 struct Fiber {
     ucontext_t start;
     jmp_buf place;
     std::unique_ptr<unsigned char[]> stack;
     bool entered = false;
     bool alive = false;
+    std::vector<Copy> copies;              // begun since the last group was closed
+    std::deque<std::vector<Copy>> groups;  // not waited for yet
 };
 
 inline void (*body)(const void*);  // of the kernel
@@ -134,6 +143,8 @@ inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
     }
     for (unsigned thread = 0; thread < threads; ++thread) {
         fibers[thread]->alive = true;
+        fibers[thread]->copies.clear();
+        fibers[thread]->groups.clear();
     }
     while (block.alive != 0) {
         const std::uint64_t before = events;

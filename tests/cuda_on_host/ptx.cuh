@@ -44,3 +44,91 @@ Memory& shared() {
     static_assert(sizeof(Memory) <= cuda_on_host::SHARED_BYTES, "more than a block may have");
     return *reinterpret_cast<Memory*>(cuda_on_host::shared_memory);
 }
+
+// --- Asynchronous copies and tensor cores -------------------------------------------------------
+
+// A copy happens when its thread waits for it and no earlier: a wait left out shows.
+inline void copy_16_bytes(void* to, const void* from, bool present) {
+    if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0 ||
+        (present && reinterpret_cast<std::uintptr_t>(from) % 16 != 0)) {
+        std::abort();
+    }
+    cuda_on_host::running->copies.push_back({to, present ? from : nullptr});
+}
+
+inline void close_group() {
+    cuda_on_host::Fiber& fiber = *cuda_on_host::running;
+    fiber.groups.push_back(std::move(fiber.copies));
+    fiber.copies.clear();
+}
+
+template <int PENDING>
+void wait_for_groups() {
+    auto& groups = cuda_on_host::running->groups;
+    while (groups.size() > PENDING) {
+        for (const cuda_on_host::Copy& copy : groups.front()) {
+            if (copy.from == nullptr) {
+                std::memset(copy.to, 0, 16);
+            } else {
+                std::memcpy(copy.to, copy.from, 16);
+            }
+        }
+        groups.pop_front();
+    }
+}
+
+inline void load_any_matrices(unsigned (&values)[4], const void* row, bool transposed) {
+    const std::uint64_t* rows = cuda_on_host::exchange(row);
+    const unsigned lane = threadIdx.x % cuda_on_host::LANES;
+    for (unsigned matrix = 0; matrix < 4; ++matrix) {
+        unsigned short pair[2];
+        for (unsigned number = 0; number < 2; ++number) {
+            const unsigned across = lane % 4 * 2 + number;
+            const unsigned down = lane / 4;
+            const unsigned from = matrix * 8 + (transposed ? across : down);
+            const auto* elements =
+                cuda_on_host::value_of<const unsigned short*>(rows, from);
+            pair[number] = elements[transposed ? down : across];
+        }
+        values[matrix] = pair[0] | static_cast<unsigned>(pair[1]) << 16;
+    }
+    __syncwarp();  // what was read may be written after this, as on a GPU
+}
+
+inline void load_matrices(unsigned (&values)[4], const void* row) {
+    load_any_matrices(values, row, false);
+}
+
+inline void load_transposed_matrices(unsigned (&values)[4], const void* row) {
+    load_any_matrices(values, row, true);
+}
+
+// Element of a fragment: lane and register that hold it, and which half of the register.
+template <class Value>
+float element(const std::uint64_t* registers, unsigned lane, unsigned half) {
+    const unsigned word = cuda_on_host::value_of<unsigned>(registers, lane);
+    return to_float(Value{static_cast<unsigned short>(half ? word >> 16 : word & 0xffffu)});
+}
+
+template <class Value>
+void multiply_add(float (&sums)[4], const unsigned (&left)[4], unsigned right_first,
+                  unsigned right_second, Value) {
+    std::uint64_t lefts[4][cuda_on_host::LANES], rights[2][cuda_on_host::LANES];
+    for (unsigned number = 0; number < 4; ++number) {
+        std::memcpy(lefts[number], cuda_on_host::exchange(left[number]), sizeof lefts[number]);
+    }
+    std::memcpy(rights[0], cuda_on_host::exchange(right_first), sizeof rights[0]);
+    std::memcpy(rights[1], cuda_on_host::exchange(right_second), sizeof rights[1]);
+    const unsigned lane = threadIdx.x % cuda_on_host::LANES;
+    for (unsigned number = 0; number < 4; ++number) {
+        const unsigned row = lane / 4 + number / 2 * 8;
+        const unsigned column = lane % 4 * 2 + number % 2;
+        for (unsigned depth = 0; depth < 16; ++depth) {
+            const unsigned upper = depth / 8;
+            const unsigned place = depth % 8 / 2;
+            sums[number] +=
+                element<Value>(lefts[row / 8 + 2 * upper], row % 8 * 4 + place, depth % 2) *
+                element<Value>(rights[upper], column * 4 + place, depth % 2);
+        }
+    }
+}

@@ -91,6 +91,26 @@ def test_channels_that_fill_no_tile_are_right(subject, random_batch, rule, chann
     assert outcome.result is Result.PASSED, outcome.reason
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("rule", ["submanifold", "full", "sparsity_invariant"])
+@pytest.mark.parametrize("channels", [(16, 24), (40, 72)])
+def test_half_types_are_right_on_tensor_cores(subject, random_batch, dtype, rule, channels):
+    operator = convolution(2, rule, *channels, 3, padding=1)
+    batch = random_batch((9, 8), density=0.2, channels=channels[0], dtype=dtype)
+    subject.host.launched.clear()
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+    assert any("tensor_cores" in kernel.name for kernel in subject.host.launched)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_kernel_of_more_offsets_than_a_word_has_bits_is_right(subject, random_batch, dtype):
+    operator = convolution(2, "submanifold", 16, 16, 7)
+    batch = random_batch(density=0.3, channels=16, dtype=dtype)
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
 def test_a_new_map_waits_for_the_device_once_and_a_submanifold_one_never(
     subject, random_batch, monkeypatch
 ):
@@ -137,7 +157,7 @@ def test_the_order_in_which_threads_run_changes_no_bit(kernels_folder, random_ba
         (structures.FirstOfRuns, {"mark_first_of_runs"}),
         (structures.Ranking, {"count_tiles", "add_up_tiles", "emit_sites"}),
         (structures.Table, {"look_up_inputs", "look_up_outputs"}),
-        (structures.Convolution, {"convolve_tiles", "convolve_few"}),
+        (structures.Convolution, {"convolve_tiles", "convolve_few", "convolve_tensor_cores"}),
         (structures.WeightGradient, {"weight_gradient", "add_shares"}),
         (structures.Pooling, {"pool"}),
         (structures.PoolingGradient, {"pool_gradient"}),

@@ -1,0 +1,177 @@
+// Implicit GEMM on tensor cores, float16 and bfloat16 with float32 sums: m16n8k16, fed by asynchronous
+// copies that run some steps ahead. Channels are multiples of 8, so that rows are read 16 bytes at a
+// time; everything else goes to convolve_tiles.
+
+#include "convolution.cuh"
+
+constexpr int ROWS = 64;
+constexpr int COLUMNS = 64;
+constexpr int DEPTH = 32;         // input channels of a step
+constexpr int STAGES = 3;         // steps in shared memory: one is multiplied, the others arrive
+constexpr int SKEW = 8;           // elements; eight rows of 16 bytes then lie in all 32 banks
+constexpr int LANES = 32;
+constexpr int WARPS = 4;          // two by two, each 32 x 32
+constexpr int THREADS = WARPS * LANES;
+constexpr int CHUNK = 8;          // elements of 16 bytes
+constexpr int OFFSETS = LANES;    // looked up at a time: a bit each
+constexpr unsigned EVERY_LANE = 0xffffffffu;
+
+template <class Value, bool TRANSPOSED>
+struct Steps {
+    static constexpr int RIGHT_ROWS = TRANSPOSED ? COLUMNS : DEPTH;
+    static constexpr int RIGHT_COLUMNS = (TRANSPOSED ? DEPTH : COLUMNS) + SKEW;
+    alignas(16) Value left[STAGES][ROWS][DEPTH + SKEW];
+    alignas(16) Value right[STAGES][RIGHT_ROWS][RIGHT_COLUMNS];  // as the weight lies in memory
+    int seen[OFFSETS][ROWS];
+    unsigned present[OFFSETS];
+    int active[ROWS];
+};
+
+// Begin the copies of one step: input rows and the offset's share of the weight.
+template <class Value, bool TRANSPOSED>
+__device__ __forceinline__ void begin_step(const Convolution& p, Steps<Value, TRANSPOSED>& steps,
+                                           int stage, int first_offset, int number, int channel) {
+    const int first_column = blockIdx.y * COLUMNS;
+    for (int place = threadIdx.x; place < ROWS * (DEPTH / CHUNK); place += THREADS) {
+        const int row = place / (DEPTH / CHUNK);
+        const int from = place % (DEPTH / CHUNK) * CHUNK;
+        const int seen = steps.seen[number][row];
+        const bool present = seen >= 0 && channel + from < p.in_channels;
+        const Value* features = static_cast<const Value*>(p.features);
+        if (present) {
+            features += static_cast<long long>(seen) * p.in_channels + channel + from;
+        }
+        copy_16_bytes(&steps.left[stage][row][from], features, present);
+    }
+    constexpr int CHUNKS = (TRANSPOSED ? DEPTH : COLUMNS) / CHUNK;
+    const long long matrix = static_cast<long long>(first_offset + number) * p.in_channels * p.out_channels;
+    for (int place = threadIdx.x; place < Steps<Value, TRANSPOSED>::RIGHT_ROWS * CHUNKS;
+         place += THREADS) {
+        const int row = place / CHUNKS;
+        const int from = place % CHUNKS * CHUNK;
+        const int in = channel + (TRANSPOSED ? from : row);
+        const int out = first_column + (TRANSPOSED ? row : from);
+        const bool present = in < p.in_channels && out < p.out_channels;
+        const Value* weight = static_cast<const Value*>(p.weight);
+        if (present) {
+            weight += matrix + (TRANSPOSED ? static_cast<long long>(out) * p.in_channels + in
+                                           : static_cast<long long>(in) * p.out_channels + out);
+        }
+        copy_16_bytes(&steps.right[stage][row][from], weight, present);
+    }
+}
+
+// Multiply one step: a warp's 32 x 32 sums as 2 x 4 fragments of 16 x 8.
+template <class Value, bool TRANSPOSED>
+__device__ __forceinline__ void multiply_step(const Steps<Value, TRANSPOSED>& steps, int stage,
+                                              int warp_row, int warp_column,
+                                              float (&sums)[2][4][4]) {
+    const int lane = threadIdx.x % LANES;
+#pragma unroll
+    for (int depth = 0; depth < DEPTH; depth += 16) {
+        unsigned left[2][4];
+#pragma unroll
+        for (int part = 0; part < 2; ++part) {
+            load_matrices(left[part], &steps.left[stage][warp_row + part * 16 + lane % 16]
+                                                 [depth + lane / 16 * 8]);
+        }
+#pragma unroll
+        for (int pair = 0; pair < 2; ++pair) {
+            const int column = warp_column + pair * 16;
+            unsigned right[4];
+            if (TRANSPOSED) {
+                load_matrices(right, &steps.right[stage][column + lane % 8 + lane / 16 * 8]
+                                                 [depth + lane / 8 % 2 * 8]);
+            } else {
+                load_transposed_matrices(
+                    right, &steps.right[stage][depth + lane % 16][column + lane / 16 * 8]);
+            }
+#pragma unroll
+            for (int part = 0; part < 2; ++part) {
+                multiply_add(sums[part][pair * 2], left[part], right[0], right[1], Value());
+                multiply_add(sums[part][pair * 2 + 1], left[part], right[2], right[3], Value());
+            }
+        }
+    }
+}
+
+// Grid: tiles of rows x tiles of columns.
+template <class Value, bool TRANSPOSED>
+__global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convolution p) {
+    Steps<Value, TRANSPOSED>& steps = shared<Steps<Value, TRANSPOSED>>();
+    const int lane = threadIdx.x % LANES;
+    const int warp = threadIdx.x / LANES;
+    const int warp_row = warp / 2 * 32;
+    const int warp_column = warp % 2 * 32;
+    const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
+    const int slices = (p.in_channels + DEPTH - 1) / DEPTH;
+
+    float sums[2][4][4] = {};
+    int active = 0;  // of row `threadIdx.x`
+    for (int first_offset = 0; first_offset < p.offsets; first_offset += OFFSETS) {
+        __syncthreads();  // the offsets before are done with
+        for (int number = warp; number < OFFSETS; number += WARPS) {
+            const int offset = first_offset + number;
+            bool any = false;
+#pragma unroll
+            for (int row = lane; row < ROWS; row += LANES) {
+                const bool inside = offset < p.offsets && first_row + row < p.rows;
+                const int seen = inside ? p.seen(offset)[first_row + row] : -1;
+                steps.seen[number][row] = seen;
+                any = any || seen >= 0;
+            }
+            const unsigned votes = __ballot_sync(EVERY_LANE, any);
+            if (lane == 0) {
+                steps.present[number] = votes;
+            }
+        }
+        __syncthreads();
+        const unsigned offsets = __ballot_sync(EVERY_LANE, steps.present[lane] != 0);
+        if (p.normalisation != nullptr && threadIdx.x < ROWS) {
+            for (int number = 0; number < OFFSETS; ++number) {
+                active += steps.seen[number][threadIdx.x] >= 0;
+            }
+        }
+        const int count = __popc(offsets) * slices;
+        unsigned left = offsets;  // whose copies have not begun
+        int slice = 0;
+        for (int step = 0; step < count + STAGES - 1; ++step) {
+            const int done = step - (STAGES - 1);
+            if (done >= 0) {
+                wait_for_groups<STAGES - 2>();
+                __syncthreads();
+            }
+            if (step < count) {
+                begin_step(p, steps, step % STAGES, first_offset,
+                           __ffs(static_cast<int>(left)) - 1, slice * DEPTH);
+                if (++slice == slices) {
+                    slice = 0;
+                    left &= left - 1;
+                }
+            }
+            close_group();
+            if (done >= 0) {
+                multiply_step(steps, done % STAGES, warp_row, warp_column, sums);
+            }
+        }
+    }
+    if (threadIdx.x < ROWS) {
+        steps.active[threadIdx.x] = active;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int part = 0; part < 2; ++part) {
+#pragma unroll
+        for (int number = 0; number < 4; ++number) {
+#pragma unroll
+            for (int value = 0; value < 4; ++value) {
+                const int row = warp_row + part * 16 + lane / 4 + value / 2 * 8;
+                const int column = blockIdx.y * COLUMNS + warp_column + number * 8 + lane % 4 * 2 + value % 2;
+                if (first_row + row < p.rows && column < p.out_channels) {
+                    finish<Value>(p, first_row + row, column, sums[part][number][value],
+                                  steps.active[row]);
+                }
+            }
+        }
+    }
+}
