@@ -52,7 +52,7 @@ class Tile:
         return f"{self.rows}, {self.columns}, {self.rows_each}, {self.columns_each}"
 
 
-CONVOLUTION_TILES = (Tile(64, 16, 4, 1), Tile(64, 64, 4, 4))
+CONVOLUTION_TILES = (Tile(64, 16, 4, 2), Tile(64, 64, 4, 4))
 """By rising number of columns: output channels."""
 WEIGHT_GRADIENT_TILES = (Tile(16, 16, 1, 1), Tile(64, 64, 4, 4))
 """By rising number of input x output channels."""
