@@ -161,6 +161,7 @@ def test_what_cannot_be_checked_out_or_take_turns_is_refused(revision, words, pr
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_revision_that_does_not_import_is_named(project):
     with (
         checked_out("as-it-is", project) as base,

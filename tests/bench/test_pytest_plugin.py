@@ -63,6 +63,7 @@ def test_wrong_implementations_fail_in_both_modes_without_a_time(session, flags)
     assert "incorrect" in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_a_regression_against_a_saved_run_fails_the_session_in_one_line(session):
     options = (
         ONE,

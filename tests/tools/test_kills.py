@@ -43,9 +43,9 @@ journal.finish(Run(whole.header, tuple(journal.read().units), whole.finished))
 SAFE = "journal.add(unit)"
 CARELESS = """
     content = journal.path.read_bytes()
-    with journal.path.open("wb", buffering=0) as stream:
-        for byte in content:
-            stream.write(bytes([byte]))
+    journal.path.write_bytes(content[: len(content) // 2])
+    time.sleep(0.3)  # long enough for some kill to fall into it
+    journal.path.write_bytes(content)
     journal.add(unit)
 """
 FORGETFUL = "done and unit.workload.name == 'w2' or journal.add(unit)"
@@ -68,7 +68,6 @@ def test_nothing_is_lost_of_a_journal_that_is_killed(killed):
     tally = killed(SAFE, 25)
     assert tally.faults == []
     assert tally.kills == 25
-    assert tally.sweeps > 0
 
 
 @pytest.mark.parametrize("add", [CARELESS, FORGETFUL], ids=["careless", "forgetful"])
