@@ -25,8 +25,9 @@ from bench.verification import (
     run_with_gradients,
 )
 
-MOST_FRESH_BATCHES = 8
-"""Copying the input for every call costs time that is not measured: so many for one sample."""
+FRESH_BATCHES = 8, 32
+"""Copying the input for every call costs time that is not measured, and for the shortest calls many
+times what is: so many for one sample, and for one visit."""
 
 
 class IncorrectError(Exception):
@@ -41,7 +42,7 @@ class Step:
         prepare: makes the argument of one call, outside of the timed region.
         call: the timed region.
         check: raises `IncorrectError` where the last timed call's result is wrong.
-        most_calls: how many arguments may be made for one sample.
+        most_calls: how many arguments may be made for one sample, and for one visit.
         marked: the same call, which tells a mark the name of every layer that is done; None where
             there are no layers to tell apart.
         renew: makes what the calls share anew, so that it lies elsewhere in memory.
@@ -51,7 +52,7 @@ class Step:
     prepare: Callable[[], Any]
     call: Callable[[Any], Any]
     check: Callable[[Any], None]
-    most_calls: int = 64
+    most_calls: tuple[int, int] = (64, 1024)
     marked: Callable[[Any, Mark], Any] | None = None
     renew: Callable[[], None] = lambda: None
     ablations: Callable[[], Mapping[str, Callable[[], object]]] | None = None
@@ -151,7 +152,7 @@ class Candidate:
 
     def _encode_step(self) -> Step:
         return Step(
-            self.fresh_batch, self.implementation.encode, self._check_encoded, MOST_FRESH_BATCHES
+            self.fresh_batch, self.implementation.encode, self._check_encoded, FRESH_BATCHES
         )
 
     def _map_step(self) -> Step:
@@ -215,7 +216,7 @@ class Candidate:
             prepare,
             call,
             lambda answer: self._check_answer(answer, "last timed call"),
-            MOST_FRESH_BATCHES,
+            FRESH_BATCHES,
             call if self.has_layers else None,
             self._renewal(),
         )
@@ -284,9 +285,7 @@ class Candidate:
                 lambda _: self.verify_gradients(),
                 renew=self._encode_again,
             )
-        return Step(
-            self.fresh_batch, from_batch, lambda _: self.verify_gradients(), MOST_FRESH_BATCHES
-        )
+        return Step(self.fresh_batch, from_batch, lambda _: self.verify_gradients(), FRESH_BATCHES)
 
     def _in_training(self, *, dropout: bool) -> BuiltNetwork:
         """The network that gradients are taken of."""

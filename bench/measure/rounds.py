@@ -76,12 +76,14 @@ class Contestant:
 
     def settle(self, alike: "Contestant | None" = None) -> None:
         """Choose the numbers of calls and samples, or take those of one whose calls last as long."""
+        in_sample, in_visit = self.step.most_calls
         if alike is not None:
-            self.calls, self.samples = min(self.step.most_calls, alike.calls), alike.samples
-            return
-        doublings = round(math.log2(SHORTEST_SAMPLE_NS / self.first_ns))
-        self.calls = min(self.step.most_calls, 2 ** max(0, doublings))
-        self.samples = max(1, min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls)))
+            self.calls, self.samples = min(in_sample, alike.calls), alike.samples
+        else:
+            doublings = round(math.log2(SHORTEST_SAMPLE_NS / self.first_ns))
+            self.calls = min(in_sample, 2 ** max(0, doublings))
+            self.samples = min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls))
+        self.samples = max(1, min(self.samples, in_visit // self.calls))
 
     def result(self, process: int, stop: str) -> Samples:
         """What the run file keeps."""

@@ -111,7 +111,7 @@ def race(monkeypatch):
 
 
 MILLISECOND = 1_000_000
-MOST_CALLS = 64
+MOST_CALLS = (64, 1024)
 
 
 def test_every_contestant_is_visited_once_a_round(race):
@@ -232,10 +232,10 @@ def test_short_calls_are_repeated_within_a_sample_and_samples_within_a_visit(
 def test_no_more_calls_are_made_than_the_step_can_prepare_arguments_for(race):
     field = race(10_000)
     (contestant,) = field.contestants
-    contestant.step = replace(contestant.step, most_calls=8)
+    contestant.step = replace(contestant.step, most_calls=(8, 32))
     field.run(AfterRounds(1))
-    assert contestant.calls == 8
-    assert field.prepared[0] == 1 + 16 * 8
+    assert (contestant.calls, contestant.samples) == (8, 4)
+    assert field.prepared[0] == 1 + 4 * 8
 
 
 def test_calls_that_last_about_as_long_get_equal_numbers(race):
