@@ -1,7 +1,6 @@
 """Intervals and verdicts from rounds: paired log-ratios, rounds within processes as random effects."""
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,23 +8,22 @@ from functools import lru_cache
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
+from bench.random_effects import (
+    CONFIDENCE,
+    ENOUGH_TO_STRAY,
+    TINY,
+    Mean,
+    Processes,
+    Values,
+    join,
+    mean_of,
+    not_stray,
+    processes_of,
+    quantile,
+)
 from bench.results.schema import Samples, Timing
 
-Values = NDArray[np.float64]
-CONFIDENCE = 0.99
-NORMAL_MEDIAN = 0.6745
-"""Median absolute deviation of a normal distribution of standard deviation 1."""
-TINY = 1e-24
-"""A variance that stands for none."""
-LUCK = 0.3
-"""How often processes may happen to be more alike than they are, before an interval allows for it."""
-STRAY = 6.0
-"""A process whose median lies so many robust standard deviations off is left out,"""
-ENOUGH_TO_STRAY = 8
-"""where there are so many that this is known well."""
 FEWEST_SHARED = 2
 """Processes that must have measured all cells, for what they share to be known."""
 DEAD_BAND = 0.01
@@ -90,7 +88,7 @@ def round_medians(timing: Timing) -> list[Values]:
 
 def seconds_per_call(timing: Timing) -> Interval:
     """Median time of a call with its 99 % interval over rounds and processes."""
-    return _interval(_mean(list(_logarithms(timing).values())))
+    return _interval(mean_of(list(_logarithms(timing).values())))
 
 
 def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
@@ -102,7 +100,7 @@ def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
     differences = list(_paired(numerator, denominator).values())
     if not differences:
         return None
-    return _ratio(_mean(differences), sum(len(values) for values in differences))
+    return _ratio(mean_of(differences), sum(len(values) for values in differences))
 
 
 def unpaired_ratio(numerator: Timing, denominator: Timing) -> Ratio:
@@ -112,7 +110,7 @@ def unpaired_ratio(numerator: Timing, denominator: Timing) -> Ratio:
     """
     above, below = _logarithms(numerator), _logarithms(denominator)
     rounds = min(sum(map(len, above.values())), sum(map(len, below.values())))
-    return _ratio(_mean(list(above.values())).minus(_mean(list(below.values()))), rounds)
+    return _ratio(mean_of(list(above.values())).minus(mean_of(list(below.values()))), rounds)
 
 
 def shared_ratio(pairs: Sequence[tuple[Timing, Timing]]) -> Ratio | None:
@@ -134,7 +132,7 @@ def shared_ratio(pairs: Sequence[tuple[Timing, Timing]]) -> Ratio | None:
     if len(common) < FEWEST_SHARED:
         return None
     cells = [
-        _processes([own[process] for process in sorted(common)], strays=True) for own in paired
+        processes_of([own[process] for process in sorted(common)], strays=True) for own in paired
     ]
     medians = np.stack([cell.medians for cell in cells])
     within = np.stack([cell.within for cell in cells])
@@ -143,21 +141,21 @@ def shared_ratio(pairs: Sequence[tuple[Timing, Timing]]) -> Ratio | None:
     shares = weights / weights.sum()
     rounds = sum(cell.rounds for cell in cells)
     means, known = (shares @ medians).tolist(), (shares**2 @ within).tolist()
-    kept = _not_stray(means, known)
-    processes = _Processes(
+    kept = not_stray(means, known)
+    processes = Processes(
         [means[place] for place in kept],
         [known[place] for place in kept],
         rounds,
         len(means) - len(kept),
     )
-    return _ratio(_join(processes), rounds)
+    return _ratio(join(processes), rounds)
 
 
 def stray_processes(timing: Timing) -> int:
     """Count the processes that a cell's time leaves out, being far off all others."""
     if len(timing.processes) < ENOUGH_TO_STRAY:
         return 0
-    return _mean(list(_logarithms(timing).values())).strays
+    return mean_of(list(_logarithms(timing).values())).strays
 
 
 def geometric_mean(intervals: Sequence[Interval]) -> Interval:
@@ -176,54 +174,15 @@ def geometric_mean(intervals: Sequence[Interval]) -> Interval:
     return Interval(math.exp(mean), math.exp(mean - half_width), math.exp(mean + half_width))
 
 
-@dataclass(frozen=True)
-class _Mean:
-    """A mean over processes of medians over rounds.
-
-    Attributes:
-        value: the mean.
-        variance: of it.
-        freedom: how many degrees of freedom that variance is known with.
-        strays: number of processes that were left out.
-    """
-
-    value: float
-    variance: float
-    freedom: float
-    strays: int = 0
-
-    @property
-    def half_width(self) -> float:
-        """Of the interval, by Student's distribution."""
-        return _quantile(self.freedom) * math.sqrt(self.variance)
-
-    def minus(self, other: "_Mean") -> "_Mean":
-        """The difference of two that were measured independently (Welch 1947)."""
-        variance = self.variance + other.variance
-        if math.isinf(variance):
-            return _Mean(self.value - other.value, variance, math.inf, self.strays + other.strays)
-        uncertainty = self.variance**2 / self.freedom + other.variance**2 / other.freedom
-        freedom = variance**2 / uncertainty if uncertainty > 0 else math.inf
-        return _Mean(self.value - other.value, variance, freedom, self.strays + other.strays)
-
-
-@lru_cache(maxsize=4096)
-def _quantile(freedom: float) -> float:
-    """End of a two-sided interval of Student's distribution, or of the normal one."""
-    tail = (1 + CONFIDENCE) / 2
-    finite = math.isfinite(freedom)
-    return float(special.stdtrit(freedom, tail) if finite else special.ndtri(tail))
-
-
-def _interval(mean: _Mean) -> Interval:
+def _interval(mean: Mean) -> Interval:
     """The interval of what a logarithm was taken of."""
     low, high = mean.value - mean.half_width, mean.value + mean.half_width
     return Interval(math.exp(mean.value), math.exp(low), math.exp(high))
 
 
-def _ratio(mean: _Mean, rounds: int) -> Ratio:
+def _ratio(mean: Mean, rounds: int) -> Ratio:
     """Make a ratio of an estimated logarithm."""
-    spread = mean.half_width / _quantile(math.inf)
+    spread = mean.half_width / quantile(math.inf)
     beyond = (abs(mean.value) - DEAD_BAND) / max(spread, TINY)
     return Ratio(
         _interval(mean),
@@ -297,135 +256,3 @@ def _medians_of_rounds(samples: Samples) -> Values:
     ).reshape(len(rounds), length)
     table.sort(axis=1)
     return np.asarray((table[:, (length - 1) // 2] + table[:, length // 2]) / 2)
-
-
-@dataclass(frozen=True)
-class _Processes:
-    """What rounds say of each process: the median, and its variance as far as rounds explain it.
-
-    Others, that went astray, are left out and counted.
-    """
-
-    medians: list[float]
-    within: list[float]
-    rounds: int
-    strays: int = 0
-
-
-def _processes(groups: list[Values], *, strays: bool = False) -> _Processes:
-    """Reduce rounds to one value a process; leave out those that went astray unless they are wanted.
-
-    Few rounds tell little of their own spread: what all tell is the least that each is credited with.
-    """
-    ascending = [np.sort(values) for values in groups]
-    medians = [
-        float(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending
-    ]
-    own = [_variance_of_median(values) for values in ascending]
-    kept = range(len(medians)) if strays else _not_stray(medians, own)
-    counts = [len(ascending[place]) for place in kept]
-    told = _dot(counts, [own[place] for place in kept]) / len(counts)
-    within = [max(own[place], told / count) for place, count in zip(kept, counts, strict=True)]
-    chosen = [medians[place] for place in kept]
-    return _Processes(chosen, within, sum(counts), len(medians) - len(chosen))
-
-
-def _mean(groups: list[Values]) -> _Mean:
-    """Mean over processes of medians over rounds."""
-    return _join(_processes(groups))
-
-
-def _join(processes: _Processes) -> _Mean:
-    """Join the processes' medians over rounds as random effects.
-
-    A process's median errs for two reasons: its rounds are few, of which they tell themselves, and
-    processes differ, of which only the medians tell. Each weighs by the inverse of both together, so
-    that one that was disturbed, or starved of rounds, counts for less. The variance between
-    processes is estimated by moments, first with equal weights and then with these (DerSimonian and
-    Kacker 2007). It is known with one degree of freedom less than there are processes, the other one
-    by the number of rounds, and the sum with what Satterthwaite (1946) gives. Where moments find no
-    variance between processes, there may be some nevertheless: no interval is narrower than with the
-    largest that `LUCK` allows for. One process says nothing about others: its interval is of its rounds
-    alone. A single round says nothing about others either: its variance is infinite.
-    """
-    medians, within, strays = processes.medians, processes.within, processes.strays
-    if processes.rounds == 1:
-        return _Mean(medians[0], math.inf, math.inf)
-    of_rounds = max(1, processes.rounds - len(medians))
-    if len(medians) == 1:
-        return _Mean(medians[0], within[0], of_rounds)
-    between = _between(medians, within, [1.0] * len(medians))
-    between = _between(medians, within, [1 / max(between + each, TINY) for each in within])
-    weights = [1 / max(between + each, TINY) for each in within]
-    total = sum(weights)
-    shares = [weight / total for weight in weights]
-    squares = [share**2 for share in shares]
-    value = _dot(shares, medians)
-    from_rounds = _dot(squares, within)
-    from_processes = between * sum(squares)
-    variance = from_rounds + from_processes
-    uncertainty = from_processes**2 / (len(medians) - 1) + from_rounds**2 / of_rounds
-    freedom = variance**2 / uncertainty if uncertainty > 0 else of_rounds
-    at_worst = _largest_between(medians, within) * sum(squares)
-    return max(
-        _Mean(value, variance, freedom, strays),
-        _Mean(value, from_rounds + at_worst, math.inf, strays),
-        key=lambda mean: mean.half_width,
-    )
-
-
-# Processes are few, and cells are many: plain numbers take a fifth of the time of arrays of three.
-def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(map(operator.mul, left, right), 0.0)
-
-
-def _between(medians: list[float], within: list[float], weights: list[float]) -> float:
-    """Variance between processes beyond what rounds explain, by moments with given weights."""
-    total = sum(weights)
-    squares = [weight**2 for weight in weights]
-    centre = _dot(weights, medians) / total
-    explained = _dot(weights, within) - _dot(squares, within) / total
-    found = _dot(weights, [(median - centre) ** 2 for median in medians]) - explained
-    return max(0.0, found / (total - sum(squares) / total))
-
-
-def _not_stray(medians: list[float], own: list[float]) -> list[int]:
-    """Which processes count: of many, one far off all others was not measuring what they were.
-
-    The scale is what makes the median deviation a standard deviation (Hampel 1974), and at least what
-    rounds alone explain.
-    """
-    if len(medians) < ENOUGH_TO_STRAY:
-        return list(range(len(medians)))
-    deviations = np.abs(np.array(medians) - np.median(medians))
-    scale = max(
-        float(np.median(deviations)) / NORMAL_MEDIAN, math.sqrt(float(np.median(own))), TINY
-    )
-    return [int(place) for place in np.flatnonzero(deviations <= STRAY * scale)]
-
-
-def _largest_between(medians: list[float], within: list[float]) -> float:
-    """The variance between processes with which medians would be as alike in `LUCK` of all cases."""
-    centre = sum(medians) / len(medians)
-    squares = sum((median - centre) ** 2 for median in medians)
-    return max(0.0, squares / _chance(len(medians) - 1) - sum(within) / len(within))
-
-
-@lru_cache(maxsize=256)
-def _chance(freedom: int) -> float:
-    """What a sum of squares of that many degrees of freedom stays below in `LUCK` of all cases."""
-    return float(special.chdtri(freedom, 1 - LUCK))
-
-
-def _variance_of_median(ascending: Values) -> float:
-    """Variance that a bootstrap would find for the median (Maritz and Jarrett 1978)."""
-    weights = _order_weights(len(ascending))
-    centred = ascending - ascending[len(ascending) // 2]
-    return max(0.0, float(weights @ centred**2 - (weights @ centred) ** 2))
-
-
-@lru_cache(maxsize=4096)
-def _order_weights(count: int) -> Values:
-    """Probability of each value, in order, to become the median of a resample."""
-    middle = (count + 1) / 2
-    return np.diff(special.betainc(middle, middle, np.arange(count + 1) / count))

@@ -13,12 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 import ruptures
-from numpy.typing import NDArray
 from scipy import special, stats
 
-from bench.statistics import CONFIDENCE, DEAD_BAND, NORMAL_MEDIAN, Interval
+from bench.random_effects import CONFIDENCE, NORMAL_MEDIAN, Values
+from bench.statistics import DEAD_BAND, Interval
 
-Values = NDArray[np.float64]
 FEWEST_RUNS = 4
 """Below that, nothing can be said of a series."""
 SHORTEST = 2

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bench.measure import memory
+from bench.measure.failures import ALLOCATION_FAILED
 from bench.measure.memory import peak_of
-from bench.measure.worker import ALLOCATION_FAILED
 
 CPU = torch.device("cpu")
 MEBIBYTE = 2**20

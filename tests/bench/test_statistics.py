@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from bench.random_effects import _variance_of_median, mean_of
 from bench.results.schema import Samples, Timing
 from bench.statistics import (
     DEAD_BAND,
@@ -12,8 +13,6 @@ from bench.statistics import (
     Interval,
     Ratio,
     Verdict,
-    _mean,
-    _variance_of_median,
     geometric_mean,
     holm,
     ratio,
@@ -171,17 +170,17 @@ def test_a_process_that_was_starved_of_rounds_counts_for_less():
     generator = np.random.default_rng(41)
     good = [generator.normal(0, 0.01, 50) for _ in range(4)]
     starved = np.array([0.5, 0.6, 0.0])
-    alone, both = _mean(good), _mean([*good, starved])
+    alone, both = mean_of(good), mean_of([*good, starved])
     assert abs(both.value - alone.value) < 0.1  # a plain mean moves by 0.1
-    assert _mean([*good, np.full(50, 0.5)]).value > 0.09
+    assert mean_of([*good, np.full(50, 0.5)]).value > 0.09
 
 
 def test_one_of_many_processes_that_went_astray_is_left_out_and_one_of_few_is_not():
     generator = np.random.default_rng(47)
     good = [generator.normal(0, 0.01, 50) for _ in range(11)]
     astray = generator.normal(0.4, 0.01, 50)
-    assert abs(_mean([*good, astray]).value) < 0.005
-    assert _mean([*good[:4], astray]).half_width > 0.3
+    assert abs(mean_of([*good, astray]).value) < 0.005
+    assert mean_of([*good[:4], astray]).half_width > 0.3
 
 
 def test_processes_that_happen_to_agree_do_not_make_the_interval_vanish():
@@ -189,7 +188,7 @@ def test_processes_that_happen_to_agree_do_not_make_the_interval_vanish():
     covered = 0
     for _ in range(REPEATS):
         offsets = generator.normal(0, 0.01, 3)
-        mean = _mean([offset + generator.normal(0, 0.01, 4) for offset in offsets])
+        mean = mean_of([offset + generator.normal(0, 0.01, 4) for offset in offsets])
         covered += abs(mean.value) <= mean.half_width
     assert covered / REPEATS >= 0.97
 

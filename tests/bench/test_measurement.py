@@ -2,7 +2,8 @@ import pytest
 
 from bench.background import Background
 from bench.errors import UserError
-from bench.measure import worker
+from bench.measure import measurement as module
+from bench.measure.failures import status_of
 from bench.measure.messages import Described, Measured, Task
 from bench.measure.pulse import Pulse
 from bench.network import Layer, Network, single
@@ -23,7 +24,7 @@ def measurement(monkeypatch, tmp_path):
 
     def make(workload, process=0):
         suite = Suite("mine", "for this test", lambda: (workload,))
-        monkeypatch.setattr(worker, "load_suite", lambda _: suite)
+        monkeypatch.setattr(module, "load_suite", lambda _: suite)
         pulse = tmp_path / "pulse"
         Pulse.create(pulse).close()
         task = Task(
@@ -43,7 +44,7 @@ def measurement(monkeypatch, tmp_path):
             log=str(tmp_path / "log"),
         )
         told = []
-        opened.append(worker._Measurement(task, told.append))
+        opened.append(module.Measurement(task, told.append))
         return opened[-1], told
 
     yield make
@@ -109,6 +110,6 @@ def test_parts_of_a_single_operator_are_timed_in_the_first_process(measurement, 
 
 
 def test_what_is_not_implemented_is_unsupported_and_no_error():
-    status = worker._status_of(NotImplementedError("no map for pooling"))
+    status = status_of(NotImplementedError("no map for pooling"))
     assert status == (Status.UNSUPPORTED, "no map for pooling")
-    assert worker._status_of(RuntimeError("x"))[0] is Status.ERROR
+    assert status_of(RuntimeError("x"))[0] is Status.ERROR

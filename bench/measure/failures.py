@@ -1,0 +1,41 @@
+"""What went wrong in a worker process, as the status of a cell."""
+
+import traceback
+from pathlib import Path
+
+import torch
+
+from bench.measure.candidate import IncorrectError
+from bench.results.schema import Status
+
+ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
+"""How torch's allocator and oneDNN say so, in a RuntimeError."""
+
+
+def status_of(error: Exception) -> tuple[Status, str]:
+    """Name what went wrong: the status, and one line with the place where it was raised."""
+    if isinstance(error, IncorrectError):
+        return Status.INCORRECT, str(error)
+    text = str(error).strip().splitlines()
+    if isinstance(error, NotImplementedError):
+        return Status.UNSUPPORTED, text[0] if text else "not implemented"
+    reason = f"{type(error).__name__}: {text[0] if text else 'no message'}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames:
+        reason += f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
+        return Status.OUT_OF_MEMORY, reason
+    return Status.ERROR, reason
+
+
+class DeadDeviceError(BaseException):
+    """The CUDA context is dead; no handler of ordinary exceptions may keep this process alive."""
+
+
+def ensure_device_lives(device: torch.device) -> None:
+    """After a failure, end this process if its CUDA context died: the others need a new one."""
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise DeadDeviceError(str(error).splitlines()[0]) from error
