@@ -126,6 +126,15 @@ class Changes:
         return [cell for cell in self.cells if cell.broke]
 
     @property
+    def incomparable(self) -> list[CellChange]:
+        """Cells that have a time in both, which cannot be compared."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.ratio is None and cell.base_status == cell.head_status == Status.OK
+        ]
+
+    @property
     def failed(self) -> list[CellChange]:
         """Cells whose implementation fails in the head and did not in the base."""
         return [cell for cell in self.cells if cell.failed]
@@ -145,7 +154,8 @@ class Changes:
             return 1
         judged: list[CellChange | Family] = [*self.cells, *self.families]
         unknown = any(each.verdict is Verdict.AMBIGUOUS for each in judged)
-        return 3 if unknown or self.broken or not self.compared else 0
+        missing = self.broken or self.incomparable or not self.compared
+        return 3 if unknown or missing else 0
 
 
 def abs_change(ratio: Ratio | None) -> float:

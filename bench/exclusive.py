@@ -84,7 +84,9 @@ def _held(name: str, folder: Path, wait: bool, tell: Callable[[str], None]) -> I
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                holder = f"{name.replace('-', ' ', 1)} is being measured on by {_holder(path)}"
+                holder = (
+                    f"{name.replace('-', ' ', 1)} is in use by another measurement, {_holder(path)}"
+                )
                 if not wait:
                     raise UserError(
                         f"{holder}; `--wait` waits for it, and taskset picks other processors"

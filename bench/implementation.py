@@ -10,8 +10,10 @@ Requirements that it meets:
 - Cold and warm are told apart by the harness, through `encode` and `without_maps`, never by trust.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +35,20 @@ from bench.operators import (
     Rectifier,
 )
 from bench.phases import TIMED_REGION, TIMED_REGION_FROM_DENSE, Phase
+
+
+def source_digest(folder: Path, pattern: str = "*.py") -> str:
+    """Eight digits that change with any file of a folder: the version of code that is changed often.
+
+    Args:
+        folder: searched with its subfolders.
+        pattern: of the files' names.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob(pattern)):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:8]
+
 
 Native = Any
 """An implementation's own tensor; only its methods and modules look inside."""

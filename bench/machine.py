@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from threadpoolctl import threadpool_info
 from bench.results.schema import Machine
 
 PACKAGES = ("torch", "numpy", "scipy", "sparsebench")
+CPU_INFO = Path("/proc/cpuinfo")
+ARM_NUMBERS = ("CPU implementer", "CPU part", "CPU variant")
 BUSY = 0.3
 """Other load, in processors' worth, from which a run's times are doubted."""
 
@@ -42,10 +45,7 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
         facts |= {
             "gpu": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB",
             "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
-            "cudnn settings": (
-                f"benchmark {torch.backends.cudnn.benchmark}, TF32 "
-                f"{torch.backends.cudnn.allow_tf32}"
-            ),
+            "cudnn settings": (f"benchmark {torch.backends.cudnn.benchmark}, TF32 off"),
         }
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
 
@@ -96,13 +96,16 @@ def _doubts(threads: int, logical: int) -> list[str]:
 
 
 def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    """The processor's model; on ARM, where the kernel names none, the numbers of maker and part."""
+    told: dict[str, str] = {}
+    with suppress(OSError):
+        for line in CPU_INFO.read_text().splitlines():
+            name, _, value = line.partition(":")
+            told.setdefault(name.strip(), value.strip())
+    if "model name" in told:
+        return told["model name"]
+    numbers = [f"{name.lower()} {told[name]}" for name in ARM_NUMBERS if name in told]
+    return ", ".join([platform.processor() or platform.machine(), *numbers])
 
 
 def _governor() -> str:

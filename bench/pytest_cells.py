@@ -20,11 +20,11 @@ from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError
-from bench.measure.engine import Engine, templates_for
+from bench.measure.engine import Engine, now, templates_for
 from bench.measure.plan import Plan
 from bench.registry import choose, load, load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
-from bench.results.store import write
+from bench.results.store import Journal, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +144,8 @@ class SuiteSession:
             settings=settings,
         )
         self.output = Path(option("output")) if option("output") else None
+        if self.measures and self.output is not None:
+            Journal(self.output).check()
         self.header: Header | None = None
         self._engine: Engine | None = None
         self._templates: Templates | None = None
@@ -223,7 +225,9 @@ class SuiteSession:
             self._templates.close()
         self._held.close()
         if self.output is not None and self.header is not None:
-            write(Run(self.header, tuple(self._units.values()), self.header.started), self.output)
+            units = tuple(self._units.values())
+            is_whole = len(units) == len(self.header.planned)
+            write(Run(self.header, units, finished=now() if is_whole else ""), self.output)
 
     def _expectation(self, workload: Workload, dtype_name: str) -> _Expected:
         """What the oracle expects; kept for the items that follow, which are the same workload's."""

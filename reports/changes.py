@@ -20,15 +20,20 @@ def headline(changes: Changes) -> str:
     if changes.failed:
         names = words.listed(dict.fromkeys(cell.implementation for cell in changes.failed))
         return (
-            f"{words.count(len(changes.failed), 'cell')} failed that did not before ({names}): mend "
-            f"them first."
+            f"{words.count(len(changes.failed), 'cell')} failed that did not before ({names}): fix "
+            f"these first."
         )
     if not compared:
         return f"Nothing could be compared: {_commonest_reason(changes)}."
     slower = _slower(changes)
     if slower:
         return f"{slower}: measure both again, and find out why if it stays."
-    unknown = changes.of(Verdict.AMBIGUOUS)
+    return _nothing_slower(changes, compared)
+
+
+def _nothing_slower(changes: Changes, compared: int) -> str:
+    """What is known of cells none of which is known to be slower."""
+    unknown, incomparable = changes.of(Verdict.AMBIGUOUS), changes.incomparable
     if unknown:
         return (
             f"Nothing is known to be slower, but {len(unknown)} of {words.count(compared, 'cell')} are "
@@ -36,6 +41,11 @@ def headline(changes: Changes) -> str:
         )
     if changes.broken:
         return f"Nothing is slower; {words.count(len(changes.broken), 'time')} of the base are missing."
+    if incomparable:
+        return (
+            f"Nothing is slower in {words.count(compared, 'cell')}, but {len(incomparable)} with a "
+            f"time in both could not be compared: {incomparable[0].reason}."
+        )
     return f"Nothing is slower: a change of 5 % is ruled out in all of {words.count(compared, 'cell')}."
 
 
@@ -63,15 +73,21 @@ def caveat(changes: Changes) -> str:
     base, head = changes.base.header, changes.head.header
     if changes.in_lock_step:
         return (
-            f"Base {base.commit[:12]} and head {head.commit[:12]} were measured in turn, visit by "
-            f"visit. Intervals are 99 %, verdicts corrected for all cells, and within 1 % nothing is "
-            f"called."
+            f"Base {_short(base.commit)} and head {_short(head.commit)} were measured in turn, visit "
+            f"by visit. Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get "
+            f"no verdict."
         )
     return (
         f"Base: {base.commit or 'no commit'}, {base.started}. Head: {head.commit or 'no commit'}, "
         f"{head.started}. Two runs at two times: what else changed on the machine is in the ratios "
-        f"too. Intervals are 99 %, verdicts corrected for all cells, within 1 % nothing is called."
+        f"too. Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get no verdict."
     )
+
+
+def _short(commit: str) -> str:
+    """A commit's first digits, and whether there were changes beside it."""
+    digits, plus, changed = commit.partition("+")
+    return f"{digits[:12]}{plus}{changed}" or "(no commit)"
 
 
 def families(changes: Changes) -> list[dict[str, str]]:

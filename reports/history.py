@@ -153,7 +153,7 @@ def alerts_markdown(
 def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]) -> str:
     """One sentence: what there is to be done."""
     if broken:
-        return f"{words.count(len(broken), 'cell')} lost their times: mend them first."
+        return f"{words.count(len(broken), 'cell')} lost their times: fix these first."
     slower = [event for event in found if event.is_slower]
     if slower:
         amount = sum(len(event.changes) for event in slower)

@@ -96,7 +96,7 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
     share = _disturbed_share(run)
     if share > MANY_DISTURBED:
         found.append(
-            f"{words.percent(share)} of all rounds were disturbed by other programs or throttling"
+            f"{words.percent(share)} of all rounds were interrupted: other programs got the processor"
         )
     if run.cells and not comparison.has_baseline:
         found.append(

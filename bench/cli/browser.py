@@ -10,7 +10,6 @@ from bench.errors import UserError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 300
-FIRST_BYTES = b"%PDF-"
 
 
 def find() -> str | None:

@@ -25,13 +25,15 @@ INTERRUPTED = 130
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
     parser = commands.add_parser("run", help="measure a suite", description=__doc__)
-    parser.add_argument("suite", help="quick, layers, real, or another installed suite")
+    parser.add_argument("suite", help="quick, layers, real, networks, or another installed suite")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
     parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: the suite's)")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: the suite's)")
     parser.add_argument(
-        "--device", default="cpu", help="cpu, cuda, or auto: cpu and then cuda if there is one"
+        "--device",
+        default="cpu",
+        help="cpu, cuda, or auto: cpu and then cuda if there is one (default: %(default)s)",
     )
     parser.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
     parser.add_argument("--processes", type=positive, help="fresh processes a workload")
@@ -52,7 +54,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
     parser.add_argument(
-        "-o", "--output", type=Path, help="run file (default: runs/TIME-SUITE-DEVICE.json)"
+        "-o",
+        "--output",
+        type=Path,
+        help="run file (default: runs/TIME-SUITE-DEVICE.json); --device auto adds -DEVICE to its name",
     )
     parser.add_argument(
         "--shard",
@@ -61,7 +66,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="measure the I-th of N parts of the workloads only; `report` merges the run files",
     )
     parser.add_argument(
-        "--wait", action="store_true", help="wait where another run measures on this machine"
+        "--wait",
+        action="store_true",
+        help="wait for a run that already measures here, instead of refusing",
     )
     parser.add_argument(
         "--scheduler",
@@ -77,7 +84,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="with --scheduler: how long a kind of machine may have no worker before its part ends "
         "(default: %(default)g)",
     )
-    parser.add_argument("--resume", type=Path, metavar="PARTIAL", help="go on with a killed run")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="PARTIAL",
+        help="resume an interrupted run from its .partial file",
+    )
     parser.add_argument("--report", action="store_true", help="make an HTML page of the run, too")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
@@ -278,12 +290,17 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
 def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
     from datetime import UTC, datetime  # noqa: PLC0415
 
+    from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
 
     if arguments.resume is not None:
+        if arguments.device == "auto":
+            raise UserError("--resume takes --device cpu or cuda, as that of the interrupted run")
         return _resumed(arguments.resume)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     target = arguments.output or Path("runs") / f"{stamp}-{arguments.suite}-{device}.json"
+    if arguments.output is not None and arguments.device == "auto":  # a file for each device
+        target = target.with_stem(f"{target.stem}-{device}")
     journal = Journal(target)
     journal.check()
     return journal
@@ -319,7 +336,7 @@ def shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     part = int(number), int(count)
     if not 1 <= part[0] <= part[1]:
-        raise argparse.ArgumentTypeError(f"{text} is no part: the first of four is 1/4")
+        raise argparse.ArgumentTypeError(f"{text}: I/N with 1 <= I <= N is wanted, such as 1/4")
     return part
 
 

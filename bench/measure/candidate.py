@@ -283,6 +283,7 @@ class Candidate:
                 self._native_without_maps,
                 from_native,
                 lambda _: self.verify_gradients(),
+                FRESH_BATCHES,
                 renew=self._encode_again,
             )
         return Step(self.fresh_batch, from_batch, lambda _: self.verify_gradients(), FRESH_BATCHES)

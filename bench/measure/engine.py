@@ -148,7 +148,7 @@ def execute(
             journal.add(unit)
         if is_interrupted() and len(units) < len(plan.workloads):
             return Run(header, tuple(units))
-    return Run(header, tuple(units), finished=_now())
+    return Run(header, tuple(units), finished=now())
 
 
 def _begin(engine: Engine, journal: Journal | None) -> tuple[Header, list[Unit]]:
@@ -174,11 +174,17 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     header = earlier.header
     device = torch.device(plan.device)
     versions = {workload.name: workload.version() for workload in plan.workloads}
-    names = [record.name for record in header.implementations if record.ledger]
+    recorded = [(each.name, each.version) for each in header.implementations if each.ledger]
+    loaded = [load(reference) for reference in plan.implementations]
+    planned = tuple(workload.name for workload in plan.workloads)
+    dtypes = {cell.dtype for cell in earlier.cells}
     differences = {
         "suite": header.suites != (plan.suite.name,),
         "settings": header.settings != plan.settings,
-        "implementations": names != [reference.name for reference in plan.implementations],
+        "implementations": recorded != [(each.name, str(each.version)) for each in loaded],
+        "choice of workloads": header.planned != planned,
+        "element types": bool(dtypes) and dtypes != set(plan.dtypes),
+        "commit": header.commit != commit(),
         "machine": header.machine.name != describe_machine(device, plan.settings.threads).name,
         "workloads": any(
             versions.get(unit.workload.name) != unit.workload.version for unit in earlier.units
@@ -187,8 +193,9 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     differing = [what for what, differs in differences.items() if differs]
     if differing:
         raise UserError(
-            f"the unfinished run {header.id} had other {', '.join(differing)}: resume it with "
-            f"`{' '.join(header.command)}`"
+            f"the unfinished run {header.id} has another {', '.join(differing)}: it was begun at "
+            f"{header.commit or 'no commit'} with `{' '.join(header.command)}`, to which "
+            f"--resume PATH.partial is to be added"
         )
 
 
@@ -250,7 +257,7 @@ def _facts(surroundings: Surroundings) -> dict[str, str]:
 def _header(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header:
     return Header(
         id=uuid.uuid4().hex[:12],
-        started=_now(),
+        started=now(),
         command=("sparsebench", *sys.argv[1:]),
         commit=commit(),
         suites=(plan.suite.name,),
@@ -280,5 +287,6 @@ def _broken_record(broken: Broken) -> ImplementationRecord:
     return ImplementationRecord(broken.name, "", broken.source, False, broken.error, {})  # noqa: FBT003
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as a run file tells it: UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -39,6 +39,11 @@ SETTINGS: tuple[Setting, ...] = (
         torch.set_float32_matmul_precision,
     ),
     (
+        "whether convolutions are rounded to TF32",
+        lambda: torch.backends.cudnn.allow_tf32,
+        lambda allowed: setattr(torch.backends.cudnn, "allow_tf32", allowed),
+    ),
+    (
         "the timer that ends the process",
         lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0,
         lambda _: signal.setitimer(signal.ITIMER_REAL, 0),

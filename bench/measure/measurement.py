@@ -165,7 +165,6 @@ class Measurement:
         name = implementation.name
         self._beat(number, NOBODY)
         started = time.perf_counter()
-        forward = tuple(phase for phase in self.task.phases if not phase.needs_gradients)
         backward = tuple(phase for phase in self.task.phases if phase.needs_gradients)
         try:
             reason = implementation.unavailable(self.device)
@@ -181,8 +180,7 @@ class Measurement:
             candidate = Candidate(
                 implementation, workload.network, weights, batch, expectation, workload.background
             )
-            if forward or backward:
-                candidate.verify_outputs()
+            candidate.verify_outputs()
             self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(name, self.task.phases, *status_of(error))

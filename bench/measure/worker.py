@@ -43,6 +43,9 @@ def serve(stream: BinaryIO) -> None:
 
     torch.set_num_threads(order.threads)
     torch.manual_seed(0)
+    # Nobody rounds float32 to TF32's ten bits: by default, cuDNN would, and cuBLAS would not.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
     if torch.device(order.device).type == "cpu":
         limit_memory()
     keeps_memory = keep_freed_memory()

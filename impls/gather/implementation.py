@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch
-from bench.implementation import Implementation
+from bench.implementation import Implementation, source_digest
 from bench.operators import (
     SPARSITY_INVARIANT_EPSILON,
     Convolution,
@@ -23,6 +24,8 @@ from impls.gather.multiply import multiply_pairs, pool
 from impls.gather.pairs import Pairs
 from impls.gather.sites import Sites, turned_round
 
+FOLDER = Path(__file__).parent
+
 
 class Rows(NamedTuple):
     """Native tensor: features `[N, C]` of the sites' rows, and the sites with their kernel maps."""
@@ -35,7 +38,7 @@ class Gather(Implementation):
     """Active pairs only, each offset's as one matrix product."""
 
     name: ClassVar[str] = "gather"
-    version: ClassVar[str] = "2" if compiled.NUMBA else "2 without numba"
+    version: ClassVar[str] = source_digest(FOLDER) + ("" if compiled.NUMBA else " without numba")
     origin: ClassVar[str] = "this project"
     timed_region = {  # noqa: RUF012
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
+from bench.measure import engine
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
@@ -127,9 +128,10 @@ def test_dense_from_sparse_is_timed_only_where_it_differs_from_dense():
 
 def test_a_resumed_run_keeps_finished_units_and_measures_the_others(tmp_path):
     first = plan(["gather"], phases=(Phase.FORWARD,))
-    journal = Journal(tmp_path / "run.json")
-    interrupted = execute(first, journal)
     both = replace(first, workloads=(*first.workloads, load_suite("quick").find(BIASED_FULL)))
+    journal = Journal(tmp_path / "run.json")
+    interrupted = execute(both, journal, is_interrupted=lambda: True)
+    assert not interrupted.finished
     resumed = execute(both, journal)
     assert resumed.units[0] == interrupted.units[0]
     assert [unit.workload.name for unit in resumed.units] == [WORKLOAD, BIASED_FULL]
@@ -143,7 +145,18 @@ def test_a_run_is_not_resumed_with_other_settings_or_implementations(tmp_path):
     journal = Journal(tmp_path / "run.json")
     execute(first, journal)
     other = plan(["masked"], phases=(Phase.FORWARD, Phase.DECODE))
-    with pytest.raises(UserError, match="other settings, implementations"):
+    with pytest.raises(UserError, match="another settings, implementations"):
+        execute(other, journal)
+
+
+def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monkeypatch):
+    first = plan(["gather"], phases=(Phase.FORWARD,))
+    journal = Journal(tmp_path / "run.json")
+    execute(first, journal)
+    monkeypatch.setattr(engine, "commit", lambda: "0123456789ab")
+    workload = load_suite("quick").find(BIASED_FULL)
+    other = replace(first, dtypes=("float64",), workloads=(*first.workloads, workload))
+    with pytest.raises(UserError, match=r"choice of workloads, element types, commit: .*--resume"):
         execute(other, journal)
 
 

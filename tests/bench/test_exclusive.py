@@ -36,7 +36,7 @@ def holder(tmp_path):
 
 
 def test_a_second_run_is_refused_with_the_holders_name(holder, tmp_path):
-    expected = rf"processor 0 is being measured on by process {holder.pid} .*--wait"
+    expected = rf"processor 0 is in use by another measurement, process {holder.pid} .*--wait"
     with (
         pytest.raises(UserError, match=expected),
         exclusive(["processor-0"], folder=tmp_path),

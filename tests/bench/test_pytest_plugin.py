@@ -50,6 +50,17 @@ def test_with_the_flag_the_table_and_json_hold_the_measured_samples(session):
     assert benchmark["extra_info"]["verified"]
     assert report["machine_info"]["sparsebench"]["machine"]
     assert "0x" not in json.dumps(benchmark["options"])
+    assert run["finished"] >= run["header"]["started"]
+
+
+def test_a_run_file_that_exists_is_refused_before_anything_is_measured(session):
+    (session.path / "run.json").write_text("kept")
+    result = session.runpytest_subprocess(
+        ONE, *FAST, "--benchmark", "--sparsebench-impl=gather", "--sparsebench-output=run.json"
+    )
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["*run.json exists; a run file is written once*"])
+    assert (session.path / "run.json").read_text() == "kept"
 
 
 @pytest.mark.parametrize("flags", [(), ("--benchmark", *FAST)])

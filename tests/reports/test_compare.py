@@ -12,7 +12,7 @@ from bench.results.schema import Status
 from bench.results.store import write
 from bench.statistics import Verdict
 from reports import words
-from reports.changes import headline, missing, to_markdown
+from reports.changes import caveat, headline, missing, to_markdown
 
 NAMES = ("dense", "gather", "masked")
 STEADY = Noise(rounds=0.003, processes=0.001, count=4)
@@ -101,7 +101,7 @@ def test_noise_is_no_slowdown_and_no_clearance():
 def test_who_fails_now_outweighs_everything(status):
     changes = compare_runs(made(), changed(made(1.5), ended(status)))
     assert changes.exit_code == 4
-    assert headline(changes) == "9 cells failed that did not before (gather): mend them first."
+    assert headline(changes) == "9 cells failed that did not before (gather): fix these first."
     assert len(missing(changes)) == 9
     assert missing(changes)[0]["reason"] == f"{status} in the head: why it ended"
 
@@ -111,6 +111,27 @@ def test_who_failed_before_is_no_news():
     changes = compare_runs(broken, broken)
     assert changes.exit_code == 0
     assert len(changes.compared) == 18
+
+
+def test_cells_that_cannot_be_compared_leave_the_question_open():
+    def otherwise(cell):
+        return replace(cell, workload_version="another")
+
+    changes = compare_runs(made(seed=1), changed(made(seed=2), otherwise))
+    assert (changes.exit_code, len(changes.incomparable)) == (3, 9)
+    assert headline(changes).startswith(
+        "Nothing is slower in 18 cells, but 9 with a time in both could not be compared: the workload "
+    )
+
+
+@pytest.mark.parametrize(
+    ("commit", "told"),
+    [("1234567890abcdef+dirty", "head 1234567890ab+dirty"), ("", "head (no commit)")],
+)
+def test_a_head_with_changes_that_no_commit_holds_is_told_as_one(commit, told):
+    run = made()
+    head = replace(run, header=replace(run.header, commit=commit))
+    assert told in caveat(compare_runs(run, head, paired=True))
 
 
 def test_a_time_that_is_gone_is_missed():
