@@ -12,8 +12,8 @@ from bench.statistics import (
     Interval,
     Ratio,
     Verdict,
+    corrected,
     geometric_mean,
-    holm,
     ratio,
     shared_ratio,
     unpaired_ratio,
@@ -191,7 +191,7 @@ def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
 
 def _judge(ratios: list[Ratio | None]) -> list[Verdict]:
     """Verdicts that are corrected for how many there are."""
-    known = iter(holm([found.p_value for found in ratios if found is not None]))
+    known = iter(corrected([found for found in ratios if found is not None]))
     return [verdict(found, None if found is None else next(known)) for found in ratios]
 
 

@@ -5,6 +5,7 @@ which the operating system frees when its holder ends, however it ends. Runs on 
 (`taskset`) go side by side.
 """
 
+import fcntl
 import os
 import re
 import sys
@@ -43,9 +44,6 @@ def exclusive(
     Raises:
         UserError: if another run holds one of them and there is no waiting.
     """
-    if sys.platform == "win32":  # no flock
-        yield
-        return
     with ExitStack() as stack:
         for name in sorted(names):
             stack.enter_context(_held(name, folder or _folder(), wait, tell))
@@ -70,8 +68,6 @@ def resources(device: str) -> list[str]:
 
 @contextmanager
 def _held(name: str, folder: Path, wait: bool, tell: Callable[[str], None]) -> Iterator[None]:
-    import fcntl  # noqa: PLC0415  # there is none on Windows
-
     if name in _HELD:
         yield
         return

@@ -50,6 +50,15 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
 
 
+def busy_seconds() -> float:
+    """Seconds that all processors together were busy since the machine started, for whomever."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # What a virtual machine's guests use is in the times of whoever runs them, too.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - idle - guests)
+
+
 def thread_pools() -> str:
     """Name the thread pools of the libraries in this process, with their numbers of threads."""
     pools = [

@@ -33,12 +33,16 @@ class Mean:
         variance: of it.
         freedom: how many degrees of freedom that variance is known with.
         strays: number of processes that were left out.
+        told: the variance that processes alone tell, for many means to be judged together by, and
+        told_freedom: its degrees of freedom; 0 where there is one process.
     """
 
     value: float
     variance: float
     freedom: float
     strays: int = 0
+    told: float = 0.0
+    told_freedom: float = 0.0
 
     @property
     def half_width(self) -> float:
@@ -47,12 +51,21 @@ class Mean:
 
     def minus(self, other: "Mean") -> "Mean":
         """The difference of two that were measured independently (Welch 1947)."""
+        value, strays = self.value - other.value, self.strays + other.strays
         variance = self.variance + other.variance
         if math.isinf(variance):
-            return Mean(self.value - other.value, variance, math.inf, self.strays + other.strays)
-        uncertainty = self.variance**2 / self.freedom + other.variance**2 / other.freedom
-        freedom = variance**2 / uncertainty if uncertainty > 0 else math.inf
-        return Mean(self.value - other.value, variance, freedom, self.strays + other.strays)
+            return Mean(value, variance, math.inf, strays)
+        freedom = _joint_freedom(self.variance, self.freedom, other.variance, other.freedom)
+        if not self.told_freedom or not other.told_freedom:
+            return Mean(value, variance, freedom, strays)
+        told_freedom = _joint_freedom(self.told, self.told_freedom, other.told, other.told_freedom)
+        return Mean(value, variance, freedom, strays, self.told + other.told, told_freedom)
+
+
+def _joint_freedom(first: float, of_first: float, second: float, of_second: float) -> float:
+    """Degrees of freedom of the sum of two variances (Satterthwaite 1946)."""
+    uncertainty = first**2 / of_first + second**2 / of_second
+    return (first + second) ** 2 / uncertainty if uncertainty > 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -123,9 +136,10 @@ def join(processes: Processes) -> Mean:
     uncertainty = from_processes**2 / (len(medians) - 1) + from_rounds**2 / of_rounds
     freedom = variance**2 / uncertainty if uncertainty > 0 else of_rounds
     at_worst = _largest_between(medians, within) * sum(squares)
+    told = max(from_rounds, float(np.var(medians, ddof=1)) / len(medians)), len(medians) - 1
     return max(
-        Mean(value, variance, freedom, strays),
-        Mean(value, from_rounds + at_worst, math.inf, strays),
+        Mean(value, variance, freedom, strays, *told),
+        Mean(value, from_rounds + at_worst, math.inf, strays, *told),
         key=lambda mean: mean.half_width,
     )
 

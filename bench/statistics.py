@@ -9,6 +9,7 @@ from itertools import chain
 
 import numpy as np
 
+from bench.moderation import moderated
 from bench.random_effects import (
     CONFIDENCE,
     ENOUGH_TO_STRAY,
@@ -28,6 +29,8 @@ FEWEST_SHARED = 2
 """Processes that must have measured all cells, for what they share to be known."""
 DEAD_BAND = 0.01
 """Relative changes within this band are not worth a verdict."""
+POWER_QUANTILE = 0.8416
+"""Of the normal distribution, at 0.8: what is detectable is found four times out of five."""
 RESOLUTION = 0.05
 """The change that the project promises to find: "same" means that one as large is ruled out."""
 
@@ -68,10 +71,12 @@ class Ratio:
         p_value: two-sided, for the ratio lying outside of the dead band; from the normal distribution
             that has the same interval, because a correction for 1,000 cells needs tails that a few
             degrees of freedom have no end of.
-        detectable: the smallest relative change that this measurement could have told from none;
-            infinite where the interval is open.
+        detectable: the smallest relative change that such a measurement tells from none four times
+            out of five, if it is the only one; infinite where the interval is open.
         rounds: number of paired rounds, over all processes.
         strays: number of processes that were left out.
+        told: variance of the logarithm that processes alone tell, and
+        told_freedom: its degrees of freedom; 0 where there is one process.
     """
 
     interval: Interval
@@ -79,6 +84,8 @@ class Ratio:
     detectable: float
     rounds: int
     strays: int = 0
+    told: float = 0.0
+    told_freedom: float = 0.0
 
 
 def round_medians(timing: Timing) -> list[Values]:
@@ -187,9 +194,11 @@ def _ratio(mean: Mean, rounds: int) -> Ratio:
     return Ratio(
         _interval(mean),
         p_value=min(1.0, math.erfc(beyond / math.sqrt(2))),
-        detectable=math.expm1(mean.half_width + DEAD_BAND),
+        detectable=math.expm1(mean.half_width + POWER_QUANTILE * spread + DEAD_BAND),
         rounds=rounds,
         strays=mean.strays,
+        told=mean.told,
+        told_freedom=mean.told_freedom,
     )
 
 
@@ -213,6 +222,25 @@ def verdict(compared: Ratio | None, p_value: float | None = None) -> Verdict:
     if low > -RESOLUTION and high < RESOLUTION:
         return Verdict.SAME
     return Verdict.AMBIGUOUS
+
+
+def corrected(ratios: Sequence[Ratio]) -> list[float]:
+    """p-values of ratios that are shown together, corrected for how many there are.
+
+    Few processes may be alike by luck: where there are enough ratios, each p-value is one that all of
+    them together allow (`moderated`). These are corrected for their number.
+    """
+    p_values = [found.p_value for found in ratios]
+    told = [place for place, found in enumerate(ratios) if found.told_freedom and found.told > 0]
+    chosen = [ratios[place] for place in told]
+    together = moderated(
+        [max(0.0, abs(math.log(found.interval.estimate)) - DEAD_BAND) for found in chosen],
+        [found.told for found in chosen],
+        [found.told_freedom for found in chosen],
+    )
+    for place, p_value in zip(told, together or [], strict=False):
+        p_values[place] = min(1.0, p_value)
+    return holm(p_values)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -28,8 +28,6 @@ def how_it_ends(work: Callable[[], object], timeout: float = TIMEOUT) -> str | N
         work: what is tried; what it changes is lost.
         timeout: seconds for which it may take.
     """
-    if sys.platform == "win32":  # no fork
-        return None
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside other threads

@@ -1,10 +1,10 @@
 """Every implementation against every other, so that a reader may choose the baseline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from bench.phases import Phase
-from bench.statistics import Interval, Ratio, Verdict, holm, verdict
+from bench.statistics import Interval, Ratio, Verdict, corrected, verdict
 from reports.speed import Comparison, Row, Table, between
 
 LETTERS = {
@@ -51,9 +51,7 @@ def pairs(comparison: Comparison) -> dict[Place, list[Pair]]:
     judged = {
         name: iter(
             verdict(ratio, p_value)
-            for ratio, p_value in zip(
-                ratios, holm([ratio.p_value for ratio in ratios]), strict=True
-            )
+            for ratio, p_value in zip(ratios, corrected(ratios), strict=True)
         )
         for name, ratios in against.items()
     }
@@ -95,4 +93,4 @@ def _inverse(found: Ratio) -> Ratio:
         if interval.is_known
         else Interval(1 / interval.estimate, interval.low, interval.high)
     )
-    return Ratio(swapped, found.p_value, found.detectable, found.rounds, found.strays)
+    return replace(found, interval=swapped)

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from bench.phases import Phase
 from bench.results.schema import Cell, Run, Status, Timing, Unit, WorkloadRecord
-from bench.statistics import Interval, Ratio, Verdict, holm, ratio, seconds_per_call, verdict
+from bench.statistics import Interval, Ratio, Verdict, corrected, ratio, seconds_per_call, verdict
 from reports.words import label
 
 BASELINE = "dense"
@@ -181,13 +181,13 @@ def between(row: Row, other: Row) -> Ratio | None:
 
 def _corrected(tables: list[Table]) -> list[Table]:
     """Judge again with p-values that are corrected for all comparisons of the page."""
-    raw = [row.ratio.p_value for table in tables for row in table.rows if row.ratio]
-    corrected = iter(holm(raw))
+    ratios = [row.ratio for table in tables for row in table.rows if row.ratio]
+    p_values = iter(corrected(ratios))
     return [
         replace(
             table,
             rows=tuple(
-                replace(row, verdict=verdict(row.ratio, next(corrected))) if row.ratio else row
+                replace(row, verdict=verdict(row.ratio, next(p_values))) if row.ratio else row
                 for row in table.rows
             ),
         )

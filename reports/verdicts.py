@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from bench.phases import Phase
-from bench.results.schema import Run
+from bench.results.schema import OTHERS, Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Verdict, stray_processes
 from reports import words
 from reports.break_even import Group
@@ -18,6 +18,8 @@ from reports.unmeasured import ORDER, unavailable
 FEWEST_PROCESSES = 3
 """Fewer fresh processes than that make no published number (DESIGN.md, section 5)."""
 MANY_DISTURBED = 0.1
+BUSY = 0.3
+"""Processors that others may use, on average, before the times of a workload are doubted."""
 PAIR = 2
 NOTABLE = 1.1
 
@@ -66,13 +68,13 @@ def detectable(comparison: Comparison) -> str:
     counts = words.listed(
         f"{verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdicts[verdict]
     )
+    half, nine_in_ten = words.percent(words.median(effects)), words.percent(most)
     return (
         f"Of {words.count(sum(verdicts.values()), 'comparison')} with "
-        f"{words.label(comparison.baseline)}, {counts}. The smallest effect that could have been "
-        f"detected: {words.percent(words.median(effects))} in half of them, {words.percent(most)} "
-        f"in nine of ten. A verdict means a difference beyond {words.percent(DEAD_BAND, 1)}, by a "
-        f"99 % interval and after Holm's correction for all of them; “same” rules out "
-        f"{words.percent(RESOLUTION, 1)}."
+        f"{words.label(comparison.baseline)}, {counts}. An effect of {half} would be found four times "
+        f"out of five in half of them, one of {nine_in_ten} in nine of ten, each looked at alone. A "
+        f"verdict means a difference beyond {words.percent(DEAD_BAND, 1)}, by a 99 % interval and "
+        f"after Holm's correction for all of them; “same” rules out {words.percent(RESOLUTION, 1)}."
     )
 
 
@@ -93,6 +95,12 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
         )
     if run.header.commit.endswith("+dirty"):
         found.append("the checkout had changes that no commit holds")
+    if crowded := _crowded(run):
+        found.append(
+            f"while {words.count(len(crowded), 'workload')} of {len(run.units):,} were measured, "
+            f"other programs used {words.number(min(crowded), 2)} to "
+            f"{words.number(max(crowded), 2)} processors"
+        )
     share = _disturbed_share(run)
     if share > MANY_DISTURBED:
         found.append(
@@ -104,6 +112,15 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
             f"ratios, no verdicts and no break-even"
         )
     return found + _of_times(comparison) + _missing(run, comparison)
+
+
+def _crowded(run: Run) -> list[float]:
+    """Processors that others used, where they were many."""
+    used = [
+        unit.seconds.get(OTHERS, 0.0) / max(unit.seconds.get("wall", 0.0), 1.0)
+        for unit in run.units
+    ]
+    return [processors for processors in used if processors > BUSY]
 
 
 def _of_times(comparison: Comparison) -> list[str]:

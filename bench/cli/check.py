@@ -14,7 +14,9 @@ SHOWN_FAILURES = 10
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
-    parser = commands.add_parser("check", help="prove an implementation right", description=__doc__)
+    parser = commands.add_parser(
+        "check", help="check an implementation against torch, in every case", description=__doc__
+    )
     parser.add_argument("implementation", help="names or plug-in files, comma separated")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 EXIT_CODES = (
     "Exit code: 0 where a slowdown of 5 % is ruled out everywhere, 1 if a cell is slower, or all of an "
-    "implementation's together, 3 if too little is known to say, 4 if an implementation fails that "
-    "did not, 2 for files that cannot be read."
+    "implementation's together, 3 if too little is known to say, 4 if an implementation fails in HEAD "
+    "that passed in BASE, 2 for files that cannot be read."
 )
 
 

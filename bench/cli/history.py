@@ -40,7 +40,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "alerts", help="what changed lately", description=__doc__, epilog=EXIT_CODES
     )
     alerts.add_argument(
-        "--last", type=int, default=LAST, help="runs of each machine that are lately (%(default)s)"
+        "--last",
+        type=int,
+        default=LAST,
+        help="how many of each machine's latest runs count as recent (default: %(default)s)",
     )
     alerts.add_argument("--markdown", action="store_true", help="for an issue or a comment")
     alerts.set_defaults(run=_alerts)
@@ -167,7 +170,7 @@ def _archive(url: str) -> Any:  # noqa: ANN401  # the class is an extra's
         from bench.history.archive import Archive  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(
-            f"history needs {error.name}: python -m pip install 'sparsebench[history]'"
+            f"history needs {error.name}: python -m pip install -e '.[history]' in the checkout"
         ) from error
     return Archive(url)
 

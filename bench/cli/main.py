@@ -11,13 +11,15 @@ from bench.cli import ab, check, compare, data, history, listing, report, run, t
 from bench.errors import UserError
 
 DESCRIPTION = """\
-Compare sparse and dense convolution on this machine: every implementation is proved right before it
-is timed, all of them are measured in interleaved rounds, and every ratio carries its interval."""
+Compare sparse and dense convolution on this machine: every implementation is checked before it is
+timed, all of them are measured in interleaved rounds, and every ratio carries its interval."""
 USAGE_ERROR = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+POSIX_ONLY = {"fcntl", "resource"}
+"""Modules that Windows has no counterpart of."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-"""What writing fails with on a full or read-only disk: the user's to mend, wherever it strikes."""
+"""What writing fails with on a full or read-only disk: the user's to put right, wherever it strikes."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,6 +41,12 @@ def main(arguments: list[str]) -> int:
         return int(parsed.run(parsed))
     except UserError as error:
         print(f"sparsebench: error: {error}", file=sys.stderr)  # noqa: T201
+        return USAGE_ERROR
+    except ModuleNotFoundError as error:
+        if error.name not in POSIX_ONLY:
+            raise
+        wanted = "measuring takes fork and resource limits: use Linux, or Windows' subsystem for it"
+        print(f"sparsebench: error: {wanted}", file=sys.stderr)  # noqa: T201
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201

@@ -110,7 +110,11 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.measure.processes import Templates  # noqa: PLC0415
     from bench.plugins import likely_references  # noqa: PLC0415
 
-    with closing(Templates(arguments.suite, arguments.threads, arguments.processes)) as templates:
+    # Getting ready would disturb whoever measures already.
+    with (
+        exclusive(resources("cpu"), wait=arguments.wait, tell=say),
+        closing(Templates(arguments.suite, arguments.threads, arguments.processes)) as templates,
+    ):
         likely = likely_references(split(arguments.impl))
         device = "cpu" if arguments.device == "auto" else arguments.device
         templates.prepare(Preparation(likely, device))

@@ -90,7 +90,7 @@ def _connected(scheduler: str) -> "Client":
         from distributed import Client  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(
-            f"sweeps need {error.name}: python -m pip install 'sparsebench[distributed]'"
+            f"sweeps need {error.name}: python -m pip install -e '.[distributed]' in the checkout"
         ) from error
     try:
         return Client(scheduler, timeout="10s")

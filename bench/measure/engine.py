@@ -12,7 +12,7 @@ import torch
 
 from bench.errors import UserError
 from bench.implementation import ledger
-from bench.machine import commit, describe_machine
+from bench.machine import busy_seconds, commit, describe_machine
 from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
@@ -20,6 +20,7 @@ from bench.measure.record import Record, unit_of
 from bench.plugins import Broken, Reference
 from bench.registry import load
 from bench.results.schema import (
+    OTHERS,
     WRONG,
     Header,
     ImplementationRecord,
@@ -73,6 +74,7 @@ class Engine:
         """
         records: list[Record] = []
         started = time.perf_counter()
+        busy = busy_seconds() - time.process_time()
         for dtype in self.plan.dtypes:
             record = Record(self.plan, workload, dtype, self._set_aside)
             for process in range(self.plan.settings.processes):
@@ -81,6 +83,8 @@ class Engine:
                     tell(dtype, process)
             records.append(record)
         unit = unit_of(records, time.perf_counter() - started)
+        others = busy_seconds() - time.process_time() - busy - unit.seconds.get("processors", 0.0)
+        unit = replace(unit, seconds=unit.seconds | {OTHERS: max(0.0, others)})
         self.judge(unit)
         return unit
 

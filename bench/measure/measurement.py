@@ -112,6 +112,7 @@ class Measurement:
                     "oracle": self.oracle_seconds,
                     "layers": self.layer_seconds,
                     "other": max(0.0, whole - known),
+                    "processors": time.process_time(),
                 }
             )
         )

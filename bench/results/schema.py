@@ -26,6 +26,8 @@ class Status(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
 
 
+OTHERS = "other programs"
+"""Key of the processor time that others used while a unit was measured."""
 WRONG = {Status.INCORRECT, Status.ERROR, Status.TIMEOUT}
 """How a cell ends whose implementation failed, rather than its surroundings."""
 
@@ -236,7 +238,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Unit:
-    """What is measured in one go and written in one go: a workload with all implementations."""
+    """What is measured in one go and written in one go: a workload with all implementations.
+
+    Attributes:
+        workload: what was measured.
+        cells: of all implementations and phases.
+        seconds: wall time, and what the workers spent it on; processor time of the workers, and of
+            all that was no part of the run (`OTHERS`).
+    """
 
     workload: WorkloadRecord
     cells: tuple[Cell, ...]

@@ -9,7 +9,6 @@ import pytest
 from bench.errors import UserError
 from bench.exclusive import exclusive, resources
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
 HOLDER = """
 import sys
 from pathlib import Path

@@ -268,7 +268,7 @@ def test_a_missing_library_is_one_line_with_its_cure(store):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'sparsebench[history]'" in done.stderr
+    assert "pip install -e '.[history]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -146,7 +146,7 @@ def test_the_smallest_detectable_effect_grows_with_noise():
     def effect(noise):
         run = make_run(density_group(), ("dense", "gather"), noise=noise)
         text = detectable(compare(run)).replace("\u00a0", " ")
-        return float(text.split("detected: ")[1].split(" %")[0])
+        return float(text.split("An effect of ")[1].split(" %")[0])
 
     assert effect(Noise(rounds=0.1, processes=0.02)) > 3 * effect(QUIET)
 

@@ -1,7 +1,7 @@
 """Counts the verdicts between implementations and their twins in a run file: all should be "same".
 
 sparsebench run quick --impl gather,tests/plugins/twins.py --processes 6 -o null.json
-python tests/false_alarms.py null.json
+python -m tools.false_alarms null.json
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.results.store import load
-from bench.statistics import holm, ratio, verdict
+from bench.statistics import corrected, ratio, verdict
 
 TWIN = "_twin"
 
@@ -26,18 +26,18 @@ def main(path: str) -> None:
         original = cells.get((workload, name.removesuffix(TWIN), *rest))
         if name.endswith(TWIN) and original is not None:
             compared.append((key, ratio(cell.timing, original.timing)))
-    corrected = holm([each.p_value for _, each in compared])
+    p_values = corrected([each for _, each in compared])
     verdicts = [
         (verdict(each, p_value), key, each)
-        for (key, each), p_value in zip(compared, corrected, strict=True)
+        for (key, each), p_value in zip(compared, p_values, strict=True)
     ]
     counts = Counter(str(found) for found, _, _ in verdicts)
     detectable = np.median([each.detectable for _, _, each in verdicts])
-    print(f"{len(verdicts)} comparisons: {dict(counts)}; median detectable {detectable:.1%}")
+    print(f"{len(verdicts)} comparisons: {dict(counts)}; median detectable {detectable:.1%}")  # noqa: T201
     for found, key, each in verdicts:
         if found != "same":
             interval = each.interval
-            print(
+            print(  # noqa: T201
                 f"{found}: {' '.join(key)}: {interval.estimate:.4f} "
                 f"[{interval.low:.4f}, {interval.high:.4f}], {each.rounds} rounds"
             )

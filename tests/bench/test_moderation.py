@@ -1,0 +1,86 @@
+"""p-values of many comparisons together: few processes do not raise false alarms."""
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from bench.moderation import FEWEST, _common_variance, _inverse_trigamma, moderated
+from bench.random_effects import mean_of
+from bench.statistics import Ratio, Verdict, _ratio, corrected, verdict
+
+CELLS = 250
+
+
+def compared(generator, *, processes, between, shift=0.0):
+    """A ratio of two that differ by `shift`, from processes that differ by `between`."""
+    offsets = generator.normal(shift, between, processes)
+    return _ratio(mean_of([generator.normal(each, 0.025, 20) for each in offsets]), 20 * processes)
+
+
+def judged(ratios):
+    return [verdict(each, p) for each, p in zip(ratios, corrected(ratios), strict=True)]
+
+
+@pytest.mark.parametrize("processes", [3, 5])
+@pytest.mark.parametrize("uneven", [0.0, 0.8])
+def test_runs_of_few_processes_and_many_cells_raise_no_more_false_alarms_than_they_say(
+    processes, uneven
+):
+    generator = np.random.default_rng(7)
+    alarms = 0
+    for _ in range(20):
+        spreads = 0.03 * np.exp(generator.normal(0, uneven, CELLS))
+        ratios = [compared(generator, processes=processes, between=each) for each in spreads]
+        alarms += any(each in {Verdict.FASTER, Verdict.SLOWER} for each in judged(ratios))
+    assert alarms <= 1  # of 20; one in a hundred is expected
+
+
+def test_clear_differences_are_found_among_many_cells_from_three_processes():
+    generator = np.random.default_rng(7)
+    ratios = [
+        compared(generator, processes=3, between=0.01, shift=0.5 * (place % 2))
+        for place in range(CELLS)
+    ]
+    found = judged(ratios)
+    assert found[1::2].count(Verdict.SLOWER) > 0.95 * CELLS / 2
+    assert Verdict.SLOWER not in found[::2]
+
+
+def test_variances_that_differ_by_chance_alone_are_taken_for_one():
+    generator = np.random.default_rng(7)
+    variances = 4.0 * stats.chi2(2).rvs(4000, random_state=generator) / 2
+    common, prior = _common_variance(variances, np.full(4000, 2.0))
+    assert common == pytest.approx(4.0, rel=0.1)
+    assert prior > 30
+
+
+def test_the_common_variance_and_what_it_counts_for_are_recovered():
+    generator = np.random.default_rng(7)
+    scale = (
+        4.0 * 6 / stats.chi2(6).rvs(20_000, random_state=generator)
+    )  # prior: 6 degrees of freedom
+    variances = scale * stats.chi2(2).rvs(20_000, random_state=generator) / 2
+    common, prior = _common_variance(variances, np.full(20_000, 2.0))
+    assert common == pytest.approx(4.0, rel=0.1)
+    assert prior == pytest.approx(6.0, rel=0.15)
+
+
+@pytest.mark.parametrize("value", [1e-3, 0.1, 1.0, 30.0, 1e4])
+def test_the_inverse_of_trigamma(value):
+    assert special.polygamma(1, _inverse_trigamma(value)) == pytest.approx(value, rel=1e-6)
+
+
+def test_too_few_comparisons_have_nothing_in_common():
+    few = [1.0] * (FEWEST - 1)
+    assert moderated(few, few, few) is None
+    ratios = [compared(np.random.default_rng(7), processes=3, between=0.01) for _ in few]
+    assert min(corrected(ratios)) >= min(each.p_value for each in ratios)
+
+
+def test_a_ratio_of_one_process_keeps_its_own_p_value():
+    generator = np.random.default_rng(7)
+    alone = compared(generator, processes=1, between=0.0)
+    assert isinstance(alone, Ratio)
+    assert alone.told_freedom == 0
+    many = [compared(generator, processes=3, between=0.01) for _ in range(20)]
+    assert corrected([*many, alone])[-1] >= alone.p_value
