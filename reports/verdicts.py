@@ -1,5 +1,6 @@
 """The findings of a run in sentences, with the doubts beside them."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -69,12 +70,17 @@ def detectable(comparison: Comparison) -> str:
         f"{verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdicts[verdict]
     )
     half, nine_in_ten = words.percent(words.median(effects)), words.percent(most)
+    found = (
+        f"An effect of {half} would be found four times out of five in half of them, one of "
+        f"{nine_in_ten} in nine of ten, each looked at alone."
+        if math.isfinite(words.median(effects))
+        else "How small an effect would be found is not known, for want of rounds."
+    )
     return (
         f"Of {words.count(sum(verdicts.values()), 'comparison')} with "
-        f"{words.label(comparison.baseline)}, {counts}. An effect of {half} would be found four times "
-        f"out of five in half of them, one of {nine_in_ten} in nine of ten, each looked at alone. A "
-        f"verdict means a difference beyond {words.percent(DEAD_BAND, 1)}, by a 99 % interval and "
-        f"after Holm's correction for all of them; “same” rules out {words.percent(RESOLUTION, 1)}."
+        f"{words.label(comparison.baseline)}, {counts}. {found} A verdict means a difference beyond "
+        f"{words.percent(DEAD_BAND, 1)}, by a 99 % interval and after Holm's correction for all of "
+        f"them; “same” rules out {words.percent(RESOLUTION, 1)}."
     )
 
 

@@ -19,13 +19,14 @@ TWIN = "_twin"
 def main(path: str) -> None:
     """Print how many comparisons got which verdict, and every one that is not "same"."""
     run = load(Path(path))
-    cells = {cell.key: cell for cell in run.cells if cell.timing is not None}
+    timings = {cell.key: cell.timing for cell in run.cells if cell.timing is not None}
     compared = []
-    for key, cell in cells.items():
-        workload, name, *rest = key
-        original = cells.get((workload, name.removesuffix(TWIN), *rest))
-        if name.endswith(TWIN) and original is not None:
-            compared.append((key, ratio(cell.timing, original.timing)))
+    for key, timing in timings.items():
+        workload, name, *others = key
+        original = timings.get((workload, name.removesuffix(TWIN), *others))  # type: ignore[arg-type]
+        found = ratio(timing, original) if name.endswith(TWIN) and original else None
+        if found is not None:
+            compared.append((key, found))
     p_values = corrected([each for _, each in compared])
     verdicts = [
         (verdict(each, p_value), key, each)
@@ -34,11 +35,11 @@ def main(path: str) -> None:
     counts = Counter(str(found) for found, _, _ in verdicts)
     detectable = np.median([each.detectable for _, _, each in verdicts])
     print(f"{len(verdicts)} comparisons: {dict(counts)}; median detectable {detectable:.1%}")  # noqa: T201
-    for found, key, each in verdicts:
-        if found != "same":
+    for judged, key, each in verdicts:
+        if judged != "same":
             interval = each.interval
             print(  # noqa: T201
-                f"{found}: {' '.join(key)}: {interval.estimate:.4f} "
+                f"{judged}: {' '.join(key)}: {interval.estimate:.4f} "
                 f"[{interval.low:.4f}, {interval.high:.4f}], {each.rounds} rounds"
             )
 

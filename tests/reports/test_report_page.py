@@ -278,7 +278,7 @@ def some_refused():
         (only_encoding, "fairness", "nothing can be amortised"),
         (no_doubt, "verdict", "recorded nothing that casts doubt"),
         (single_round, "verdict", "81 times of 81 come from a single round"),
-        (single_round, "verdict", "detected: unknown in half of them"),
+        (single_round, "verdict", "How small an effect would be found is not known"),
         (single_round, "speed", "unknown: one round"),
         (no_doubt, "memory", "No cell carries its peak memory"),
         (only_encoding, "fairness", "its phases cannot be stacked"),
