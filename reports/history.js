@@ -11,7 +11,7 @@ const apply = () => {
     const fits =
       (!chosen.implementation || row.dataset.implementation === chosen.implementation) &&
       (!chosen.phase || row.dataset.phase === chosen.phase) &&
-      (!chosen.type || row.dataset.type === chosen.type) &&
+      (!chosen.type || row.dataset.setting === chosen.type) &&
       (!chosen.steps || row.dataset.steps.includes(chosen.steps)) &&
       row.dataset.workload.toLowerCase().includes(text);
     row.hidden = !fits;

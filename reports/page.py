@@ -50,12 +50,13 @@ GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
 IDLE_ENDS = re.compile("</t[dhr]>")
 """End tags that a page may leave out, a tenth of a large one; names are escaped, and hold none."""
+NO_HISTORY = Markup()
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
 
 
-def render(run: Run, baseline: str = BASELINE) -> str:
-    """Make the whole page of a run."""
+def render(run: Run, baseline: str = BASELINE, history: Markup = NO_HISTORY) -> str:
+    """Make the whole page of a run; a section on its history may be put into it."""
     comparison = compare(run, baseline)
     groups = break_even.groups(comparison, comparison.headline)
     curves = [group for group in groups if group.is_density]
@@ -93,6 +94,7 @@ def render(run: Run, baseline: str = BASELINE) -> str:
         unavailable=unmeasured.unavailable(run),
         not_reached=unmeasured.not_reached(run),
         method=method.method(run),
+        history=history,
         legend=[
             (name, index)
             for index, name in enumerate(comparison.implementations)

@@ -66,7 +66,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    archive = _archive(arguments.store)
+    archive = open_archive(arguments.store)
     for path in arguments.runs:
         print(f"{path} is {archive.add(path)} in {arguments.store}")  # noqa: T201
     return 0
@@ -139,7 +139,7 @@ def _alerts(arguments: argparse.Namespace) -> int:
 def _read(arguments: argparse.Namespace) -> "History":
     from bench.cli.names import split  # noqa: PLC0415
 
-    archive = _archive(arguments.store)
+    archive = open_archive(arguments.store)
     from bench.history.series import read  # noqa: PLC0415
 
     asked = {
@@ -157,8 +157,8 @@ def _read(arguments: argparse.Namespace) -> "History":
     return read(archive, patterns)
 
 
-def _archive(url: str) -> Any:  # noqa: ANN401  # the class is an extra's
-    """Open the archive.
+def open_archive(url: str) -> Any:  # noqa: ANN401  # the class is an extra's
+    """Open an archive of runs.
 
     Raises:
         UserError: if the libraries that it takes are missing.

@@ -9,6 +9,8 @@ from bench.cli.files import refuse_foreign, write
 from bench.errors import UserError
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from bench.results.schema import Run
 
 TRACKERS = {
@@ -40,6 +42,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="dense",
         help="implementation that ratios are taken against (default: %(default)s)",
     )
+    parser.add_argument(
+        "--history",
+        metavar="STORE",
+        help="archive of `sparsebench history`, a folder or URL: the page also tells where its cells "
+        "stepped up or down on this machine",
+    )
     forms = parser.add_mutually_exclusive_group()
     for form, meaning in (
         ("pdf", "the page as PDF, printed by Chromium"),
@@ -63,6 +71,8 @@ def _report(arguments: argparse.Namespace) -> int:
     form = arguments.form
     if arguments.open and form not in PAGES:
         raise UserError(f"--open shows a page: leave out --{form}")
+    if arguments.history is not None and form not in {"html", "pdf"}:
+        raise UserError(f"--history is a section of the page of runs: leave out --{form}")
     if form == "gallery":
         return _gallery(arguments)
     loaded = [load(path) for path in arguments.runs]
@@ -74,9 +84,9 @@ def _report(arguments: argparse.Namespace) -> int:
     if target is not None:
         refuse_foreign(target, _marker(form), f"{form} report")
     if form == "pdf" and target is not None:
-        _print(loaded, arguments.baseline, target)
+        _print(_page(loaded, arguments), target)
     else:
-        text = _text(loaded, form, arguments.baseline)
+        text = _text(loaded, arguments)
         if target is None:
             print(text, end="")  # noqa: T201
             return 0
@@ -87,7 +97,31 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _text(loaded: "list[Run]", form: str, baseline: str) -> str:
+def _page(loaded: "list[Run]", arguments: argparse.Namespace) -> str:
+    """The page of these runs, with their history where one was named."""
+    from reports.joining import join  # noqa: PLC0415
+    from reports.page import render  # noqa: PLC0415
+
+    run = join(loaded)
+    _check_baseline(run, arguments.baseline)
+    if arguments.history is None:
+        return render(run, arguments.baseline)
+    return render(run, arguments.baseline, _history(loaded, arguments.history))
+
+
+def _history(loaded: "list[Run]", store: str) -> "Markup":
+    from bench.cli.history import open_archive  # noqa: PLC0415
+
+    archive = open_archive(store)
+    from reports.history_section import section  # noqa: PLC0415
+
+    return section(loaded, archive)
+
+
+def _text(loaded: "list[Run]", arguments: argparse.Namespace) -> str:
+    form, baseline = arguments.form, arguments.baseline
+    if form == "html":
+        return _page(loaded, arguments)
     if form == "compare":
         from bench.comparison import compare_runs  # noqa: PLC0415
         from reports.changes_page import render as render_changes  # noqa: PLC0415
@@ -106,10 +140,6 @@ def _text(loaded: "list[Run]", form: str, baseline: str) -> str:
         }
         return writers[form](run)
     _check_baseline(run, baseline)
-    if form in {"html", "pdf"}:
-        from reports.page import render  # noqa: PLC0415
-
-        return render(run, baseline)
     from reports.exports import to_csv, to_markdown  # noqa: PLC0415
 
     return to_markdown(run, baseline) if form == "markdown" else to_csv(run, baseline)
@@ -123,15 +153,15 @@ def _check_baseline(run: "Run", baseline: str) -> None:
         raise UserError(f"no implementation {baseline!r} in the run: {', '.join(sorted(names))}")
 
 
-def _print(loaded: "list[Run]", baseline: str, target: Path) -> None:
-    """Print the page as PDF."""
+def _print(text: str, target: Path) -> None:
+    """Print a page as PDF."""
     import tempfile  # noqa: PLC0415
 
     from bench.cli.browser import print_page  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="sparsebench-page-") as folder:
         page = Path(folder) / "page.html"
-        write(page, _text(loaded, "pdf", baseline))
+        write(page, text)
         print_page(page, target)
 
 

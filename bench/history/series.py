@@ -1,9 +1,11 @@
 """The cells of an archive as series over its runs, queried through DuckDB."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -26,6 +28,19 @@ class RunPoint:
     commit: str
     machine: str
     libraries: str
+
+
+class Key(NamedTuple):
+    """What a series is of: runs are followed where all of this agrees."""
+
+    machine: str
+    suite: str
+    workload: str
+    workload_version: str
+    implementation: str
+    phase: str
+    dtype: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,11 @@ class Series:
     versions: tuple[str, ...]
     seconds: tuple[float | None, ...]
     relative: tuple[float | None, ...]
+
+    @property
+    def key(self) -> Key:
+        """What it is of."""
+        return Key(*(getattr(self, name) for name in Key._fields))
 
     @property
     def title(self) -> str:
@@ -120,22 +140,55 @@ def read(archive: Archive, patterns: dict[str, Sequence[str]]) -> History:
     Raises:
         UserError: if the archive is empty, or nothing in it matches.
     """
-    paths, skipped = archive.summaries()
-    good = paths
-    try:
-        runs, series = _query(good, patterns)
-    except duckdb.Error:
-        good = [path for path in paths if _is_ours(path)]
-        anew, lost = archive.make_anew([path for path in paths if path not in good])
-        skipped += lost
-        runs, series = _query([*good, *anew], patterns)
+    runs, series, skipped = _found(archive, patterns)
     if not series:
         named = "; ".join(f"{name} {', '.join(each)}" for name, each in patterns.items())
         raise UserError(
             f"no cell in the archive {archive.url} matches{' ' if named else ''}{named}"
         )
+    return _history(runs, series, skipped)
+
+
+def read_cells(archive: Archive, wanted: AbstractSet[Key]) -> History:
+    """Query an archive for these cells, of which it may have none.
+
+    Steps are judged among these cells. Runs of machines that none of them is from are left out.
+
+    Raises:
+        UserError: if the archive is empty.
+    """
+    runs, series, skipped = _found(archive, {})
+    machines = {key.machine for key in wanted}
+    kept = [number for number, run in enumerate(runs) if run.machine in machines]
+    places = {number: place for place, number in enumerate(kept)}
+    moved = [
+        replace(each, runs=tuple(places[number] for number in each.runs))
+        for each in series
+        if each.key in wanted
+    ]
+    return _history([runs[number] for number in kept], moved, skipped)
+
+
+def _history(
+    runs: Sequence[RunPoint], series: Sequence[Series], skipped: Sequence[Skipped]
+) -> History:
+    """Find the steps of every series."""
     steps = significant([find_steps(each.values) for each in series])
     return History(tuple(runs), tuple(series), tuple(map(tuple, steps)), tuple(skipped))
+
+
+def _found(
+    archive: Archive, patterns: dict[str, Sequence[str]]
+) -> tuple[list[RunPoint], list[Series], list[Skipped]]:
+    """Query the summaries of an archive, damaged ones made anew."""
+    paths, skipped = archive.summaries()
+    good = paths
+    try:
+        return *_query(good, patterns), skipped
+    except duckdb.Error:
+        good = [path for path in paths if _is_ours(path)]
+        anew, lost = archive.make_anew([path for path in paths if path not in good])
+        return *_query([*good, *anew], patterns), [*skipped, *lost]
 
 
 def _query(

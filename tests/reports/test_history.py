@@ -6,13 +6,15 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from synthetic_runs import Noise, cell, make_run, renamed, workload
+from synthetic_runs import cell, make_run, renamed
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
+
+from nights import FEW, RECORDS, SLOW_FROM, START, commit, fill, nightly, saved
 
 from bench.cli.main import main
 from bench.errors import DataError, UserError
@@ -24,42 +26,10 @@ from bench.results.schema import Status
 from bench.results.store import write
 from reports.history_page import render
 
-RECORDS = [workload("layer-a", 0.1), workload("layer-b", 0.2)]
-FEW = Noise(rounds=0.002, processes=0.002, count=2, length=4)
-START = datetime(2026, 1, 1, tzinfo=UTC)
-SLOW_FROM = 8
-
-
-def nightly(number, *, factor=1.0, records=RECORDS, names=("dense", "gather")):
-    """The run of one night; gather is slower by a factor."""
-
-    def times(name, record):
-        return 1e-3 * (factor if name == "gather" else 1.0)
-
-    run = make_run(records, names, times=times, phases=(Phase.FORWARD,), noise=FEW, seed=number)
-    started = (START + timedelta(days=number)).isoformat()
-    return replace(
-        run,
-        header=replace(run.header, id=f"{number:012x}", started=started, commit=f"{number:040x}"),
-    )
-
-
-def saved(run, folder):
-    path = folder / f"{run.header.id}.json"
-    write(run, path)
-    return path
-
 
 @pytest.fixture
 def store(tmp_path):
-    """Twelve nights, gather being 20 % slower from the ninth on."""
-    source = tmp_path / "source"
-    source.mkdir()
-    place = tmp_path / "store"
-    archive = Archive(str(place))
-    for number in range(12):
-        archive.add(saved(nightly(number, factor=1.2 if number >= SLOW_FROM else 1.0), source))
-    return place
+    return fill(tmp_path / "store", tmp_path / "source")
 
 
 def test_a_run_is_kept_byte_for_byte_and_added_once(tmp_path):
@@ -77,8 +47,8 @@ def test_a_slowdown_is_an_event_with_its_commits(store):
     assert event.is_slower
     assert {change.series.implementation for change in event.changes} == {"gather"}
     assert len(event.changes) == len(RECORDS)
-    assert event.before.commit == f"{SLOW_FROM - 1:040x}"
-    assert event.after.commit == f"{SLOW_FROM:040x}"
+    assert event.before.commit == commit(SLOW_FROM - 1)
+    assert event.after.commit == commit(SLOW_FROM)
     assert all(change.step.size.low < 1.2 < change.step.size.high for change in event.changes)
 
 
@@ -158,15 +128,15 @@ def test_alerts_say_what_changed_lately_and_exit_by_it(store, capsys):
     assert main(["history", "alerts", "--store", str(store)]) == 1
     told = capsys.readouterr().out
     assert "2 cells became slower lately" in told
-    assert "000000000000..000000000000" in told
+    assert "070000000000..080000000000" in told
     assert main(["history", "alerts", "--store", str(store), "--last", "3"]) == 0
     assert "Nothing became slower lately" in capsys.readouterr().out
     assert main(["history", "alerts", "--store", str(store), "--json"]) == 1
     assert len(json.loads(capsys.readouterr().out)["events"]) == 1
-    commit = "https://example.org/c/{commit}"
-    arguments = ["history", "alerts", "--store", str(store), "--markdown", "--commit-url", commit]
+    url = "https://example.org/c/{commit}"
+    arguments = ["history", "alerts", "--store", str(store), "--markdown", "--commit-url", url]
     assert main(arguments) == 1
-    assert f"(https://example.org/c/{SLOW_FROM:040x})" in capsys.readouterr().out
+    assert f"(https://example.org/c/{commit(SLOW_FROM)})" in capsys.readouterr().out
 
 
 def test_too_few_runs_are_said_to_be_too_few(tmp_path, capsys):
@@ -278,7 +248,7 @@ def test_the_page_marks_the_step_and_is_the_same_every_time(store, tmp_path, cap
     assert page == render(history, "https://example.org/c/{commit}")
     assert page.count('<svg class="spark"') == 4
     assert len(re.findall(r'<path class="slower" d="M\d+ 0V40"/>', page)) == 2
-    assert f'href="https://example.org/c/{SLOW_FROM:040x}"' in page
+    assert f'href="https://example.org/c/{commit(SLOW_FROM)}"' in page
     target = tmp_path / "page.html"
     assert main(["history", "show", "--store", str(store), "-o", str(target)]) == 0
     assert main(["history", "show", "--store", str(store), "-o", str(target)]) == 0

@@ -1,0 +1,91 @@
+"""History as a section of a report: what an archive knows of the cells that the report shows."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from bench.history.archive import Archive
+from bench.history.events import Event, breakages, events
+from bench.history.series import History, Key, Series, read_cells
+from bench.results.schema import Run
+from reports import history as told
+from reports import words
+from reports.history_lines import draw, environment
+
+MOST_EVENTS = 10
+
+
+def section(runs: Sequence[Run], archive: Archive) -> Markup:
+    """Make the section for the cells of these runs, each on the machine that measured it.
+
+    Raises:
+        UserError: if the archive is empty, or cannot be read.
+    """
+    wanted = {
+        Key(
+            run.header.machine.name,
+            unit.workload.suite,
+            cell.workload,
+            cell.workload_version,
+            cell.implementation,
+            str(cell.phase),
+            cell.dtype,
+            cell.device,
+        )
+        for run in runs
+        for unit in run.units
+        for cell in unit.cells
+    }
+    history = read_cells(archive, wanted)
+    happened = events(history)[:MOST_EVENTS]
+    shown = _most_changed(happened)
+    steps = dict(zip((each.key for each in history.series), history.steps, strict=True))
+    page = environment().get_template("history_section.html.jinja")
+    return Markup(  # noqa: S704  # the template escapes
+        page.render(
+            history=history,
+            headline=told.headline(history),
+            extent=_extent(history, runs, len(wanted)),
+            events=happened,
+            earlier=len(events(history)) - len(happened),
+            breakages=breakages(history),
+            lines=[draw(series, steps[series.key]) for series in shown],
+            finding=_finding(history, len(shown)),
+        )
+    )
+
+
+def _most_changed(happened: Sequence[Event]) -> list[Series]:
+    """Return the cells that changed most in each event, no more than `told.SHOWN` over all."""
+    share = max(1, told.SHOWN // max(1, len(happened)))
+    found = [change.series for event in happened for change in event.changes[:share]]
+    return list({series.key: series for series in found}.values())
+
+
+def _extent(history: History, runs: Sequence[Run], cells: int) -> str:
+    """From when to when the archive reaches, and what of this page it does not have."""
+    if not history.series:
+        return (
+            "The archive has no run of these cells on this machine, so there is no history to show."
+        )
+    first, last = history.runs[0], history.runs[-1]
+    said = [f"The runs are from {told.day(first)} to {told.day(last)}."]
+    known = {(run.machine, run.started) for run in history.runs}
+    missing = sum((run.header.machine.name, run.header.started) not in known for run in runs)
+    if missing == len(runs):
+        said.append("What this page shows is not in the archive.")
+    elif missing:
+        said.append(f"Of the runs that this page shows, {missing} are not in the archive.")
+    if new := cells - len(history.series):
+        said.append(f"{words.count(new, 'cell')} of this page never stood in it.")
+    return " ".join(said)
+
+
+def _finding(history: History, shown: int) -> str:
+    """What the table of cells shows."""
+    stepped = sum(map(bool, history.steps))
+    which = "all of them" if shown == stepped else "those that each of these changes hit hardest"
+    return (
+        f"{words.count(stepped, 'cell')} of {len(history.series):,} changed lastingly: here are "
+        f"{which}. A step has its 99 % interval, and lies between its two commits."
+    )

@@ -1,0 +1,135 @@
+"""History on a report's page: steps of its own cells on its own machine, and nothing else."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from page_parser import PageParser
+from synthetic_runs import cell, renamed
+
+pytest.importorskip("duckdb")
+pytest.importorskip("ruptures")
+
+from nights import RECORDS, SLOW_FROM, commit, fill, nightly, saved
+
+from bench.cli.main import main
+from bench.errors import UserError
+from bench.history.archive import Archive
+from bench.phases import Phase
+from bench.results.schema import Status
+from reports.history_section import section
+from reports.page import render
+from reports.words import DASH
+
+LAST = 11
+
+
+@pytest.fixture
+def store(tmp_path):
+    return fill(tmp_path / "store", tmp_path / "source")
+
+
+def shown(run, store):
+    return PageParser(render(run, history=section([run], Archive(str(store)))))
+
+
+def test_a_step_is_told_with_its_size_interval_commits_and_line(store):
+    run = nightly(LAST, factor=1.2)
+    page = shown(run, store)
+    assert list(page.sections).index("history") < list(page.sections).index("not-measured")
+    text = page.text("history")
+    assert "2 lasting slowdowns, 0 speed-ups" in text
+    assert "2 cells slower since 2026-01-09 00:00" in text
+    table = page.table("changed lastingly")
+    assert len(table.rows) == 1 + len(RECORDS)
+    for row in table.rows[1:]:
+        assert row[0].startswith("gather forward")
+        found = re.search(rf"slower by (\d+).%.\((\d+){DASH}(\d+).%\)", row[3])
+        assert int(found[2]) <= 20 <= int(found[3])
+        assert f"{commit(SLOW_FROM - 1)[:12]}..{commit(SLOW_FROM)[:12]}" in row[3]
+    raw = str(section([run], Archive(str(store))))
+    assert raw.count('<svg class="spark"') == len(RECORDS)
+    assert "href" not in raw
+
+
+def test_only_cells_of_the_page_are_judged(store):
+    run = nightly(LAST)
+    without = replace(run, units=tuple(replace(unit, cells=unit.cells[:1]) for unit in run.units))
+    assert {each.implementation for each in without.cells} == {"dense"}
+    text = shown(without, store).text("history")
+    assert "2 series over 12 runs of 1 machine: no lasting change" in text
+
+
+def test_runs_of_another_machine_are_left_out(store, tmp_path):
+    run = nightly(LAST)
+    other = replace(
+        run,
+        header=replace(
+            run.header, id="f" * 12, machine=replace(run.header.machine, name="another machine")
+        ),
+    )
+    text = shown(other, store).text("history")
+    assert "no run of these cells on this machine" in text
+    Archive(str(store)).add(saved(other, tmp_path))
+    assert "4 series over 1 run of 1 machine: too few" in shown(other, store).text("history")
+    assert "over 12 runs of 1 machine" in shown(run, store).text("history")
+
+
+def test_what_the_archive_lacks_is_said(store):
+    assert "not in the archive" not in shown(nightly(LAST, factor=1.2), store).text("history")
+    new = renamed(nightly(20), "dense", "brand new")
+    text = shown(new, store).text("history")
+    assert "What this page shows is not in the archive." in text
+    assert "2 cells of this page never stood in it." in text
+
+
+def test_a_cell_that_lost_its_time_is_told(store, tmp_path):
+    run = nightly(LAST + 1)
+    units = tuple(
+        replace(
+            unit,
+            cells=(
+                unit.cells[0],
+                cell(unit.workload, "gather", Phase.FORWARD, status=Status.INCORRECT),
+            ),
+        )
+        for unit in run.units
+    )
+    broken = replace(run, units=units)
+    Archive(str(store)).add(saved(broken, tmp_path))
+    assert "2 cells without a time now" in shown(broken, store).text("history")
+
+
+def test_hostile_names_are_text(store, tmp_path):
+    hostile = "<script>alert(1)</script>\"'"
+    for number in range(12):
+        run = renamed(nightly(number, factor=1 + number // 6), "gather", hostile)
+        header = replace(run.header, id=f"{number + 100:012x}", commit="<b>" * 20)
+        run = replace(run, header=header)
+        Archive(str(store)).add(saved(run, tmp_path))
+    text = str(section([run], Archive(str(store))))
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script" not in text
+    assert "<b>" not in text
+
+
+def test_the_command_puts_history_into_the_page_and_asks_for_it_only_there(store, tmp_path, capsys):
+    path = saved(nightly(LAST, factor=1.2), tmp_path)
+    target = tmp_path / "page.html"
+    asked = ["report", str(path), "-o", str(target)]
+    assert main(asked) == 0
+    assert 'id="history"' not in target.read_text("utf-8")
+    assert main([*asked, "--history", str(store)]) == 0
+    first = target.read_text("utf-8")
+    assert 'id="history"' in first
+    assert main([*asked, "--history", str(store)]) == 0
+    assert target.read_text("utf-8") == first
+    assert main(["report", str(path), "--csv", "--history", str(store)]) == 2
+    assert "leave out --csv" in capsys.readouterr().err
+    assert main([*asked, "--history", str(tmp_path / "nothing")]) == 2
+    assert "no run is in the archive" in capsys.readouterr().err
+
+
+def test_an_empty_archive_is_refused(tmp_path):
+    with pytest.raises(UserError, match="history add"):
+        section([nightly(0)], Archive(str(tmp_path / "nothing")))
