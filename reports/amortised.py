@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.phases import Phase
 from reports.speed import Comparison, Setting, Table
-from reports.words import median
+from reports.words import label, listed, median
 
 REUSES = (1, 10, 100)
 
@@ -67,6 +67,21 @@ def summarise(rows: list[Amortised], baseline: str) -> list[AmortisedSummary]:
             AmortisedSummary(name, len(members), means, len(pays), median(pays) if pays else None)
         )
     return found
+
+
+def finding(rows: list[AmortisedSummary], baseline: str) -> str:
+    """Say who comes in which order when a map is used once, and when it is used often."""
+    orders = []
+    for place in (0, len(REUSES) - 1):
+        ratios = {row.implementation: row.ratios[place] for row in rows} | {baseline: 1.0}
+        orders.append([label(name) for name in sorted(ratios, key=lambda name: ratios[name])])
+    once, often = orders
+    if once == often:
+        return f"from fastest to slowest, used once or {REUSES[-1]} times: {listed(once)}"
+    return (
+        f"from fastest to slowest, used once: {listed(once)}; "
+        f"used {REUSES[-1]} times: {listed(often)}"
+    )
 
 
 def _cold_and_warm(table: Table, name: str) -> tuple[float, float] | None:

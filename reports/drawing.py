@@ -18,6 +18,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
+from reports.slim_svg import slim
+
 TEXT = "#f0d001"
 GRID = "#f0d002"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "h", ">", "*")
@@ -30,10 +32,6 @@ LARGEST_SCALE, SMALLEST_SCALE = 1.32, 0.95
 _COLOURS = {TEXT: "currentColor", GRID: "var(--grid)"} | {
     f"#f0e{index:03x}": f"var(--series-{index})" for index in range(SERIES_COLOURS)
 }
-_MARKERS_ALIKE = re.compile(
-    r'<use href="[^"]*" x="[^"]*" y="[^"]*" style="([^"]*)"/>'
-    r'(?:<use href="[^"]*" x="[^"]*" y="[^"]*" style="\1"/>)+'
-)
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.color": TEXT,
@@ -116,17 +114,11 @@ def to_svg(figure: Figure, title: str) -> str:
     text = re.sub(r"[ \n]+", " ", text).replace("> <", "><").replace(' z "', 'z"')
     if "<g " not in text:
         text = text.replace("<g>", "").replace("</g>", "")
-    text = _MARKERS_ALIKE.sub(_shared_style, text)
+    text = slim(text)
     width = figure.get_figwidth() * POINTS_PER_INCH
     look = f"width: {width * LARGEST_SCALE:.0f}px; min-width: {width * SMALLEST_SCALE:.0f}px"
     opening = f'<svg {view_box.group() if view_box else ""} style="{look}" role="img" '
     return f'{opening}aria-label="{html.escape(title)}">{text.strip()}'
-
-
-def _shared_style(match: re.Match[str]) -> str:
-    """Say the style of equal markers once, around them."""
-    look = f' style="{match.group(1)}"'
-    return f"<g{look}>{match.group().replace(look, '')}</g>"
 
 
 def _font_size(match: re.Match[str]) -> str:

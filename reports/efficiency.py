@@ -1,10 +1,11 @@
 """How far a cell is from the physical limit of the machine it ran on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.phases import Phase
 from bench.results.schema import Rate, Run
+from reports import words
 from reports.speed import Comparison, Row, Setting
 from reports.words import median
 
@@ -85,6 +86,28 @@ def summarise(
             order = [name for name in implementations if name in members]
             found.append((phase, [_summary(name, members[name]) for name in order]))
     return found
+
+
+def shares(
+    summaries: list[tuple[Phase, list[EfficiencySummary]]],
+) -> Iterator[tuple[Phase, str]]:
+    """Yield what share of the limit each implementation reaches by phase, the highest first."""
+    for phase, rows in summaries:
+        known = sorted(
+            (
+                (row.median_share, row.implementation)
+                for row in rows
+                if row.median_share is not None
+            ),
+            reverse=True,
+        )
+        if known:
+            yield (
+                phase,
+                words.listed(
+                    f"{words.label(name)} {words.percent(share)}" for share, name in known
+                ),
+            )
 
 
 def efficiency(row: Row, workload: str, limit: Rate | None) -> Efficiency | None:

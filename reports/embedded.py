@@ -23,9 +23,10 @@ def embedded(run: Run, comparison: Comparison, arguments: dict[str, str]) -> dic
     """Return what the script needs, as plain data.
 
     `tables` are in the order of the comparison; the rows of a phase in the order of the page. A row
-    is `[implementation]` where it has no time, else also its seconds, shortest and longest round, the
-    rounds by process, and those disturbed if any. A pair is `[first, second, ratio, half-width,
-    verdicts]`, the half-width a logarithm, null where it is unknown.
+    is `[implementation]` where it has no time, else also its seconds, how far below them the shortest
+    round lies and how far above that the longest (logarithms), the rounds by process, and those
+    disturbed if any. A pair is `[first, second, ratio, half-width, verdicts]`, the half-width a
+    logarithm, null where it is unknown.
     """
     numbers = {name: place for place, name in enumerate(comparison.implementations)}
     found = pairs(comparison)
@@ -49,6 +50,33 @@ def embedded(run: Run, comparison: Comparison, arguments: dict[str, str]) -> dic
     }
 
 
+def packed(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the same with rows and pairs column by column, which packs better.
+
+    `tables` then counts rows and pairs by phase; in front of the columns stand the records' lengths.
+    """
+    phases = [phase for table in data["tables"] for phase in table.values()]
+    return data | {
+        "tables": [
+            {name: [len(phase["rows"]), len(phase["pairs"])] for name, phase in table.items()}
+            for table in data["tables"]
+        ],
+        "rows": _columns([row for phase in phases for row in phase["rows"]]),
+        "pairs": _columns([pair for phase in phases for pair in phase["pairs"]]),
+    }
+
+
+def _columns(records: list[list[Any]]) -> list[list[Any]]:
+    lengths = [len(record) for record in records]
+    return [
+        lengths,
+        *(
+            [record[place] for record in records if len(record) > place]
+            for place in range(max(lengths, default=0))
+        ),
+    ]
+
+
 def _rounds(run: Run) -> int:
     return sum(
         len(samples.rounds)
@@ -62,11 +90,12 @@ def _row(row: Row, numbers: dict[str, int], step: int) -> list[Any]:
     number = numbers[row.cell.implementation]
     if row.cell.timing is None or row.seconds is None:
         return [number]
-    return [number, _rounded(row.seconds.estimate), *_samples(row.cell.timing, step)]
+    seconds = _rounded(row.seconds.estimate)
+    return [number, seconds, *_samples(row.cell.timing, seconds, step)]
 
 
-def _samples(timing: Timing, step: int) -> list[Any]:
-    """Shortest and longest round in seconds, characters by process, disturbed rounds by process."""
+def _samples(timing: Timing, seconds: float, step: int) -> list[Any]:
+    """Where the rounds lie, characters by process, and the disturbed rounds by process."""
     medians = [[float(value) for value in values[::step]] for values in round_medians(timing)]
     low = min(map(min, medians))
     high = max(map(max, medians))
@@ -79,7 +108,9 @@ def _samples(timing: Timing, step: int) -> list[Any]:
         [place // step for place in samples.disturbed if place % step == 0]
         for samples in timing.processes
     ]
-    found = [_rounded(low, 4), _rounded(high, 4), drawn]
+    span = math.log(high / low)
+    # As fine as a character, whatever the span is.
+    found = [_rounded(math.log(seconds / low), 3), _rounded(span), drawn]
     return [*found, disturbed] if any(disturbed) else found
 
 

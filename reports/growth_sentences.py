@@ -16,7 +16,7 @@ def growth_sentence(study: Study, part: Part, baseline: str) -> str:
         Nothing where no time has enough sizes.
     """
     powers = [
-        f"{words.label(line.implementation)} to the power {words.power(line.power.estimate)} "
+        f"{words.power(line.power.estimate)} for {words.label(line.implementation)} "
         f"({words.power_range(line.power)})"
         for line in part.times
         if line.power is not None
@@ -31,9 +31,9 @@ def growth_sentence(study: Study, part: Part, baseline: str) -> str:
     against = growing(part, baseline)
     first, last = (words.plain(study.sizes[place]) for place in (0, -1))
     return (
-        f"with {words.label(study.axis, 30)} ({first} to {last}) time grows for "
+        f"from {words.label(study.axis, 30)} {first} to {last}, time grows to the power "
         f"{words.listed(powers)}, with 99{words.SPACE}% intervals; the last doubling costs "
-        f"{words.listed(doublings)}.{f' It grows {against}.' if against else ''}"
+        f"{words.listed(doublings)}.{f' So {against}.' if against else ''}"
     )
 
 
@@ -41,7 +41,7 @@ def growing(part: Part, baseline: str) -> str:
     """Say whose time grows slower or faster than the baseline's, by the fit of the ratios.
 
     Returns:
-        `slower than dense's for gather ...`, or nothing where no ratio has enough sizes.
+        `gather grows slower than dense ...`, or nothing where no ratio has enough sizes.
     """
     slower, faster, alike = "slower than", "faster than", "not distinguishably from"
     said: dict[str, list[str]] = {slower: [], faster: [], alike: []}
@@ -51,7 +51,9 @@ def growing(part: Part, baseline: str) -> str:
             said[verb].append(words.label(line.implementation))
     other = words.label(baseline)
     return words.listed(
-        f"{verb} {other}'s for {words.listed(names)}" for verb, names in said.items() if names
+        f"{words.listed(names)} {'grows' if len(names) == 1 else 'grow'} {verb} {other}"
+        for verb, names in said.items()
+        if names
     )
 
 
@@ -70,4 +72,4 @@ def longest_growth(
         return None
     study, part = max(own, key=lambda pair: len(pair[0].sizes))
     sentence = growth_sentence(study, part, baseline)
-    return f"{words.label(study.name, LONGEST_NAME)}: {sentence}" if sentence else None
+    return f"For {words.label(study.name, LONGEST_NAME)}: {sentence}" if sentence else None

@@ -2,7 +2,32 @@
 // shown, sort, look at the rounds of a cell and save a table. What is chosen stays in the address.
 const $ = (selector, within = document) => within.querySelector(selector);
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
-const data = JSON.parse($("#data").textContent);
+
+// The data is JSON, compressed; its records stand column by column, as reports/embedded.py says.
+const unpack = async (text) => {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+};
+const records = ([lengths, ...columns]) => {
+  const places = columns.map(() => 0);
+  return lengths.map((length) =>
+    columns.slice(0, length).map((column, at) => column[places[at]++]),
+  );
+};
+const arrange = ({ tables, rows, pairs, ...others }) => {
+  const [allRows, allPairs] = [records(rows), records(pairs)];
+  let [row, pair] = [0, 0];
+  const phase = ([rowCount, pairCount]) => ({
+    rows: allRows.slice(row, (row += rowCount)),
+    pairs: allPairs.slice(pair, (pair += pairCount)),
+  });
+  const table = (phases) =>
+    Object.fromEntries(Object.entries(phases).map(([name, counts]) => [name, phase(counts)]));
+  return { ...others, tables: tables.map(table) };
+};
+const data = arrange(await unpack($("#data").textContent));
+
 const form = $("form.filter");
 const matrices = $$("table.matrix");
 const workloads = $$("details[data-table]");
@@ -143,13 +168,13 @@ const drawWorkload = (details, baseline) => {
     const found = against >= 0 && against !== place && compare(phase, place, against);
     ratio.textContent = found ? `${number(found.ratio)}×` : "";
     interval.textContent = found ? range(found) : "";
-    verdict.className = found ? `verdict ${WORDS[found.verdict]}` : "verdict";
+    verdict.className = found ? WORDS[found.verdict] : "";
     verdict.textContent = found
       ? `${SIGNS[found.verdict]} ${WORDS[found.verdict]}`
       : against === place
         ? "baseline"
         : "no ratio";
-    if (row.classList.contains("best")) verdict.append(" · ", element("b", "fastest", { class: "best" }));
+    if (row.classList.contains("best")) verdict.append(" · fastest");
   }
 };
 
@@ -361,8 +386,8 @@ const look = (key) => {
   const details = workloads.find((each) => each.dataset.table === number_);
   const cell = data.tables[number_]?.[name]?.rows[place];
   if (!details || !cell || cell.length < 2) return;
-  const [implementation, , low, high, drawn, disturbed = []] = cell;
-  const span = Math.log(high / low);
+  const [implementation, estimate, below, span, drawn, disturbed = []] = cell;
+  const low = estimate * Math.exp(-below);
   const shares = drawn.split(" ").map((text) => [...text].map((letter) => LEVELS.indexOf(letter) / 63));
   const time = (share) => low * Math.exp(span * share);
   const all = shares.flat().toSorted((left, right) => left - right);
@@ -373,7 +398,7 @@ const look = (key) => {
   const finding =
     `${all.length} rounds in ${shares.length} ${shares.length === 1 ? "process" : "processes"}, ${flagged} of them disturbed: ` +
     `median ${seconds(middle)}, half of them within ${seconds(time(quantile(all, 0.25)))} and ${seconds(time(quantile(all, 0.75)))}, ` +
-    `from ${seconds(low)} to ${seconds(high)}${every}.`;
+    `from ${seconds(low)} to ${seconds(time(1))}${every}.`;
   const y = (share) => TOP + 6 + (1 - share) * (HEIGHT - BOTTOM - TOP - 12);
   const strip = plot("rounds in the order of measurement, process by process", `Rounds: ${finding}`);
   const wide = (WIDTH - LEFT - 12) / Math.max(1, all.length + 2 * shares.length);

@@ -4,7 +4,6 @@ The page needs no network, its script only helps to choose, and the same run giv
 """
 
 import html
-import re
 from functools import lru_cache
 from typing import Any
 
@@ -43,13 +42,12 @@ from reports import (
 )
 from reports.break_even import Group
 from reports.environment import new_environment, stylesheet
+from reports.lean import lean
 from reports.ledger import ledger
 from reports.speed import BASELINE, Comparison, Row, Setting, compare
 
 GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
-IDLE_ENDS = re.compile("</t[dhr]>")
-"""End tags that a page may leave out, a tenth of a large one; names are escaped, and hold none."""
 NO_HISTORY = Markup()
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
@@ -69,7 +67,7 @@ def render(run: Run, baseline: str = BASELINE, history: Markup = NO_HISTORY) -> 
         run=run,
         script=text,
         script_digest=digest,
-        data=script.data(embedded.embedded(run, comparison, arguments)) if comparison.timed else "",
+        data=_data(run, comparison, arguments),
         command_of=lambda table: commands.command(run, table, arguments),
         generator=Markup(GENERATOR),  # noqa: S704
         stylesheet=stylesheet(),
@@ -101,7 +99,14 @@ def render(run: Run, baseline: str = BASELINE, history: Markup = NO_HISTORY) -> 
             if name in comparison.timed
         ],
     )
-    return IDLE_ENDS.sub("", page)
+    return lean(page)
+
+
+def _data(run: Run, comparison: Comparison, arguments: dict[str, str]) -> Markup:
+    """What the page's script works on; a page without a time has no script."""
+    if not comparison.timed:
+        return Markup()
+    return script.data(embedded.packed(embedded.embedded(run, comparison, arguments)))
 
 
 def _setting(
@@ -114,7 +119,9 @@ def _setting(
         if (rows := standing.standings(comparison, setting, phase))
     ]
     rates = efficiency.efficiencies(run, comparison, setting)
+    summaries = efficiency.summarise(rates, comparison.implementations)
     over_uses = amortised.amortised(comparison, setting)
+    summed = amortised.summarise(over_uses, comparison.baseline)
     taken_apart = parts.parts(comparison, setting)
     profiles = layer_times.profiles(comparison, setting)
     stacks = stacked.stacks(comparison, setting)
@@ -128,7 +135,8 @@ def _setting(
         ],
         "phases": phases,
         "figure": _inline(figures.ratio_figure(comparison, setting, f"ratio-{setting.title}")),
-        "rates": efficiency.summarise(rates, comparison.implementations),
+        "rates": summaries,
+        "shares": dict(efficiency.shares(summaries)),
         "limit": efficiency.rate_of(run, setting),
         "roofline": _roofline(run, comparison, setting, rates),
         "parts": taken_apart,
@@ -144,7 +152,8 @@ def _setting(
         "kind_summary": layer_times.summarise(profiles),
         "sharing": sharing.sharing(profiles),
         "amortised": over_uses,
-        "amortised_summary": amortised.summarise(over_uses, comparison.baseline),
+        "amortised_summary": summed,
+        "amortised_finding": amortised.finding(summed, comparison.baseline) if summed else "",
     }
 
 

@@ -3,8 +3,14 @@
 from reports import words
 from reports.break_even import Crossing, Curve, Group, Outcome
 
-MOST_SINGLE_SENTENCES = 6
-"""With more crossings than that in a phase and setting, they are summed up by implementation."""
+MOST_GROUPS = 3
+"""With more groups than that in a phase and setting, they are summed up by implementation."""
+LONGEST_NAME = 100
+FLAT_ENDINGS = {
+    Outcome.FASTER: "faster at every measured density",
+    Outcome.SLOWER: "slower at every measured density",
+    Outcome.LEVEL: "neither clearly faster nor clearly slower",
+}
 
 
 def position(group: Group, value: float) -> str:
@@ -51,29 +57,52 @@ def curves_caption(groups: list[Group], baseline: str) -> str:
 
 def break_even_sentences(groups: list[Group], baseline: str) -> list[str]:
     """Say for what densities each implementation beats the baseline, in one phase and setting."""
+    shown = [group for group in groups if group.is_density and _others(group, baseline)]
+    if len(shown) <= MOST_GROUPS:
+        found = [_group_sentence(group, baseline) for group in shown]
+        return [sentence for sentence in found if sentence]
     by_name: dict[str, list[tuple[Group, Curve]]] = {}
-    for group in groups:
-        for curve in group.curves:
-            if group.is_density and curve.implementation != baseline:
-                by_name.setdefault(curve.implementation, []).append((group, curve))
+    for group in shown:
+        for curve in _others(group, baseline):
+            by_name.setdefault(curve.implementation, []).append((group, curve))
     other = words.label(baseline)
-    crossings = sum(len(curve.crossings) for pairs in by_name.values() for _, curve in pairs)
-    is_summed = crossings > MOST_SINGLE_SENTENCES
-    if is_summed:
-        single = [
-            f"{words.label(name)} {_summed(pairs, other)}."
-            for name, pairs in by_name.items()
-            if any(crossing.is_established for _, curve in pairs for crossing in curve.crossings)
-        ]
-    else:
-        single = [
-            f"{words.label(name)} beats {other} {outcome(group, curve, baseline)} for "
-            f"{words.label(group.name)}."
-            for name, pairs in by_name.items()
-            for group, curve in pairs
-            if curve.crossings
-        ]
-    return single + _flat(by_name, other, unsure_too=is_summed)
+    single = [
+        f"{words.label(name)} {_summed(pairs, other)}."
+        for name, pairs in by_name.items()
+        if any(crossing.is_established for _, curve in pairs for crossing in curve.crossings)
+    ]
+    return single + _flat(by_name, other)
+
+
+def _others(group: Group, baseline: str) -> list[Curve]:
+    return [curve for curve in group.curves if curve.implementation != baseline]
+
+
+def _group_sentence(group: Group, baseline: str) -> str:
+    """Everybody in one group: who pays up to the highest density comes first."""
+    curves = _others(group, baseline)
+    other = words.label(baseline)
+    crossing = sorted(
+        (curve for curve in curves if curve.crossings),
+        key=lambda curve: -curve.crossings[0].position,
+    )
+    said = [
+        f"{words.label(curve.implementation)} "
+        + " and ".join(
+            _crossing(group, each) if curve is crossing[0] else _brief_crossing(group, each)
+            for each in curve.crossings
+        )
+        for curve in crossing
+    ]
+    if said:
+        said[0] = said[0].replace(" ", f" beats {other} ", 1)
+    parts = [words.listed(said)] if said else []
+    for outcome_, ending in FLAT_ENDINGS.items():
+        names = [words.label(curve.implementation) for curve in curves if curve.outcome is outcome_]
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            parts.append(f"{words.listed(names)} {verb} {ending}")
+    return f"For {words.label(group.name, LONGEST_NAME)}: {'; '.join(parts)}." if parts else ""
 
 
 def _place(group: Group, crossing: Crossing) -> str:
@@ -84,9 +113,18 @@ def _place(group: Group, crossing: Crossing) -> str:
 
 def _crossing(group: Group, crossing: Crossing) -> str:
     text = _place(group, crossing) + (" density" if group.is_density else "")
+    return f"{text} (99{words.SPACE}% band {_band(group, crossing)})"
+
+
+def _brief_crossing(group: Group, crossing: Crossing) -> str:
+    """The same where a sentence has said before what the numbers are."""
+    return f"{_place(group, crossing)} ({_band(group, crossing)})"
+
+
+def _band(group: Group, crossing: Crossing) -> str:
     low = "open" if crossing.low is None else position(group, crossing.low)
     high = "open" if crossing.high is None else position(group, crossing.high)
-    return f"{text} (99{words.SPACE}% band {low.removesuffix(words.SPACE + '%')}{words.DASH}{high})"
+    return f"{low.removesuffix(words.SPACE + '%')}{words.DASH}{high}"
 
 
 def _level(group: Group, curve: Curve) -> str:
@@ -102,10 +140,8 @@ def _level(group: Group, curve: Curve) -> str:
     return ", ".join([*said, "elsewhere not told apart"]) if said else "not told apart anywhere"
 
 
-def _flat(
-    by_name: dict[str, list[tuple[Group, Curve]]], baseline: str, *, unsure_too: bool
-) -> list[str]:
-    """One sentence for each way not to cross; a crossing that is not established may be one."""
+def _flat(by_name: dict[str, list[tuple[Group, Curve]]], baseline: str) -> list[str]:
+    """One sentence for each way not to cross; a crossing that is not established is one."""
     verbs = {
         Outcome.FASTER: f"faster than {baseline} at every measured density",
         Outcome.SLOWER: f"slower than {baseline} at every measured density",
@@ -114,7 +150,7 @@ def _flat(
     found = []
     for wanted, verb in verbs.items():
         numbers = {
-            name: sum(_flat_outcome(curve, unsure_too=unsure_too) is wanted for _, curve in pairs)
+            name: sum(_flat_outcome(curve) is wanted for _, curve in pairs)
             for name, pairs in by_name.items()
         }
         names = words.listed(
@@ -127,8 +163,8 @@ def _flat(
     return found
 
 
-def _flat_outcome(curve: Curve, *, unsure_too: bool) -> Outcome:
-    unsure = unsure_too and not any(crossing.is_established for crossing in curve.crossings)
+def _flat_outcome(curve: Curve) -> Outcome:
+    unsure = not any(crossing.is_established for crossing in curve.crossings)
     return Outcome.LEVEL if curve.crossings and unsure else curve.outcome
 
 

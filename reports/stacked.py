@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from bench.phases import Phase
 from reports.parts import REST
 from reports.speed import Comparison, Setting, Table
-from reports.words import median
+from reports.words import median, plain
 
 ENCODE, MAP, PREPARE = "encode", "map", "encode and map"
 MOVE, MULTIPLY, FORWARD = "gather and scatter", "multiply", "forward"
 BACKWARD = "backward and loss"
 SEGMENTS = (ENCODE, MAP, PREPARE, MOVE, MULTIPLY, FORWARD, BACKWARD)
-BAR_WIDTH = 250
+
+
+LEAST_SHOWN = 0.4
+"""Per cent of a bar: a pixel."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Stack:
     Attributes:
         seconds: by segment, in order.
         measured: seconds of the training step, or cold pass, as measured by itself.
-        bar: SVG path data by segment, on a bar as long as the workload's longest stack is.
+        bar: per cent of the workload's longest stack at which each segment ends.
     """
 
     implementation: str
@@ -133,12 +136,12 @@ def _warm(seconds: float, parts: dict[str, float]) -> dict[str, float]:
 
 
 def _bar(values: dict[str, float], whole: float) -> dict[str, str]:
-    """Lay segments out one after another."""
-    paths = {}
-    start = 0.0
+    """Lay segments out one after another; those too short to be seen are left out."""
+    ends: dict[str, str] = {}
+    drawn = end = 0.0
     for segment in SEGMENTS:
-        end = start + BAR_WIDTH * values.get(segment, 0.0) / whole
-        if end - start >= 1:
-            paths[segment] = f"M{start:.0f} 0H{end:.0f}V10H{start:.0f}z"
-        start = end
-    return paths
+        end += 100 * values.get(segment, 0.0) / whole
+        if end - drawn >= LEAST_SHOWN:
+            ends[segment] = plain(round(end, 1))
+            drawn = end
+    return ends

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from bench.phases import Phase
 from bench.results.schema import OTHERS, Run
-from bench.statistics import DEAD_BAND, RESOLUTION, Verdict, stray_processes
+from bench.statistics import DEAD_BAND, RESOLUTION, Interval, Verdict, stray_processes
 from reports import words
 from reports.break_even import Group
 from reports.growth import Study
 from reports.growth_sentences import longest_growth
 from reports.sentences import break_even_sentences
 from reports.speed import Comparison, Setting
-from reports.standing import Lead, lead
+from reports.standing import Lead, lead, standings
 from reports.unmeasured import ORDER, unavailable
 
 FEWEST_PROCESSES = 3
@@ -22,7 +22,8 @@ MANY_DISTURBED = 0.1
 BUSY = 0.3
 """Processors that others may use, on average, before the times of a workload are doubted."""
 PAIR = 2
-NOTABLE = 1.1
+WELL_AHEAD = 2.0
+"""From this factor on, two digits say enough."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def findings(comparison: Comparison, curves: list[Group], studies: list[Study]) 
                 ]
                 crossings = break_even_sentences(own, comparison.baseline)
                 growth = longest_growth(studies, setting, phase, comparison.baseline)
-                sentences = [_fastest(comparison, leader), *crossings]
+                sentences = [*_fastest(comparison, setting, phase, leader), *crossings]
                 if growth is not None:
                     sentences.append(growth)
                 found.append(Finding(phase, setting, tuple(sentences)))
@@ -167,41 +168,68 @@ def _missing(run: Run, comparison: Comparison) -> list[str]:
     return found
 
 
-def _fastest(comparison: Comparison, leader: Lead) -> str:
+def _fastest(comparison: Comparison, setting: Setting, phase: Phase, leader: Lead) -> list[str]:
+    """Who is ahead, by how much, and what that is a mean of."""
     names = [words.label(name) for name in leader.ranking]
     baseline = words.label(comparison.baseline)
-    over = f"over {words.count(leader.workloads, 'workload')}"
+    over = words.count(leader.workloads, "workload")
     if len(names) == 1:
-        text = f"only {names[0]} has times ({over}), so it is compared with nothing."
-        return text + _left_out(leader)
+        alone = f"only {names[0]} has times (over {over}), so it is compared with nothing."
+        return [alone + _left_out(leader)]
     everyone = "both" if len(names) == PAIR else f"all {len(names)}"
-    shared = f"geometric mean {over} that {everyone} completed"
-    if leader.ahead is not None and leader.ahead.low <= 1:
+    basis = (
+        f"Geometric mean over {over} that {everyone} completed, with its 99{words.SPACE}% interval."
+        f"{_wins(comparison, setting, phase)}"
+    )
+    against = leader.against_baseline
+    faster = "" if against is None else _as_fast(_inverse(against), baseline)
+    if leader.ahead is None:
+        rest = f": {faster}" if faster else ""
+        text = (
+            f"{names[0]} is fastest overall{rest}; no rounds are shared with {names[1]}, the next."
+        )
+    elif leader.ahead.low <= 1:
         text = (
             f"{names[0]} and {names[1]} cannot be told apart as the fastest: {names[1]} takes "
             f"{words.ratio(leader.ahead.estimate)} the time of {names[0]} "
-            f"(99 % interval {words.ratio_range(leader.ahead)}; {shared})."
+            f"({words.ratio_range(leader.ahead)})."
         )
-    elif leader.ahead is not None:
-        text = (
-            f"{names[0]} is fastest overall; {names[1]}, second, takes "
-            f"{words.ratio(leader.ahead.estimate)} its time (99 % interval "
-            f"{words.ratio_range(leader.ahead)}; {shared})."
-        )
+        if faster and names[1] != baseline:
+            text += f" {names[0]} is {faster}."
     else:
-        text = f"{names[0]} is fastest overall ({shared}); no rounds are shared with the others."
-    if leader.against_baseline is not None:
-        text += (
-            f" {names[0]} takes {words.ratio(leader.against_baseline.estimate)} the time of "
-            f"{baseline} ({words.ratio_range(leader.against_baseline)})"
-            f"{_as_fast(leader.against_baseline.estimate)}."
-        )
-    return text + _left_out(leader)
+        next_best = _as_fast(leader.ahead, names[1])
+        first = f"{faster}, and " if faster and names[1] != baseline else ""
+        text = f"{names[0]} is fastest overall: {first}{next_best}, the next best."
+    return [text, basis + _left_out(leader)]
 
 
-def _as_fast(share: float) -> str:
-    """The same as a speed, where it is one to speak of."""
-    return f": {words.number(1 / share, 2)} times as fast" if 1 / share >= NOTABLE else ""
+def _wins(comparison: Comparison, setting: Setting, phase: Phase) -> str:
+    """In how many single workloads each is fastest: a mean hides those where it is not the first."""
+    wins = {
+        standing.implementation: standing.fastest
+        for standing in standings(comparison, setting, phase)
+        if standing.fastest
+    }
+    most = sorted(wins, key=lambda name: -wins[name])
+    shares = words.listed(f"{words.label(name)} in {wins[name]}" for name in most)
+    return f" Fastest of single workloads, or level with the fastest: {shares}."
+
+
+def _as_fast(times: Interval, other: str) -> str:
+    """Say by what factor somebody is faster than another."""
+    digits = 2 if times.estimate >= WELL_AHEAD else 3
+    interval = (
+        f"{words.number(times.low, digits)}{words.DASH}{words.number(times.high, digits)}"
+        if times.is_known
+        else f"interval {words.UNKNOWN}"
+    )
+    return f"{words.number(times.estimate, digits)} times as fast as {other} ({interval})"
+
+
+def _inverse(times: Interval) -> Interval:
+    if not times.is_known:
+        return Interval(1 / times.estimate, times.low, times.high)
+    return Interval(1 / times.estimate, 1 / times.high, 1 / times.low)
 
 
 def _left_out(leader: Lead) -> str:

@@ -8,8 +8,10 @@ IMPLIED = {
     "td": {"td", "th"},
     "th": {"td", "th"},
     "tr": {"td", "th", "tr"},
+    "tbody": {"td", "th", "tr", "tbody", "thead"},
     "/tbody": {"td", "th", "tr"},
     "/thead": {"td", "th", "tr"},
+    "/table": {"td", "th", "tr", "tbody", "thead"},
 }
 """What HTML takes for closed where one of these stands."""
 

@@ -55,7 +55,7 @@ def test_growth_has_every_size_of_every_implementation(run):
 
 
 def test_the_page_shows_growth_and_layers_of_what_was_measured(page):
-    assert "with grid size (24 to 192) time grows for dense to the power" in page.text("verdict")
+    assert "from grid size 24 to 192, time grows to the power" in page.text("verdict")
     assert page.table("The power of grid size that time grows with")
     table = page.table("deepcnet-6-30-grid192-strokes-b2: time by layer")
     assert {"conv1", "pool1", "conv2"} < {row[0] for row in table.rows}

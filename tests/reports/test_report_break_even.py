@@ -1,6 +1,7 @@
 """Crossings are found where they were planted, and nowhere else."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from bench.phases import Phase
 from reports.break_even import Outcome, groups, lonely
 from reports.sentences import break_even_sentences, curves_caption, outcome
 from reports.speed import compare
+from reports.words import DASH
 
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 QUIET = Noise(rounds=0.003, processes=0.0005)
@@ -148,8 +150,36 @@ def test_sentences_name_the_density_the_band_and_the_group():
     found = curves(lambda density: density / 0.38)
     (sentence,) = break_even_sentences(found, "dense")
     text = sentence.replace("\u00a0", " ")
-    assert text.startswith("gather beats dense below 38 % density (99 % band 3")
-    assert text.endswith("for 2d-submanifold-k3-c32-grid96-uniform.")
+    assert text.startswith(
+        "For 2d-submanifold-k3-c32-grid96-uniform: gather beats dense below 38 %"
+    )
+    assert re.search(rf"38 % density \(99 % band 3\d{DASH}3\d %\)\.$", text)
+
+
+def test_a_group_s_sentence_begins_with_who_pays_longest_and_ends_with_who_never_does():
+    factors = {
+        "dense": lambda _density: 1.0,
+        "early": lambda density: density / 0.15,
+        "late": lambda density: density / 0.6,
+        "always": lambda _density: 0.5,
+        "never": lambda _density: 2.0,
+    }
+    run = make_run(
+        density_group(),
+        tuple(factors),
+        times=lambda name, record: DENSE_SECONDS * factors[name](record.density),
+        phases=(Phase.FORWARD,),
+        noise=QUIET,
+    )
+    found = groups(compare(run), (Phase.FORWARD,))
+    (sentence,) = break_even_sentences(found, "dense")
+    said = re.fullmatch(
+        r"For 2d-[^:]*: late beats dense below 60 % density \(99 % band [^)]*\) and early below 15 % "
+        r"\([^)]*\); always is faster at every measured density; never is slower at every measured "
+        r"density\.",
+        sentence.replace("\u00a0", " "),
+    )
+    assert said, sentence
 
 
 def test_many_crossings_are_summed_up_with_their_range():

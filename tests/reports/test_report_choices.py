@@ -55,15 +55,15 @@ def test_against_the_page_s_baseline_pairs_and_tables_agree(run):
 
 def test_embedded_rounds_are_those_of_the_run_to_a_sixtieth_of_their_span(run):
     data = embedded(run, compare(run), impl_arguments(run))
-    number, seconds, low, high, drawn, disturbed = data["tables"][0]["forward"]["rows"][1]
+    number, seconds, below, span, drawn, disturbed = data["tables"][0]["forward"]["rows"][1]
     timing = run.units[0].cells[1].timing
     assert data["implementations"][number] == "gather"
     assert seconds == pytest.approx(0.5 * DENSE_SECONDS, rel=0.01)
     assert disturbed == [[0], [], []]
     for text, medians in zip(drawn.split(" "), round_medians(timing), strict=True):
         for letter, value in zip(text, medians, strict=True):
-            decoded = low * math.exp(math.log(high / low) * LEVELS.index(letter) / 63)
-            assert math.log(decoded / value) == pytest.approx(0, abs=math.log(high / low) / 60)
+            decoded = seconds * math.exp(span * LEVELS.index(letter) / 63 - below)
+            assert math.log(decoded / value) == pytest.approx(0, abs=span / 60)
 
 
 def test_of_a_very_large_run_every_so_many_rounds_are_embedded_and_this_is_said(run, monkeypatch):

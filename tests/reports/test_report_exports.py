@@ -41,7 +41,7 @@ def test_a_name_that_a_spreadsheet_would_run_is_text():
 def test_markdown_shows_findings_and_a_table_for_each_phase():
     text = to_markdown(make_run(density_group()))
     assert text.startswith(MARKDOWN_MARKER)
-    assert "- gather beats dense below 38" in text
+    assert ": gather beats dense below 38" in text
     for phase in ("forward", "forward_cold", "train_step"):
         assert f"## {phase}, float32 on cpu" in text
     row = next(line for line in text.splitlines() if line.startswith("| 2d") and "-0.01 " in line)

@@ -111,18 +111,18 @@ def test_growth_relative_to_dense_is_judged_by_the_ratios_themselves():
     assert line(part.times, "dense").relative is None
     assert line(part.times, "gather").relative.high < -0.8
     sentence = growth_sentence(study, part, "dense")
-    assert "with grid size (24 to 768) time grows for" in sentence
-    assert "gather to the power 1.10 (" in sentence
-    assert "dense to the power 2.00 (" in sentence
+    assert "from grid size 24 to 768, time grows to the power" in sentence
+    assert "1.10 for gather (" in sentence
+    assert "2.00 for dense (" in sentence
     assert sentence.endswith(
-        "It grows slower than dense's for gather and not distinguishably from dense's for masked."
+        "So gather grows slower than dense and masked grows not distinguishably from dense."
     )
 
 
 def test_what_grows_faster_than_dense_is_called_so():
     (study,) = studies_of(growing_run({"dense": 1.0, "gather": 2.0}))
     sentence = growth_sentence(study, study.parts[0], "dense")
-    assert sentence.endswith("It grows faster than dense's for gather.")
+    assert sentence.endswith("So gather grows faster than dense.")
 
 
 def test_two_sizes_make_a_study_without_a_claim():
@@ -166,7 +166,7 @@ def test_the_verdict_states_the_growth_of_the_study_with_the_most_sizes():
     comparison = compare(growing_run(records=records))
     curves = groups(comparison, comparison.headline)
     found = findings(comparison, curves, studies(comparison, curves))
-    assert [finding.sentences[-1].startswith("long: with grid size") for finding in found] == [
+    assert [finding.sentences[-1].startswith("For long: from grid size") for finding in found] == [
         True,
         True,
     ]
@@ -223,7 +223,7 @@ def test_the_section_shows_powers_by_phase_and_who_grows_slower_than_dense():
     assert gather[1].startswith("1.1")
     assert gather[2].startswith("2.1")
     said = " ".join(table.caption.split())
-    assert "It grows, in forward, slower than dense's for gather and not disting" in said
+    assert "In forward, gather grows slower than dense and " in said
     assert "to the power" in page.text("verdict")
 
 

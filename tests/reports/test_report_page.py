@@ -11,6 +11,7 @@ import pytest
 from page_parser import PageParser
 from synthetic_runs import (
     ALL_PHASES,
+    DENSE_SECONDS,
     Noise,
     cell,
     density_group,
@@ -90,8 +91,8 @@ def test_a_page_says_that_it_is_one(usual_page):
 def test_nothing_is_loaded_from_anywhere_and_no_script_but_the_page_s_own_runs(usual_page):
     parsed = PageParser(usual_page)
     data, program = re.findall(r"<script([^>]*)>(.*?)</script>", usual_page, flags=re.DOTALL)
-    assert data[0] == ' type="application/json" id="data"'
-    assert program[0] == ""
+    assert data[0] == ' type="text/plain" id="data"'
+    assert program[0] == ' type="module"'
     digest = base64.b64encode(hashlib.sha256(program[1].encode()).digest()).decode()
     policy = next(
         value for _, name, value in parsed.attributes if name == "content" and "src" in value
@@ -338,4 +339,22 @@ def test_a_thousand_cells_make_a_page_of_moderate_size_in_little_time():
     before = time.process_time()
     page = render(run)
     assert time.process_time() - before < 20
-    assert len(page.encode()) < 800_000
+    assert len(page.encode()) < 550_000
+
+
+@pytest.mark.slow
+def test_ten_thousand_cells_make_a_page_of_three_megabytes():
+    names = ("dense", "dense_from_sparse", "gather", "masked", "minkowski")
+    slower = dict(zip(names, (1.0, 1.1, 0.9, 1.2, 1.3), strict=True))
+    groups = [
+        record for number in range(32) for record in density_group(f"2d-submanifold-c{number}")
+    ]
+    run = make_run(
+        groups,
+        names,
+        times=lambda name, record: DENSE_SECONDS * slower[name] * (0.5 + record.density),
+        phases=ALL_PHASES,
+        noise=Noise(rounds=0.02, processes=0.004, length=30),
+    )
+    assert len(run.cells) >= 10_000
+    assert len(render(run).encode()) < 3_100_000
