@@ -86,9 +86,13 @@ def processes_of(groups: list[Values], *, strays: bool = False) -> Processes:
 
     Few rounds tell little of their own spread: what all tell is the least that each is credited with.
     """
-    medians, own = _medians_and_variances(groups)
+    ascending = [np.sort(values) for values in groups]
+    medians = [
+        float(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending
+    ]
+    own = [_variance_of_median(values) for values in ascending]
     kept = range(len(medians)) if strays else not_stray(medians, own)
-    counts = [len(groups[place]) for place in kept]
+    counts = [len(ascending[place]) for place in kept]
     told = _dot(counts, [own[place] for place in kept]) / len(counts)
     within = [max(own[place], told / count) for place, count in zip(kept, counts, strict=True)]
     chosen = [medians[place] for place in kept]
@@ -183,23 +187,11 @@ def _chance(freedom: int) -> float:
     return float(special.chdtri(freedom, 1 - LUCK))
 
 
-def _medians_and_variances(groups: list[Values]) -> tuple[list[float], list[float]]:
-    """Median of each group, and the variance that a bootstrap would find for it.
-
-    Groups of one length, as processes mostly are, are computed together (Maritz and Jarrett 1978).
-    """
-    length = len(groups[0])
-    if any(len(values) != length for values in groups):
-        both = [_medians_and_variances([values]) for values in groups]
-        return [own[0] for own, _ in both], [own[0] for _, own in both]
-    ascending = np.array(groups)
-    ascending.sort(axis=1)
-    upper = ascending[:, length // 2]
-    medians = (ascending[:, (length - 1) // 2] + upper) / 2
-    weights = _order_weights(length)
-    centred = ascending - upper[:, np.newaxis]
-    variances = centred**2 @ weights - (centred @ weights) ** 2
-    return medians.tolist(), np.maximum(variances, 0.0).tolist()
+def _variance_of_median(ascending: Values) -> float:
+    """Variance that a bootstrap would find for the median (Maritz and Jarrett 1978)."""
+    weights = _order_weights(len(ascending))
+    centred = ascending - ascending[len(ascending) // 2]
+    return max(0.0, float(weights @ centred**2 - (weights @ centred) ** 2))
 
 
 @lru_cache(maxsize=4096)

@@ -57,6 +57,15 @@ def growing(part: Part, baseline: str) -> str:
     )
 
 
+def by_phase(study: Study, baseline: str) -> str:
+    """The same for all phases of a study, those that agree said once."""
+    said: dict[str, list[str]] = {}
+    for part in study.parts:
+        if sentence := growing(part, baseline):
+            said.setdefault(sentence, []).append(str(part.phase))
+    return " ".join(f"In {words.listed(phases)}, {each}." for each, phases in said.items())
+
+
 def longest_growth(
     studies: list[Study], setting: Setting, phase: Phase, baseline: str
 ) -> str | None:

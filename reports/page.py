@@ -234,7 +234,7 @@ def _environment() -> Environment:
         "find_curve": break_even.find_curve,
         "has_curve": break_even.has_curve,
         "find_line": growth.find_line,
-        "growing": growth_sentences.growing,
+        "growing": growth_sentences.by_phase,
         "table_caption": captions.table,
         "explain_stop": method.explain_stop,
         "find_place": break_even_map.find,

@@ -7,7 +7,7 @@ MOST_GROUPS = 3
 """With more groups than that in a phase and setting, they are summed up by implementation."""
 LONGEST_NAME = 100
 FLAT_ENDINGS = {
-    Outcome.FASTER: "faster at every measured density",
+    Outcome.FASTER: "faster than {} at every measured density",
     Outcome.SLOWER: "slower at every measured density",
     Outcome.LEVEL: "neither clearly faster nor clearly slower",
 }
@@ -79,29 +79,25 @@ def _others(group: Group, baseline: str) -> list[Curve]:
 
 
 def _group_sentence(group: Group, baseline: str) -> str:
-    """Everybody in one group: who pays up to the highest density comes first."""
+    """Everybody in one group: who pays up to the highest density comes first, who never does last."""
     curves = _others(group, baseline)
     other = words.label(baseline)
     crossing = sorted(
         (curve for curve in curves if curve.crossings),
         key=lambda curve: -curve.crossings[0].position,
     )
-    said = [
-        f"{words.label(curve.implementation)} "
-        + " and ".join(
-            _crossing(group, each) if curve is crossing[0] else _brief_crossing(group, each)
-            for each in curve.crossings
-        )
-        for curve in crossing
-    ]
-    if said:
-        said[0] = said[0].replace(" ", f" beats {other} ", 1)
+    said: list[str] = []
+    for curve in crossing:
+        verb, write = (f" beats {other}", _crossing) if not said else ("", _brief_crossing)
+        places = " and ".join(write(group, each) for each in curve.crossings)
+        said.append(f"{words.label(curve.implementation)}{verb} {places}")
     parts = [words.listed(said)] if said else []
     for outcome_, ending in FLAT_ENDINGS.items():
         names = [words.label(curve.implementation) for curve in curves if curve.outcome is outcome_]
         if names:
             verb = "is" if len(names) == 1 else "are"
-            parts.append(f"{words.listed(names)} {verb} {ending}")
+            sentence = f"{words.listed(names)} {verb} {ending.format(other)}"
+            parts.insert(0 if outcome_ is Outcome.FASTER else len(parts), sentence)
     return f"For {words.label(group.name, LONGEST_NAME)}: {'; '.join(parts)}." if parts else ""
 
 

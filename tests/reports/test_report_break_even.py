@@ -160,7 +160,7 @@ def test_a_group_s_sentence_begins_with_who_pays_longest_and_ends_with_who_never
     factors = {
         "dense": lambda _density: 1.0,
         "early": lambda density: density / 0.15,
-        "late": lambda density: density / 0.6,
+        "rather late": lambda density: density / 0.6,
         "always": lambda _density: 0.5,
         "never": lambda _density: 2.0,
     }
@@ -174,9 +174,9 @@ def test_a_group_s_sentence_begins_with_who_pays_longest_and_ends_with_who_never
     found = groups(compare(run), (Phase.FORWARD,))
     (sentence,) = break_even_sentences(found, "dense")
     said = re.fullmatch(
-        r"For 2d-[^:]*: late beats dense below 60 % density \(99 % band [^)]*\) and early below 15 % "
-        r"\([^)]*\); always is faster at every measured density; never is slower at every measured "
-        r"density\.",
+        r"For 2d-[^:]*: always is faster than dense at every measured density; rather late beats dense "
+        r"below 60 % density \(99 % band [^)]*\) and early below 15 % \([^)]*\); never is slower at "
+        r"every measured density\.",
         sentence.replace("\u00a0", " "),
     )
     assert said, sentence

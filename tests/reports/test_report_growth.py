@@ -223,7 +223,7 @@ def test_the_section_shows_powers_by_phase_and_who_grows_slower_than_dense():
     assert gather[1].startswith("1.1")
     assert gather[2].startswith("2.1")
     said = " ".join(table.caption.split())
-    assert "In forward, gather grows slower than dense and " in said
+    assert "In forward and forward_cold, gather grows slower than dense and masked " in said
     assert "to the power" in page.text("verdict")
 
 
