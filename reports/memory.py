@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bench.phases import Phase
+from reports import words
 from reports.speed import Comparison, Setting
-from reports.words import median
 
 PREFERRED = (Phase.TRAIN_STEP, Phase.FORWARD_COLD, Phase.FORWARD)
 """A training step holds most at once; then a cold pass."""
@@ -56,6 +56,19 @@ def memory(comparison: Comparison, setting: Setting) -> Memory | None:
     return None
 
 
+def finding(found: Memory, baseline: str) -> str:
+    """Say who takes how much of the baseline's memory, the least first."""
+    known = sorted(
+        (ratio, name)
+        for ratio, name in zip(found.relative, found.implementations, strict=True)
+        if ratio is not None
+    )
+    if not known:
+        return "peaks"
+    shares = words.listed(f"{words.label(name)} {words.ratio(ratio)}" for ratio, name in known)
+    return f"against {words.label(baseline)}, in the median workload {shares}"
+
+
 def _peaks(comparison: Comparison, number: int, phase: Phase) -> dict[str, int]:
     return {
         row.cell.implementation: row.cell.peak_bytes
@@ -66,4 +79,4 @@ def _peaks(comparison: Comparison, number: int, phase: Phase) -> dict[str, int]:
 
 def _relative(peaks: list[dict[str, int]], name: str, baseline: str) -> float | None:
     ratios = [own[name] / own[baseline] for own in peaks if name in own and own.get(baseline)]
-    return median(ratios) if ratios and name != baseline else None
+    return words.median(ratios) if ratios and name != baseline else None

@@ -237,6 +237,7 @@ def _environment() -> Environment:
         "growing": growth_sentences.by_phase,
         "table_caption": captions.table,
         "explain_stop": method.explain_stop,
+        "memory_finding": memory.finding,
         "find_place": break_even_map.find,
         "say_place": break_even_map.said,
         "band_place": break_even_map.band,

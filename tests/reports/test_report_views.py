@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from page_parser import PageParser
 from synthetic_runs import (
     ALL_PHASES,
     DENSE_SECONDS,
@@ -19,9 +20,11 @@ from bench.results.schema import Status
 from reports import break_even, break_even_map
 from reports.conformance import conformance, finding
 from reports.memory import memory
+from reports.page import render
 from reports.speed import Setting, compare
 from reports.stacked import stacks, summarise
 from reports.unmeasured import unmeasured
+from reports.words import TIMES
 
 SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005, length=6)
@@ -108,11 +111,14 @@ def test_peaks_are_those_of_the_phase_that_holds_most_and_are_compared_with_the_
     cells = tuple(
         replace(each, peak_bytes=peaks[each.implementation]) for each in run.units[0].cells
     )
-    found = memory(compare(replace(run, units=(replace(run.units[0], cells=cells),))), SETTING)
+    measured = replace(run, units=(replace(run.units[0], cells=cells),))
+    found = memory(compare(measured), SETTING)
     assert found.phase is Phase.TRAIN_STEP
     assert found.lines == ((0, "one", (4_000_000, 1_000_000)),)
     assert found.relative == (None, 0.25)
     assert memory(compare(run), SETTING) is None
+    said = f"train_step, float32 on cpu: against dense, in the median workload gather 0.250{TIMES}"
+    assert said in PageParser(render(measured)).text("memory")
 
 
 def test_workloads_of_a_group_that_ended_alike_are_one_line_with_numbered_reasons():
