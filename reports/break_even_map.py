@@ -112,7 +112,7 @@ def band(curve: Curve | None) -> str:
         return ""
     low, high = curve.crossings[-1].low, curve.crossings[-1].high
     ends = ["open" if end is None else words.percent(end) for end in (low, high)]
-    return words.DASH.join(ends)
+    return words.DASH.join([ends[0].removesuffix(f"{words.SPACE}%"), ends[1]])
 
 
 def shade(curve: Curve | None) -> str:
@@ -130,23 +130,31 @@ def shade(curve: Curve | None) -> str:
 
 
 def map_figure(found: Map, comparison: Comparison, identity: str) -> str:
-    """Draw break-even density over grid size and over channels, the other held, a panel a phase.
+    """Draw break-even density over grid size, and below it over channels, the other held.
+
+    A panel is a phase.
 
     Returns:
         SVG, or nothing where no two places in a row have a crossing.
     """
-    lines = [
-        (axis, phase, kept)
+    drawn = {
+        axis: [
+            (phase, kept)
+            for phase in comparison.headline
+            if (kept := _rows(found, axis, phase, comparison))
+        ]
         for axis in (GRID, CHANNELS)
-        for phase in comparison.headline
-        if (kept := _rows(found, axis, phase, comparison))
-    ]
+    }
+    lines = [(axis, panels) for axis, panels in drawn.items() if panels]
     if not lines:
         return ""
     with style(identity):
-        figure = sheet(PANEL_WIDTH * len(lines), PANEL_HEIGHT)
-        for number, (axis, phase, kept) in enumerate(lines):
-            _panel(figure, number * PANEL_WIDTH + LEFT, f"{phase}, by {axis}", axis, kept)
+        widest = max(len(panels) for _, panels in lines)
+        figure = sheet(PANEL_WIDTH * widest, PANEL_HEIGHT * len(lines))
+        for line, (axis, panels) in enumerate(reversed(lines)):
+            for number, (phase, kept) in enumerate(panels):
+                corner = number * PANEL_WIDTH + LEFT, line * PANEL_HEIGHT + BOTTOM
+                _panel(figure, corner, f"{phase}, by {axis}", axis, kept)
         return to_svg(figure, "Break-even density by grid size and by channels, by phase")
 
 
@@ -177,12 +185,16 @@ def _rows(found: Map, axis: str, phase: Phase, comparison: Comparison) -> list[t
 
 
 def _panel(
-    figure: Figure, left: float, title: str, axis: str, rows: list[tuple[int, Points]]
+    figure: Figure,
+    corner: tuple[float, float],
+    title: str,
+    axis: str,
+    rows: list[tuple[int, Points]],
 ) -> None:
     every = [point for _, points in rows for point in points]
     x_range = (min(point[0] for point in every) / ROOM, max(point[0] for point in every) * ROOM)
     y_range = (min(point[2] for point in every) / ROOM, LOWEST_CEILING * ROOM)
-    box = (left, BOTTOM, PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - BOTTOM - TOP)
+    box = (*corner, PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - BOTTOM - TOP)
     panel = Panel(figure, *box, x_range, y_range)
     panel.x_ticks(log_ticks(*x_range, X_TICKS), words.plain)
     panel.y_ticks(log_ticks(*y_range, Y_TICKS), words.plain_percent)
