@@ -37,7 +37,8 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
         for cell in unit.cells
     }
     history = read_cells(archive, wanted)
-    happened = events(history)[:MOST_EVENTS]
+    every = events(history)
+    happened = every[:MOST_EVENTS]
     shown = _most_changed(happened)
     steps = dict(zip((each.key for each in history.series), history.steps, strict=True))
     page = environment().get_template("history_section.html.jinja")
@@ -47,9 +48,16 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
             headline=told.headline(history),
             extent=_extent(history, runs, len(wanted)),
             events=happened,
-            earlier=len(events(history)) - len(happened),
+            earlier=len(every) - len(happened),
+            several=len({run.machine for run in history.runs}) > 1,
             breakages=breakages(history),
-            lines=[draw(series, steps[series.key]) for series in shown],
+            machines=[
+                (
+                    machine,
+                    [draw(each, steps[each.key]) for each in shown if each.machine == machine],
+                )
+                for machine in dict.fromkeys(each.machine for each in shown)
+            ],
             finding=_finding(history, len(shown)),
         )
     )
@@ -75,7 +83,8 @@ def _extent(history: History, runs: Sequence[Run], cells: int) -> str:
     if missing == len(runs):
         said.append("What this page shows is not in the archive.")
     elif missing:
-        said.append(f"Of the runs that this page shows, {missing} are not in the archive.")
+        verb = "is" if missing == 1 else "are"
+        said.append(f"{words.count(missing, 'run')} of this page {verb} not in the archive.")
     if new := cells - len(history.series):
         said.append(f"{words.count(new, 'cell')} of this page never stood in it.")
     return " ".join(said)

@@ -75,6 +75,23 @@ def test_runs_of_another_machine_are_left_out(store, tmp_path):
     assert "over 12 runs of 1 machine" in shown(run, store).text("history")
 
 
+def test_of_two_machines_each_has_a_table_of_its_own(store, tmp_path):
+    for number in range(12):
+        run = nightly(number, factor=2.0 if number >= SLOW_FROM else 1.0)
+        machine = replace(run.header.machine, name="another machine")
+        run = replace(run, header=replace(run.header, id=f"{number + 50:012x}", machine=machine))
+        Archive(str(store)).add(saved(run, tmp_path))
+    both = [nightly(LAST, factor=1.2), run]
+    page = PageParser(str(section(both, Archive(str(store)))))
+    assert [len(table.rows) for table in page.tables] == [1 + len(RECORDS)] * 2
+    assert {table.caption.split(":")[0].strip() for table in page.tables} == {
+        "another machine",
+        both[0].header.machine.name,
+    }
+    assert "8 series over 24 runs of 2 machines" in page.text("history")
+    assert "not in the archive" not in page.text("history")
+
+
 def test_what_the_archive_lacks_is_said(store):
     assert "not in the archive" not in shown(nightly(LAST, factor=1.2), store).text("history")
     new = renamed(nightly(20), "dense", "brand new")
