@@ -63,6 +63,7 @@ def _key(run: AccuracyRun) -> tuple[str, ...]:
         settings.implementation_version,
         str(settings.background),
         settings.dtype,
+        settings.precision or "",
         settings.device,
         str(settings.epochs),
         str(settings.processes),
@@ -85,6 +86,7 @@ def _row(alike: Sequence[AccuracyRun]) -> Sequence[str]:
         for word, is_so in (
             (settings.background.replace("_", " "), settings.background != "zero"),
             (settings.dtype, settings.dtype != "float32"),
+            (f"{settings.precision} mixed in", settings.precision is not None),
             (settings.device, settings.device != "cpu"),
             (f"{settings.processes} processes", settings.processes > 1),
         )

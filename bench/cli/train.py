@@ -17,9 +17,10 @@ INTERRUPTED = 130
 DISAGREED = 4
 REFERENCE = "dense"
 DTYPES = ("float32", "float64")
+PRECISIONS = ("float32", "bfloat16", "float16")
 FIXED = (
-    *("small", "impl", "background", "dtype", "device", "seed", "epochs", "threads"),
-    *("skip_broken", "output"),
+    *("small", "impl", "background", "dtype", "precision", "device", "seed", "epochs"),
+    *("threads", "skip_broken", "output"),
 )
 """Options that a resumed training has from its checkpoint."""
 
@@ -51,6 +52,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--background", help="zero or ground_state (default: the experiment's, mostly zero)"
     )
     parser.add_argument("--dtype", help="float32 (default) or float64")
+    parser.add_argument(
+        "--precision",
+        help="bfloat16 or float16: mixed, weights stay float32 (default: float32, nothing mixed)",
+    )
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=not_negative, help="default: 0")
     parser.add_argument("--epochs", type=positive, help="default: the experiment's")
@@ -182,6 +187,14 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     if dtype not in DTYPES:
         raise UserError(f"training is in float32 or float64, not in {dtype}")
     check_device(device)
+    precision = arguments.precision or PRECISIONS[0]
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"--precision is float32, bfloat16 or float16, not {precision!r}; --dtype is the weights'"
+        )
+    is_mixed = precision != PRECISIONS[0]
+    if is_mixed and dtype != PRECISIONS[0]:
+        raise UserError(f"--precision {precision} mixes with float32, not with --dtype {dtype}")
     settings = TrainingSettings(
         experiment=experiment.name,
         version=experiment.version(),
@@ -196,6 +209,7 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
         processes=group.size,
         threads=arguments.threads or 1,
         skip_broken=bool(arguments.skip_broken),
+        precision=precision if is_mixed else None,
     )
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{stamp}-{experiment.name}-{implementation.name}.json"

@@ -31,6 +31,7 @@ class TrainingSettings:
         processes: that shared every batch.
         threads: of torch, OpenMP, OpenBLAS and MKL in each of them.
         skip_broken: whether broken samples were left out.
+        precision: type that torch.autocast let layers compute in; None if all was in `dtype`.
     """
 
     experiment: str
@@ -46,6 +47,7 @@ class TrainingSettings:
     processes: int = 1
     threads: int = 1
     skip_broken: bool = False
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Epoch:
         loading_seconds: wall time that steps waited for their batches.
         processor_seconds: of this process in its steps; below `train_seconds` by what others took.
         test_seconds: wall time of the test.
+        joules: that the first process's GPU took in its steps; None where nothing measures it.
     """
 
     number: int
@@ -75,6 +78,7 @@ class Epoch:
     loading_seconds: float
     processor_seconds: float
     test_seconds: float
+    joules: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,30 @@ class Published:
 
     error_percent: float
     origin: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A training sample as the network saw it.
+
+    Attributes:
+        label: its class.
+        grid_size: before the picture was cut to its middle.
+        png: RGBA; inactive sites are transparent.
+    """
+
+    label: int
+    grid_size: tuple[int, ...]
+    png: bytes
+
+
+@dataclass(frozen=True)
+class ActiveSites:
+    """How many sites are active after a layer, of how many."""
+
+    layer: str
+    active: int
+    sites: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +131,8 @@ class AccuracyRun:
         checkpoint_sha256: digest of the checkpoint file that holds them.
         published: what to compare with.
         target_percent: test error that counts as reached; None if none was set.
+        pictures: the first training samples.
+        active_sites: of the first test sample, before the first layer and after each.
     """
 
     id: str
@@ -125,6 +155,8 @@ class AccuracyRun:
     checkpoint_sha256: str
     published: tuple[Published, ...] = ()
     target_percent: float | None = None
+    pictures: tuple[Picture, ...] = ()
+    active_sites: tuple[ActiveSites, ...] = ()
     format: str = FORMAT
     schema: int = SCHEMA
 

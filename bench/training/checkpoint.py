@@ -47,6 +47,7 @@ class Progress(msgspec.Struct):
     train_seconds: float = 0.0
     loading_seconds: float = 0.0
     processor_seconds: float = 0.0
+    joules: float | None = None
     epochs: list[Epoch] = []
     first_losses: list[float] = []
 
@@ -63,6 +64,7 @@ class Checkpoint(msgspec.Struct):
         command: that began it.
         model: state of the network, in the implementation's layouts.
         optimizer: state of the optimizer.
+        scaler: state of the gradient scaler; empty without one.
     """
 
     settings: TrainingSettings
@@ -70,6 +72,7 @@ class Checkpoint(msgspec.Struct):
     progress: Progress
     model: dict[str, Any]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any] = {}
 
 
 def path_of(target: Path) -> Path:
@@ -96,6 +99,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         "progress": msgspec.to_builtins(checkpoint.progress),
         "model": checkpoint.model,
         "optimizer": checkpoint.optimizer,
+        "scaler": checkpoint.scaler,
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -141,6 +145,7 @@ def load(path: Path) -> Checkpoint:
             progress=msgspec.convert(document["progress"], Progress),
             model=document["model"],
             optimizer=document["optimizer"],
+            scaler=document.get("scaler", {}),
         )
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise DataError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error

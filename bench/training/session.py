@@ -20,6 +20,7 @@ from bench.results.schema import Machine
 from bench.training import checkpoint as checkpoints
 from bench.training.checkpoint import Checkpoint
 from bench.training.experiment import Experiment
+from bench.training.illustration import active_sites, pictures
 from bench.training.processes import Group
 from bench.training.training import DivergedError, Report, Training
 
@@ -176,6 +177,10 @@ def _record(
         checkpoint_sha256=checkpoints.digest(job.checkpoint),
         published=experiment.published,
         target_percent=experiment.target_percent,
+        pictures=pictures(
+            training.train_samples, job.settings.seed, experiment.schedule.batch_size
+        ),
+        active_sites=active_sites(experiment.network, training.test_samples),
     )
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.parallel import DistributedDataParallel
 
 from bench.background import Background
+from bench.batch import SparseBatch
 from bench.build import why_unbuildable
 from bench.dtypes import torch_dtype
 from bench.errors import DataError, UserError
@@ -35,6 +36,7 @@ from bench.training.batches import (
 )
 from bench.training.checkpoint import Checkpoint, Progress
 from bench.training.classifier import Classifier
+from bench.training.energy import energy_meter
 from bench.training.experiment import Experiment, Optimizer, Samples, Schedule
 from bench.training.processes import Group
 from bench.training.weights import starting_weights
@@ -111,6 +113,11 @@ class Training:
         )
         self.optimizer = _optimizer(self.schedule, self.model)
         self.progress = Progress()
+        self._precision = None if settings.precision is None else torch_dtype(settings.precision)
+        self._scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self._precision is torch.float16
+        )
+        self._joules = energy_meter(self.device)
         self._shared: nn.Module = self.model
         if group.size > 1:
             self._shared = DistributedDataParallel(self.model)
@@ -124,6 +131,7 @@ class Training:
         try:
             self.model.load_state_dict(saved.model)
             self.optimizer.load_state_dict(saved.optimizer)
+            self._scaler.load_state_dict(saved.scaler)
         except (RuntimeError, ValueError, KeyError) as error:
             raise DataError(
                 f"the checkpoint does not fit {self.settings.experiment}: {str(error).splitlines()[0]}"
@@ -146,6 +154,7 @@ class Training:
             self.progress,
             self.model.state_dict(),
             self.optimizer.state_dict(),
+            self._scaler.state_dict(),
         )
 
     def run(self, tell: Callable[[Report], None], save: Callable[[], None]) -> None:
@@ -188,7 +197,7 @@ class Training:
         with torch.no_grad():
             for each in ahead(partial(test_batch, samples, size), steps, self.loaders):
                 labelled = each.to(self.device, self.dtype)
-                logits = self.model(labelled.batch)
+                logits = self._logits(self.model, labelled.batch)
                 loss += float(F.cross_entropy(logits, labelled.labels, reduction="sum"))
                 wrong += _wrong(logits, labelled.labels)
         total_loss, total_wrong = self.group.summed(loss, wrong)
@@ -214,7 +223,7 @@ class Training:
             indices = order[step * size : (step + 1) * size]
             return training_batch(self.train_samples, indices, generator, self.group)
 
-        begun, processor = time.perf_counter(), time.process_time()
+        begun, processor, joules = time.perf_counter(), time.process_time(), self._joules()
         batches = ahead(make, range(progress.step, self.steps), self.loaders)
         for labelled in batches:
             loaded = time.perf_counter()
@@ -226,8 +235,10 @@ class Training:
             progress.loading_seconds += loaded - begun
             progress.train_seconds += now - begun
             progress.processor_seconds += now_processor - processor
+            if joules is not None:
+                progress.joules = (progress.joules or 0.0) + (self._joules() or joules) - joules
             yield loss
-            begun, processor = time.perf_counter(), time.process_time()
+            begun, processor, joules = time.perf_counter(), time.process_time(), self._joules()
 
     def _step(self, labelled: LabelledBatch, epoch: int) -> tuple[float, int]:
         """Take one step; returns the whole batch's mean loss and number of errors."""
@@ -236,7 +247,7 @@ class Training:
         torch.manual_seed(seed_of(Stream.DROPOUT, self.settings.seed, epoch, step, self.group.rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(step + 1)
-        logits = self._shared(labelled.batch)
+        logits = self._logits(self._shared, labelled.batch)
         loss = F.cross_entropy(logits, labelled.labels)
         loss_sum, wrong = self.group.summed(float(loss.detach()), _wrong(logits, labelled.labels))
         mean = loss_sum / self.group.size
@@ -245,9 +256,25 @@ class Training:
                 f"training diverged: the loss is {mean} in epoch {epoch}, step {step + 1}"
             )
         self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self._scaler.scale(loss).backward()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         return mean, int(wrong)
+
+    def _logits(self, model: nn.Module, batch: SparseBatch) -> Tensor:
+        """Compute logits in the weights' type, its layers in the type that autocast chooses."""
+        is_mixed = self._precision is not None
+        with torch.autocast(self.device.type, self._precision, enabled=is_mixed):
+            try:
+                logits: Tensor = model(batch)
+            except (KeyError, TypeError, NotImplementedError) as error:
+                if not is_mixed:
+                    raise
+                raise UserError(
+                    f"{self.settings.implementation} cannot compute {self.settings.experiment} in "
+                    f"mixed precision: {type(error).__name__}: {str(error).splitlines()[0]}"
+                ) from error
+        return logits.to(self.dtype)
 
     def _rate(self, step: int) -> float:
         """Learning rate of an epoch's step, from 1: that of the step's middle."""
@@ -269,6 +296,7 @@ class Training:
             loading_seconds=progress.loading_seconds,
             processor_seconds=progress.processor_seconds,
             test_seconds=time.perf_counter() - begun,
+            joules=progress.joules,
         )
         self.progress = Progress(
             started=progress.started,

@@ -1,6 +1,7 @@
 """MNIST as the papers feed it to networks: ink on a larger field, shifted; or some pixels only."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,8 +19,8 @@ from suites.data.images import LabelledImages
 
 
 @dataclass(frozen=True)
-class InkDigits:
-    """MNIST in the middle of a larger field, active where there is ink: how dark, up to 1.
+class _DigitsOnField(ABC):
+    """Digits in the middle of a larger field, active where there is ink: how dark, up to 1.
 
     Attributes:
         grid: pixels along each side of the field.
@@ -31,7 +32,7 @@ class InkDigits:
     shift: int = 0
     every: int = 1
     version: ClassVar[int] = 1
-    classes: ClassVar[int] = mnist.CLASSES
+    classes: ClassVar[int] = 10
     channels: ClassVar[int] = 1
 
     @property
@@ -40,39 +41,30 @@ class InkDigits:
         return (self.grid, self.grid)
 
     def load(self, *, train: bool, skip_broken: bool = False) -> Samples:
-        """Load images; a broken file cannot be skipped, as all images lie in it."""
+        """Load images; none can be skipped, as all lie in one file."""
         del skip_broken
-        images = _thinned(mnist.load(train=train), self.every)
+        images = _thinned(self.images(train=train), self.every)
         return _Ink(images, self.grid, self.shift if train else 0)
 
+    @abstractmethod
+    def images(self, *, train: bool) -> LabelledImages:
+        """Load the images of one part."""
 
-@dataclass(frozen=True)
-class BundledDigits:
-    """The 8x8 digits that scikit-learn brings along, as `InkDigits`: nothing to download.
 
-    Attributes:
-        grid: pixels along each side of the field.
-        shift: pixels that a training image is shifted by at most, along each axis.
-        every: only every so-manieth sample, in training and in testing: 1 for all.
-    """
+class InkDigits(_DigitsOnField):
+    """MNIST."""
 
-    grid: int
-    shift: int = 0
-    every: int = 1
-    version: ClassVar[int] = 1
-    classes: ClassVar[int] = digits.CLASSES
-    channels: ClassVar[int] = 1
+    def images(self, *, train: bool) -> LabelledImages:
+        """Load them from the data folder."""
+        return mnist.load(train=train)
 
-    @property
-    def grid_size(self) -> Axes:
-        """A square field."""
-        return (self.grid, self.grid)
 
-    def load(self, *, train: bool, skip_broken: bool = False) -> Samples:
-        """Load images; none can be broken."""
-        del skip_broken
-        images = _thinned(digits.load(train=train), self.every)
-        return _Ink(images, self.grid, self.shift if train else 0)
+class BundledDigits(_DigitsOnField):
+    """The 8x8 digits that scikit-learn brings along: nothing to download."""
+
+    def images(self, *, train: bool) -> LabelledImages:
+        """Load them from scikit-learn."""
+        return digits.load(train=train)
 
 
 @dataclass(frozen=True)

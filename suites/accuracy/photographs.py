@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -48,33 +49,47 @@ class KeptPhotographs:
         return (self.grid, self.grid)
 
     def load(self, *, train: bool, skip_broken: bool = False) -> Samples:
-        """Decode photographs.
+        """Decode photographs, once for all sparsities.
 
         Raises:
             DataError: if the archive is missing, or photographs in it cannot be decoded; it counts
                 and names them.
         """
-        pictures, categories, broken = [], [], []
-        seen: dict[str, int] = {}
-        for photograph in caltech.photographs():
-            number = seen[photograph.category] = seen.get(photograph.category, -1) + 1
-            if (number % TESTED == 0) == train:
-                continue
-            try:
-                pictures.append(_decoded(photograph.jpeg, self.grid))
-            except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
-                broken.append(photograph.name)
-            else:
-                categories.append(photograph.category)
-        if broken and not skip_broken:
-            named = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
-            raise DataError(
-                f"caltech101: {len(broken):,} photographs cannot be decoded: {named}; --skip-broken "
-                f"leaves them out"
-            )
-        numbers = {category: number for number, category in enumerate(sorted(seen))}
-        labels = np.array([numbers[category] for category in categories], dtype=np.int64)
-        return KeptPixels(np.stack(pictures), labels, BRIGHTEST, self.sparsity)
+        pictures, labels = _part(self.grid, train=train, skip_broken=skip_broken)
+        return KeptPixels(pictures, labels, BRIGHTEST, self.sparsity)
+
+
+@lru_cache(maxsize=2)
+def _part(
+    grid: int, *, train: bool, skip_broken: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Decode one part: uint8 `[N, H, W, 3]`, and classes, int64 `[N]`."""
+    pictures, categories, broken = [], [], []
+    seen: dict[str, int] = {}
+    for photograph in caltech.photographs():
+        number = seen[photograph.category] = seen.get(photograph.category, -1) + 1
+        if (number % TESTED == 0) == train:
+            continue
+        try:
+            pictures.append(_decoded(photograph.jpeg, grid))
+        except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
+            broken.append(photograph.name)
+        else:
+            categories.append(photograph.category)
+    if broken and not skip_broken:
+        named = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
+        raise DataError(
+            f"caltech101: {len(broken):,} photographs cannot be decoded: {named}; --skip-broken "
+            f"leaves them out"
+        )
+    numbers = {category: number for number, category in enumerate(sorted(seen))}
+    labels = np.array([numbers[category] for category in categories], dtype=np.int64)
+    return np.stack(pictures), labels
+
+
+def forget() -> None:
+    """Let go of decoded photographs, and read the archive anew next time."""
+    _part.cache_clear()
 
 
 def _decoded(jpeg: bytes, grid: int) -> NDArray[np.uint8]:

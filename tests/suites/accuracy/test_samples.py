@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.errors import DataError, UserError
+from suites.accuracy import photographs as decoded
 from suites.accuracy.characters import STILL, AssameseStrokes, Motion
 from suites.accuracy.digits import BundledDigits, InkDigits, KeptDigits
 from suites.accuracy.photographs import KeptPhotographs
@@ -225,7 +226,17 @@ def photographs(monkeypatch):
         for number in range(1, 9)
     ]
     monkeypatch.setattr(caltech, "photographs", lambda: iter(found))
-    return found
+    decoded.forget()
+    yield found
+    decoded.forget()
+
+
+def test_photographs_are_decoded_once_for_all_sparsities(photographs, monkeypatch):
+    first = KeptPhotographs(32, 0.7).load(train=False)
+    monkeypatch.setattr(caltech, "photographs", lambda: iter(()))
+    second = KeptPhotographs(32, 0.1).load(train=False)
+    assert second.pictures is first.pictures
+    assert batch_of(second, 0).sites > 2 * batch_of(first, 0).sites
 
 
 def test_three_quarters_of_each_class_of_photographs_are_trained_on(photographs):

@@ -1,0 +1,73 @@
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from trainable import corners, nothing, training
+
+from bench.training import energy
+
+GPU = torch.device("cuda")
+
+
+class NVMLError(Exception):
+    pass
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """A stand-in for NVIDIA's library: a GPU takes half a joule between two looks."""
+    counted = iter(range(1000, 10**6, 500))
+    module = SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetTotalEnergyConsumption=lambda _: next(counted),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="1-2"))
+    return module
+
+
+def fails(*_):
+    raise NVMLError
+
+
+def test_a_gpu_is_found_by_its_identity_and_read_in_joules(library):
+    asked = []
+    library.nvmlDeviceGetHandleByUUID = asked.append
+    read = energy.energy_meter(GPU)
+    assert asked == ["GPU-1-2"]
+    assert (read(), read()) == (1.5, 2.0)
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetTotalEnergyConsumption"])
+def test_a_gpu_that_does_not_count_gives_nothing(library, function):
+    setattr(library, function, fails)
+    assert energy.energy_meter(GPU)() is None
+
+
+def test_without_the_library_there_is_nothing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert energy.energy_meter(GPU)() is None
+
+
+def test_a_processor_is_never_asked_for(library):
+    library.nvmlInit = fails
+    assert energy.energy_meter(torch.device("cpu"))() is None
+
+
+def test_an_epoch_holds_the_joules_of_its_steps(library):
+    trained = training(corners(), epochs=1)
+    assert trained.progress.joules is None
+    trained._joules = energy.energy_meter(GPU)
+    trained.run(nothing, nothing)
+    assert trained.progress.epochs[0].joules == 0.5 * trained.steps
+
+
+def test_a_count_that_stops_leaves_no_wrong_sum(library):
+    trained = training(corners(), epochs=1)
+    trained._joules = energy.energy_meter(GPU)
+    library.nvmlDeviceGetTotalEnergyConsumption = fails
+    trained.run(nothing, nothing)
+    assert trained.progress.epochs[0].joules is None
