@@ -1,7 +1,9 @@
-"""What was trained, beside what others have published: a Markdown table, a row for each setting."""
+"""What was trained, beside what others have published: rows of a table, and the table as Markdown."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from bench.results.accuracy import AccuracyRun, Published
 
@@ -19,7 +21,115 @@ HEAD = (
     "of a processor",
     "to the target",
 )
+ENERGY = "energy"
+"""Head of one more column, where any run has joules."""
 NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Runs that differ in their seed only: a row of the table, a line of a figure."""
+
+    runs: tuple[AccuracyRun, ...]
+
+    @property
+    def first(self) -> AccuracyRun:
+        """The run with the smallest seed."""
+        return self.runs[0]
+
+    @property
+    def name(self) -> str:
+        """The experiment's name, and whether this is its small version."""
+        settings = self.first.settings
+        return settings.experiment + (" (small)" if settings.small else "")
+
+    @property
+    def implementation(self) -> str:
+        """The implementation's name, and what is unusual about how it was used."""
+        settings = self.first.settings
+        unusual = (
+            (settings.background.replace("_", " "), settings.background != "zero"),
+            (settings.dtype, settings.dtype != "float32"),
+            (f"{settings.precision} mixed in", settings.precision is not None),
+            (settings.device, settings.device != "cpu"),
+            (f"{settings.processes} processes", settings.processes > 1),
+        )
+        return ", ".join([settings.implementation, *(word for word, is_so in unusual if is_so)])
+
+    @property
+    def errors(self) -> list[float]:
+        """Test error in percent after the last epoch, of each run."""
+        return [run.error_percent for run in self.runs]
+
+    @property
+    def error_percent(self) -> float:
+        """Mean over the runs."""
+        return statistics.fmean(self.errors)
+
+    @property
+    def compared(self) -> tuple[Published, ...]:
+        """What to compare with; nothing for a small version, which learns from fewer samples."""
+        return () if self.first.settings.small else self.first.published
+
+    def source(self, *path: str) -> Any:  # noqa: ANN401  # plain data, of whatever shape
+        """A part of the definition of the samples; None where there is none."""
+        return part(self.first, "source", *path)
+
+
+def part(run: AccuracyRun, *path: str) -> Any:  # noqa: ANN401  # plain data, of whatever shape
+    """A part of an experiment's definition; None where there is none."""
+    found: Any = run.definition
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def trained(runs: Iterable[AccuracyRun]) -> list[Trained]:
+    """Put runs together that differ in their seed only: full versions first, then by name."""
+    rows: dict[tuple[str, ...], list[AccuracyRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.settings.small, _key(run), run.settings.seed)):
+        rows.setdefault(_key(run), []).append(run)
+    return [Trained(tuple(alike)) for alike in rows.values()]
+
+
+def head(rows: Iterable[Trained]) -> tuple[str, ...]:
+    """Names of the columns."""
+    return (*HEAD, ENERGY) if _has_energy(rows) else HEAD
+
+
+def cells(row: Trained, rows: Iterable[Trained]) -> tuple[tuple[str, ...], ...]:
+    """A row's cells, in the order of `head(rows)`; each may have several lines."""
+    run, mean = row.first, row.error_percent
+    shown = f"{mean:.2f} %"
+    if len(row.runs) >= FEWEST_SEEDS:
+        shown += f" ± {statistics.stdev(row.errors):.2f}"
+    processor = [sum(epoch.processor_seconds for epoch in run.epochs) for run in row.runs]
+    found = (
+        (row.name,),
+        (row.implementation,),
+        (shown,),
+        (str(len(row.runs)),),
+        tuple(f"{each.error_percent:g} % ({each.origin})" for each in row.compared) or (NOTHING,),
+        tuple(f"{mean - each.error_percent:+.2f}" for each in row.compared) or (NOTHING,),
+        (_epochs(run),),
+        (_seconds([run.train_seconds for run in row.runs]),),
+        (_seconds(processor),),
+        (_to_target(row.runs),),
+    )
+    return (*found, (_energy(row.runs),)) if _has_energy(rows) else found
+
+
+def commands(row: Trained) -> list[str]:
+    """The commands that made a row."""
+    return list(dict.fromkeys(" ".join(run.command) for run in row.runs))
+
+
+def missing(
+    runs: Iterable[AccuracyRun], experiments: Mapping[str, tuple[Published, ...]]
+) -> list[str]:
+    """Names of the experiments whose full version was not trained."""
+    done = {run.settings.experiment for run in runs if not run.settings.small}
+    return [name for name in experiments if name not in done]
 
 
 def table(
@@ -27,31 +137,26 @@ def table(
 ) -> Iterable[str]:
     """Make the lines of a table, the command of each row below it, and what was not trained.
 
-    Runs that differ in their seed only share a row. A small version is compared with nothing: it
-    learns from fewer samples, and often fewer classes.
-
     Args:
         runs: in any order.
         experiments: what others have published, by the name of every experiment there is.
     """
-    rows: dict[tuple[str, ...], list[AccuracyRun]] = {}
-    for run in sorted(runs, key=lambda run: (run.settings.small, _key(run), run.settings.seed)):
-        rows.setdefault(_key(run), []).append(run)
-    yield _line(HEAD)
-    yield "| --- | --- " + "| ---: " * (len(HEAD) - 2) + "|"
-    for alike in rows.values():
-        yield _line(_row(alike))
+    rows = trained(runs)
+    yield _line(head(rows))
+    yield "| --- | --- " + "| ---: " * (len(head(rows)) - 2) + "|"
+    for row in rows:
+        yield _line("<br>".join(lines) for lines in cells(row, rows))
     yield ""
     yield "Commands, in the order of the rows:"
     yield ""
     yield "```sh"
-    for alike in rows.values():
-        yield from dict.fromkeys(" ".join(run.command) for run in alike)
+    for row in rows:
+        yield from commands(row)
     yield "```"
-    missing = _missing(runs, experiments)
-    if missing:
+    left = missing(runs, experiments)
+    if left:
         yield ""
-        yield f"Not trained in full: {', '.join(missing)}."
+        yield f"Not trained in full: {', '.join(left)}."
 
 
 def _key(run: AccuracyRun) -> tuple[str, ...]:
@@ -72,43 +177,9 @@ def _key(run: AccuracyRun) -> tuple[str, ...]:
     )
 
 
-def _row(alike: Sequence[AccuracyRun]) -> Sequence[str]:
-    first = alike[0]
-    settings = first.settings
-    errors = [run.error_percent for run in alike]
-    mean = statistics.fmean(errors)
-    shown = f"{mean:.2f} %"
-    if len(errors) >= FEWEST_SEEDS:
-        shown += f" ± {statistics.stdev(errors):.2f}"
-    compared = () if settings.small else first.published
-    extras = "".join(
-        f", {word}"
-        for word, is_so in (
-            (settings.background.replace("_", " "), settings.background != "zero"),
-            (settings.dtype, settings.dtype != "float32"),
-            (f"{settings.precision} mixed in", settings.precision is not None),
-            (settings.device, settings.device != "cpu"),
-            (f"{settings.processes} processes", settings.processes > 1),
-        )
-        if is_so
-    )
-    return (
-        settings.experiment + (" (small)" if settings.small else ""),
-        settings.implementation + extras,
-        shown,
-        str(len(errors)),
-        "<br>".join(f"{each.error_percent:g} % ({each.origin})" for each in compared) or NOTHING,
-        "<br>".join(f"{mean - each.error_percent:+.2f}" for each in compared) or NOTHING,
-        _epochs(first),
-        _seconds([run.train_seconds for run in alike]),
-        _seconds([sum(epoch.processor_seconds for epoch in run.epochs) for run in alike]),
-        _to_target(alike),
-    )
-
-
 def _epochs(run: AccuracyRun) -> str:
     """How many there were, and of how many where the user chose another number."""
-    planned = run.definition["schedule"]["epochs"]
+    planned = part(run, "schedule", "epochs")
     done = run.settings.epochs
     return str(done) if done == planned else f"{done} instead of {planned}"
 
@@ -125,11 +196,13 @@ def _to_target(alike: Sequence[AccuracyRun]) -> str:
     return f"{target:g} % in {_seconds(reached)}"
 
 
-def _missing(
-    runs: Sequence[AccuracyRun], experiments: Mapping[str, tuple[Published, ...]]
-) -> list[str]:
-    trained = {run.settings.experiment for run in runs if not run.settings.small}
-    return [name for name in experiments if name not in trained]
+def _has_energy(rows: Iterable[Trained]) -> bool:
+    return any(run.joules is not None for row in rows for run in row.runs)
+
+
+def _energy(alike: Sequence[AccuracyRun]) -> str:
+    known = [run.joules for run in alike if run.joules is not None]
+    return f"{statistics.fmean(known):,.0f} J" if known else NOTHING
 
 
 def _seconds(values: Sequence[float]) -> str:

@@ -48,13 +48,22 @@ from reports.speed import BASELINE, Comparison, Row, Setting, compare
 
 GENERATOR = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
-NO_HISTORY = Markup()
+NO_SECTION = Markup()
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
 
 
-def render(run: Run, baseline: str = BASELINE, history: Markup = NO_HISTORY) -> str:
-    """Make the whole page of a run; a section on its history may be put into it."""
+def render(
+    run: Run, baseline: str = BASELINE, history: str = NO_SECTION, accuracy: str = NO_SECTION
+) -> str:
+    """Make the whole page of a run.
+
+    Args:
+        run: what was measured.
+        baseline: implementation that ratios are taken against.
+        history: a section on where its cells stepped up or down, already HTML.
+        accuracy: a section on trainings, already HTML.
+    """
     comparison = compare(run, baseline)
     groups = break_even.groups(comparison, comparison.headline)
     curves = [group for group in groups if group.is_density]
@@ -65,6 +74,7 @@ def render(run: Run, baseline: str = BASELINE, history: Markup = NO_HISTORY) -> 
     arguments = commands.impl_arguments(run)
     page = template.render(
         run=run,
+        accuracy=accuracy,
         script=text,
         script_digest=digest,
         data=_data(run, comparison, arguments),

@@ -1,4 +1,4 @@
-"""A panel of a figure: a box on the sheet with two logarithmic axes."""
+"""A panel of a figure: a box on the sheet with two axes, logarithmic as a rule."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +30,7 @@ class Panel:
     Attributes:
         left, bottom, width, height: of the box, in points.
         x_range, y_range: smallest and largest number of either axis.
+        x_is_straight: whether the horizontal axis is linear; then its numbers may be 0 or less.
     """
 
     figure: Figure
@@ -39,6 +40,7 @@ class Panel:
     height: float
     x_range: tuple[float, float]
     y_range: tuple[float, float]
+    x_is_straight: bool = False
 
     @cached_property
     def _points(self) -> Transform:
@@ -46,6 +48,9 @@ class Panel:
 
     def x(self, value: float) -> float:
         """Horizontal place of a number, in points."""
+        if self.x_is_straight:
+            low, high = self.x_range
+            return self.left + self.width * (value - low) / (high - low)
         return self.left + self.width * _share(value, self.x_range)
 
     def y(self, value: float) -> float:
@@ -76,8 +81,13 @@ class Panel:
         for at, label in found.items():
             self._write(self.left - TICK_GAP, at, label, TICK_SIZE, ha="right", va="center")
 
-    def curve(self, xs: Sequence[float], ys: Sequence[float], index: int) -> None:
-        """Draw points of a series, joined; the baseline's line, number 0, is dashed."""
+    def curve(
+        self, xs: Sequence[float], ys: Sequence[float], index: int, *, every: int = 1
+    ) -> None:
+        """Draw points of a series, joined; the baseline's line, number 0, is dashed.
+
+        Each `every`-th point carries a marker.
+        """
         self._line(
             [self.x(value) for value in xs],
             [self.y(value) for value in ys],
@@ -86,6 +96,20 @@ class Panel:
             linestyle="--" if index == 0 else "-",
             marker=marker(index),
             markersize=MARKER_SIZE,
+            markevery=every,
+        )
+
+    def reference(self, xs: Sequence[float], ys: Sequence[float], index: int) -> None:
+        """Draw what a series is compared with: dashed in its colour, with empty markers."""
+        self._line(
+            [self.x(value) for value in xs],
+            [self.y(value) for value in ys],
+            color=colour(index),
+            linewidth=1.0,
+            linestyle=":",
+            marker=marker(index),
+            markersize=MARKER_SIZE,
+            markerfacecolor="none",
         )
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], index: int, *, alpha: float) -> None:

@@ -5,12 +5,20 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.accuracy_files import (
+    accuracy_page,
+    accuracy_pages,
+    accuracy_section,
+    load_trainings,
+    split,
+)
 from bench.cli.files import refuse_foreign, write
 from bench.errors import UserError
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from bench.results.accuracy import AccuracyRun
     from bench.results.schema import Run
 
 TRACKERS = {
@@ -30,7 +38,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Make one HTML page of run files: verdicts in words, ratios with intervals, "
         "break-even densities, what lies inside every timed region, and what was not measured. The "
         "page needs no network, and says everything without its script. Runs of several machines "
-        "stand side by side, and are not compared.",
+        "stand side by side, and are not compared. Accuracy run files of `sparsebench train` give the "
+        "page a section, or a page of their own.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run file or .partial")
     parser.add_argument(
@@ -75,7 +84,12 @@ def _report(arguments: argparse.Namespace) -> int:
         raise UserError(f"--history is a section of the page of runs: leave out --{form}")
     if form == "gallery":
         return _gallery(arguments)
-    loaded = [load(path) for path in arguments.runs]
+    measured, trained = split(arguments.runs)
+    if trained and form not in {"html", "pdf"}:
+        raise UserError(
+            f"{trained[0]} is an accuracy run file, which a page can show and --{form} cannot"
+        )
+    loaded, trainings = [load(path) for path in measured], load_trainings(trained)
     if form == "compare" and len(loaded) != PAIR:
         raise UserError(f"--compare takes two run files, and was given {len(loaded)}")
     target: Path | None = arguments.output
@@ -84,9 +98,9 @@ def _report(arguments: argparse.Namespace) -> int:
     if target is not None:
         refuse_foreign(target, _marker(form), f"{form} report")
     if form == "pdf" and target is not None:
-        _print(_page(loaded, arguments), target)
+        _print(_page(loaded, trainings, arguments), target)
     else:
-        text = _text(loaded, arguments)
+        text = _text(loaded, trainings, arguments)
         if target is None:
             print(text, end="")  # noqa: T201
             return 0
@@ -97,16 +111,21 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _page(loaded: "list[Run]", arguments: argparse.Namespace) -> str:
-    """The page of these runs, with their history where one was named."""
+def _page(
+    loaded: "list[Run]", trainings: "list[AccuracyRun]", arguments: argparse.Namespace
+) -> str:
+    """The page of these runs and trainings, with the runs' history where one was named."""
+    if not loaded:
+        if arguments.history is not None:
+            raise UserError("--history is of measured runs, and only trainings were given")
+        return accuracy_page(trainings)
     from reports.joining import join  # noqa: PLC0415
-    from reports.page import render  # noqa: PLC0415
+    from reports.page import NO_SECTION, render  # noqa: PLC0415
 
     run = join(loaded)
     _check_baseline(run, arguments.baseline)
-    if arguments.history is None:
-        return render(run, arguments.baseline)
-    return render(run, arguments.baseline, _history(loaded, arguments.history))
+    history = NO_SECTION if arguments.history is None else _history(loaded, arguments.history)
+    return render(run, arguments.baseline, history, accuracy_section(trainings))
 
 
 def _history(loaded: "list[Run]", store: str) -> "Markup":
@@ -118,10 +137,12 @@ def _history(loaded: "list[Run]", store: str) -> "Markup":
     return section(loaded, archive)
 
 
-def _text(loaded: "list[Run]", arguments: argparse.Namespace) -> str:
+def _text(
+    loaded: "list[Run]", trainings: "list[AccuracyRun]", arguments: argparse.Namespace
+) -> str:
     form, baseline = arguments.form, arguments.baseline
     if form == "html":
-        return _page(loaded, arguments)
+        return _page(loaded, trainings, arguments)
     if form == "compare":
         from bench.comparison import compare_runs  # noqa: PLC0415
         from reports.changes_page import render as render_changes  # noqa: PLC0415
@@ -166,7 +187,10 @@ def _print(text: str, target: Path) -> None:
 
 
 def _gallery(arguments: argparse.Namespace) -> int:
-    """Write a page for every run of these files and folders, and one that leads to them."""
+    """Write a page for every run of these files and folders, and one that leads to them.
+
+    Accuracy run files of one folder share a page.
+    """
     from bench.results.store import load  # noqa: PLC0415
     from reports import gallery  # noqa: PLC0415
     from reports.page import render  # noqa: PLC0415
@@ -174,11 +198,11 @@ def _gallery(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         raise UserError("--gallery writes many pages: name their folder with -o")
     folder: Path = arguments.output
-    paths = [
+    paths, trained = split(
         found
         for path in arguments.runs
         for found in (sorted(path.rglob("*.json")) if path.is_dir() else [path])
-    ]
+    )
     names = [f"{path.parent.name}-{path.stem}.html" for path in paths]
     if len(set(names)) < len(names):
         raise UserError("two run files of one name in folders of one name: give them other names")
@@ -194,6 +218,10 @@ def _gallery(arguments: argparse.Namespace) -> int:
         refuse_foreign(folder / name, _marker("html"), "html report")
         write(folder / name, render(run, arguments.baseline))
         pictures.append(gallery.picture(run, name, arguments.baseline))
+    for name, page, picture in accuracy_pages(trained):
+        refuse_foreign(folder / name, _marker("html"), "html report")
+        write(folder / name, page)
+        pictures.append(picture)
     write(index, gallery.render(pictures))
     print(f"written: {index}")  # noqa: T201
     if arguments.open:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.cli.accuracy_files import load_trainings, published
 from bench.cli.output import print_json, print_table
-from bench.results.accuracy import AccuracyRun, load
+from bench.results.accuracy import AccuracyRun
 from bench.training.parity import TOLERANCE, Parity
 from reports.accuracy import table
 from suites.accuracy.experiments import entries
@@ -33,8 +34,7 @@ def print_experiments(*, as_json: bool) -> None:
 
 def print_runs(paths: list[Path]) -> None:
     """Print accuracy run files beside what was published, as Markdown."""
-    published = {entry.full.name: entry.full.published for entry in entries()}
-    for line in table([load(path) for path in paths], published):
+    for line in table(load_trainings(paths), published()):
         print(line)  # noqa: T201
 
 

@@ -176,6 +176,12 @@ class AccuracyRun:
         """Wall time of all training steps."""
         return sum(epoch.train_seconds for epoch in self.epochs)
 
+    @property
+    def joules(self) -> float | None:
+        """What the GPU took in all training steps; None if some were not measured."""
+        known = [epoch.joules for epoch in self.epochs if epoch.joules is not None]
+        return sum(known) if len(known) == len(self.epochs) else None
+
     def seconds_to(self, error_percent: float) -> float | None:
         """Training time until a test first came to this error or less; None if none did."""
         seconds = 0.0
@@ -206,6 +212,16 @@ def write(run: AccuracyRun, target: Path) -> None:
         raise UserError(f"{target} exists; a run file is written once: name another") from error
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
+
+
+def is_accuracy(path: Path) -> bool:
+    """Whether a file says that it is an accuracy run file, sound or not."""
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            return False
+        return msgspec.json.decode(path.read_bytes(), type=_Envelope).format == FORMAT
+    except (OSError, *UNDECODABLE):
+        return False
 
 
 def load(path: Path) -> AccuracyRun:

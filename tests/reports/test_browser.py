@@ -21,10 +21,11 @@ from synthetic_runs import (
     size_group,
     workload,
 )
+from trained_runs import SITES, dropped, picture, trained
 
 from bench.cli.browser import find
 from bench.comparison import compare_runs
-from reports import changes_page, gallery
+from reports import accuracy_page, changes_page, gallery
 from reports.page import render
 from reports.words import TIMES
 from tools import axe
@@ -295,6 +296,18 @@ def test_the_pages_of_two_runs_and_of_a_gallery_open_without_fault(visit, tmp_pa
     for name, text in {
         "compared.html": changes_page.render(compare_runs(base, faster)),
         "index.html": gallery.render([gallery.picture(base, "a page.html")]),
+        "trained.html": accuracy_page.render(
+            [
+                trained(0.5, pictures=(picture(),), active_sites=SITES),
+                trained(0.7, implementation="dense"),
+                *(
+                    dropped(kind, at, at / 5)
+                    for kind in ("invariant", "ordinary")
+                    for at in (50, 90)
+                ),
+            ],
+            {},
+        ),
     }.items():
         (tmp_path / name).write_text(text, "utf-8")
         page = visit(tmp_path / name).page

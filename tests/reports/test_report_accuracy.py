@@ -1,52 +1,9 @@
 from dataclasses import replace
 
-from bench.background import Background
-from bench.results.accuracy import AccuracyRun, Epoch, Published, TrainingSettings
-from bench.results.schema import Machine
+from trained_runs import PAPER
+from trained_runs import trained as run
+
 from reports.accuracy import table
-
-PAPER = Published(0.58, "Graham 2014")
-
-
-def run(error, seed=0, *, experiment="mnist", small=False, implementation="gather", planned=2):
-    settings = TrainingSettings(
-        experiment=experiment,
-        version="small" if small else "full",
-        small=small,
-        implementation=implementation,
-        implementation_version="2",
-        background=Background.ZERO,
-        dtype="float32",
-        device="cpu",
-        seed=seed,
-        epochs=2,
-    )
-    epochs = tuple(
-        Epoch(number, 0.1, 1.0, 0.1, 1.0, each / 100, 60.0, 1.0, 50.0, 3.0)
-        for number, each in ((1, 2 * error), (2, error))
-    )
-    return AccuracyRun(
-        id=str(seed),
-        started="",
-        finished="",
-        command=("sparsebench", "train", experiment, "--seed", str(seed)),
-        commit="abc",
-        machine=Machine("m", {}),
-        settings=settings,
-        description="",
-        definition={"schedule": {"epochs": planned}},
-        parameters=1,
-        train_samples=1,
-        test_samples=1,
-        first_losses=(),
-        epochs=epochs,
-        also_tested={},
-        resumed=0,
-        weights_sha256="",
-        checkpoint_sha256="",
-        published=(PAPER,),
-        target_percent=0.7,
-    )
 
 
 def rows(*runs, experiments=()):
@@ -102,3 +59,15 @@ def test_what_was_not_trained_is_said():
     assert lines[-1] == "Not trained in full: vgg."
     _, lines = rows(run(0.6), experiments=("mnist",))
     assert "Not trained" not in lines[-1]
+
+
+def test_joules_get_a_column_where_a_gpu_counted_them():
+    (row,), _ = rows(run(0.6))
+    assert "energy" not in row
+    with_energy, without = rows(run(0.6, joules=500.0), run(0.6, implementation="minkowski"))[0]
+    assert (with_energy["energy"], without["energy"]) == ("1,000 J", "-")
+
+
+def test_mixed_precision_has_a_row_of_its_own_and_says_so():
+    found, _ = rows(run(0.6), run(0.6, settings={"precision": "bfloat16"}))
+    assert [row["implementation"] for row in found] == ["gather", "gather, bfloat16 mixed in"]

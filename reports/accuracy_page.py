@@ -1,0 +1,43 @@
+"""A page of trainings alone, and what the gallery says of them."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from bench.results.accuracy import AccuracyRun
+from reports import accuracy, words
+from reports.accuracy_section import Experiments, findings, section
+from reports.environment import write_page
+from reports.gallery import Picture
+
+MARKER = '<meta name="generator" content="sparsebench">'
+"""By this line a file is known to be a report that may be overwritten."""
+
+
+def render(runs: Sequence[AccuracyRun], experiments: Experiments) -> str:
+    """Make the page; the same runs give the same bytes."""
+    return write_page(
+        "accuracy_page.html.jinja",
+        MARKER,
+        accuracy=section(runs, experiments),
+        facts=_facts(runs),
+        machine=_machine(runs),
+    )
+
+
+def picture(runs: Sequence[AccuracyRun], link: str) -> Picture:
+    """Sum trainings up for the gallery."""
+    found = [("accuracy", sentence) for sentence in findings(accuracy.trained(runs))]
+    return Picture("accuracy", quote(link), _machine(runs), _facts(runs), tuple(found))
+
+
+def _facts(runs: Sequence[AccuracyRun]) -> str:
+    experiments = len({run.settings.experiment for run in runs})
+    first, last = (pick(run.started[:10] for run in runs) for pick in (min, max))
+    when = first if first == last else f"{first} to {last}"
+    return (
+        f"{words.count(len(runs), 'training')} of {words.count(experiments, 'experiment')}, {when}"
+    )
+
+
+def _machine(runs: Sequence[AccuracyRun]) -> str:
+    return words.listed(dict.fromkeys(run.machine.name for run in runs))

@@ -1,0 +1,164 @@
+"""Error against sparsity for several convolutions: trained at one sparsity, tested at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports import words
+from reports.accuracy import Trained, part
+from reports.accuracy_charts import Chart, Series
+
+INVARIANT = "sparsity_invariant"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A network tested at some sparsity.
+
+    Attributes:
+        percent: test error, a mean over the seeds.
+        is_own: whether it was trained at this sparsity.
+        is_best: whether no other convolution, trained and tested at the same ones, errs less.
+    """
+
+    percent: float
+    is_own: bool
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """One data set with pixels dropped.
+
+    Attributes:
+        tested: names of the sparsities that networks were tested at.
+        matrix: convolution, percent of the pixels that were dropped in training, a cell for each
+            sparsity of `tested`; None where it was not tested.
+    """
+
+    chart: Chart
+    tested: tuple[str, ...]
+    matrix: tuple[tuple[str, str, tuple[Cell | None, ...]], ...]
+
+
+def studies(rows: Sequence[Trained]) -> list[Study]:
+    """Find what was trained at some sparsity and tested at others."""
+    groups: dict[tuple[str, ...], list[Trained]] = {}
+    for row in rows:
+        settings = row.first.settings
+        if _dropped(row) is None or not row.first.also_tested:
+            continue
+        data = settings.experiment.split("-")[0]
+        key = (data, str(settings.small), str(settings.epochs), row.implementation)
+        groups.setdefault(key, []).append(row)
+    return [_study(data, alike) for (data, *_), alike in groups.items()]
+
+
+def _study(data: str, rows: list[Trained]) -> Study:
+    kinds: dict[str, list[Trained]] = {}
+    for row in sorted(rows, key=lambda row: _dropped(row) or 0.0):
+        kinds.setdefault(_kind(row), []).append(row)
+    tested = tuple(dict.fromkeys(name for row in rows for name in row.first.also_tested))
+    series = []
+    for number, (kind, alike) in enumerate(sorted(kinds.items(), reverse=True), start=1):
+        series.append(
+            Series(kind, tuple((_dropped(row) or 0.0, row.error_percent) for row in alike), number)
+        )
+        published = tuple(
+            (_dropped(row) or 0.0, row.compared[0].error_percent) for row in alike if row.compared
+        )
+        if published:
+            origin = next(row.compared[0].origin for row in alike if row.compared)
+            series.append(Series(f"{kind}, {origin}", published, number, is_published=True))
+    small = " (small)" if rows[0].first.settings.small else ""
+    chart = Chart(
+        heading=f"{data}{small}, {rows[0].implementation}, "
+        f"{words.count(rows[0].first.settings.epochs, 'epoch')}",
+        caption=f"Test error of networks trained and tested with that share of the pixels dropped. "
+        f"{_finding(kinds)}",
+        series=tuple(series),
+        y_label="test error",
+        x_label="pixels dropped, %",
+        is_straight=True,
+        x_ticks=tuple(dict.fromkeys(sorted(_dropped(row) or 0.0 for row in rows))),
+    )
+    matrix = tuple(
+        (kind, f"{words.plain(_dropped(row) or 0.0)} %", _cells(kind, row, kinds, tested))
+        for kind, alike in sorted(kinds.items(), reverse=True)
+        for row in alike
+    )
+    return Study(chart, tested, matrix)
+
+
+def _cells(
+    kind: str, row: Trained, kinds: dict[str, list[Trained]], tested: Sequence[str]
+) -> tuple[Cell | None, ...]:
+    others = [
+        other
+        for name, alike in kinds.items()
+        if name != kind
+        for other in alike
+        if _dropped(other) == _dropped(row)
+    ]
+    cells: list[Cell | None] = []
+    for name in tested:
+        own = _tested(row, name)
+        if own is None:
+            cells.append(None)
+            continue
+        rivals = [found for other in others if (found := _tested(other, name)) is not None]
+        cells.append(
+            Cell(
+                percent=own,
+                is_own=name == f"{words.plain(_dropped(row) or 0.0)} %",
+                is_best=bool(rivals) and own <= min(rivals),
+            )
+        )
+    return tuple(cells)
+
+
+def _finding(kinds: dict[str, list[Trained]]) -> str:
+    """Say at which sparsities the sparsity invariant convolution is ahead."""
+    errors = {
+        kind: {_dropped(row): row.error_percent for row in alike} for kind, alike in kinds.items()
+    }
+    ours = errors.get(words_of(INVARIANT), {})
+    rest = [found for kind, found in errors.items() if kind != words_of(INVARIANT)]
+    shared = [place for place in ours if any(place in found for found in rest)]
+    ahead = [
+        place for place in shared if all(ours[place] < found.get(place, 100.0) for found in rest)
+    ]
+    behind = [place for place in shared if place not in ahead]
+    if not shared:
+        return ""
+    said = [
+        f"{verb} at {words.listed(f'{words.plain(place or 0.0)} %' for place in places)}"
+        for verb, places in (("ahead", ahead), ("not ahead", behind))
+        if places
+    ]
+    return f"Sparsity invariant convolution is {', and '.join(said)}."
+
+
+def words_of(rule: str) -> str:
+    """A convolution's kind in words."""
+    return rule.replace("_", " ") if rule == INVARIANT else "ordinary"
+
+
+def _kind(row: Trained) -> str:
+    layers = part(row.first, "network", "layers")
+    rules = [
+        layer["operator"].get("rule")
+        for layer in (layers if isinstance(layers, list) else [])
+        if isinstance(layer, dict) and isinstance(layer.get("operator"), dict)
+    ]
+    return words_of(INVARIANT if INVARIANT in rules else "")
+
+
+def _dropped(row: Trained) -> float | None:
+    """Percent of the pixels that training drops."""
+    share = row.source("sparsity")
+    return round(100 * share, 6) if isinstance(share, int | float) else None
+
+
+def _tested(row: Trained, name: str) -> float | None:
+    found = [run.also_tested[name] for run in row.runs if name in run.also_tested]
+    return 100 * sum(found) / len(found) if found else None

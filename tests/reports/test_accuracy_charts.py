@@ -1,0 +1,217 @@
+"""What the accuracy section is drawn from: which trainings share a chart, and what it finds."""
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from trained_runs import SITES, dropped, picture, scaled, trained
+
+from bench.results.accuracy import ActiveSites, Picture
+from reports import accuracy, accuracy_curves, accuracy_inputs, accuracy_scales, accuracy_sparsity
+from reports.accuracy_charts import FLOOR, Chart, Series, draw, straight_ticks
+
+DIGITS = "digits-deepcnet-3-10"
+
+
+def rows(*runs):
+    return accuracy.trained(runs)
+
+
+def chart(*series, **changes):
+    return Chart("h", "c", series, "test error", "epochs", **changes)
+
+
+@pytest.mark.parametrize("is_straight", [True, False])
+def test_a_figure_is_well_formed_and_takes_errors_and_places_of_0(is_straight):
+    figure = draw(
+        chart(
+            Series("a", ((0.0, 0.0), (1.0, 50.0)), 1),
+            Series("b", ((1.0, 3.0),), 1, is_published=True),
+            is_straight=is_straight,
+        ),
+        "x",
+    )
+    texts = [text.text for text in ET.fromstring(figure).iter("text")]  # noqa: S314
+    assert {"test error", "epochs", f"{FLOOR} %", "10 %"} <= set(texts)
+    assert not re.search(r"nan|inf\b", figure)
+    assert set(re.findall(r"#[0-9a-f]{6}\b", figure)) <= {"#000000"}
+
+
+def test_names_stay_out_of_figures():
+    assert "evil" not in draw(chart(Series("evil", ((1.0, 1.0), (2.0, 2.0)), 1)), "x")
+
+
+@pytest.mark.parametrize(
+    ("ends", "ticks"),
+    [
+        ((0.0, 30.0), [0, 10, 20, 30]),
+        ((0.9, 5.1), [1, 2, 3, 4, 5]),
+        ((2.31, 2.39), [2.32, 2.34, 2.36, 2.38]),
+        ((0.0, 2500.0), [0, 500, 1000, 1500, 2000, 2500]),
+    ],
+)
+def test_straight_axes_get_round_numbers(ends, ticks):
+    assert straight_ticks(*ends) == ticks
+
+
+def test_experiments_whose_names_begin_alike_share_a_chart_of_no_more_lines_than_can_be_told():
+    found = accuracy_curves.families(
+        rows(
+            *(scaled(level, kind, 9) for level in (3, 4, 5) for kind in ("none", "translations")),
+            *(scaled(level, "affine", 9) for level in (3, 4, 5)),
+            trained(1, experiment="mnist-cnn-small"),
+            trained(1, experiment="mnist-cnn-small", small=True),
+        )
+    )
+    assert [accuracy_curves.family_name(each) for each in found] == [
+        "assamese-deepcnet-3-30",
+        "assamese-deepcnet-4-30",
+        "assamese-deepcnet-5-30",
+        "mnist-cnn-small",
+        "mnist-cnn-small (small)",
+    ]
+    many = rows(*(trained(1, experiment="x-y-z", implementation=f"i{n}") for n in range(20)))
+    assert [len(each) for each in accuracy_curves.families(many)] == [8, 8, 4]
+
+
+def test_lines_are_told_apart_by_no_more_than_they_differ_in():
+    same = {"experiment": DIGITS}
+    tell = accuracy_curves.tell_apart
+    assert tell(rows(trained(1, **same), trained(1, implementation="dense", **same))) == [
+        "dense",
+        "gather",
+    ]
+    assert tell(rows(trained(1, **same))) == ["gather"]
+    long = trained(1, settings={"version": "other"}, **same)
+    assert tell(rows(trained(1, **same), long)) == ["version full", "version other"]
+
+
+def test_a_learning_curve_has_a_line_for_every_seed_in_one_colour():
+    found = accuracy_curves.learning(rows(trained(1, 0), trained(3, 1)))
+    assert [series.points for series in found.series] == [
+        ((1, 2.0), (2, 1.0)),
+        ((1, 6.0), (2, 3.0)),
+    ]
+    assert {series.number for series in found.series} == {1}
+    assert "2.00 % in the end." in found.caption
+
+
+def test_implementations_race_on_processor_time_only_where_they_trained_the_same():
+    slow = trained(1.5, implementation="dense", epoch_seconds=180.0)
+    (race,) = accuracy_curves.races(rows(trained(1), slow, trained(1, experiment="alone")))
+    assert {series.label: series.points for series in race.series} == {
+        "gather": ((50.0, 2.0), (100.0, 1.0)),
+        "dense": ((150.0, 3.0), (300.0, 1.5)),
+    }
+    assert "gather takes 100 s" in race.caption
+    assert "dense 3.00\N{MULTIPLICATION SIGN} that (1.50 %)" in race.caption
+    other = trained(1.5, implementation="dense", settings={"version": "other"})
+    assert accuracy_curves.races(rows(trained(1), other)) == []
+
+
+def test_a_gpu_s_race_is_by_the_clock():
+    runs = [trained(1, implementation=name, settings={"device": "cuda"}) for name in "ab"]
+    (race,) = accuracy_curves.races(rows(*runs))
+    assert race.x_label == "training time"
+    assert race.series[0].points[-1] == (120.0, 1.0)
+
+
+def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
+    (study,) = accuracy_sparsity.studies(
+        rows(
+            dropped("invariant", 50, 6),
+            dropped("ordinary", 50, 5),
+            dropped("invariant", 90, 20),
+            dropped("ordinary", 90, 30),
+            trained(1),
+        )
+    )
+    assert "ahead at 90 %, and not ahead at 50 %" in study.chart.caption
+    ours, published, *_ = study.chart.series
+    assert (ours.label, ours.points) == ("sparsity invariant", ((50, 6), (90, 20)))
+    assert published.is_published
+    assert published.points == ((50, 0.58), (90, 0.58))
+    assert study.tested == ("50 %", "90 %")
+    matrix = {(kind, at): cells for kind, at, cells in study.matrix}
+    own, elsewhere = matrix["sparsity invariant", "90 %"]
+    assert (own.percent, own.is_own, own.is_best) == (21, False, True)
+    assert (elsewhere.percent, elsewhere.is_own, elsewhere.is_best) == (20, True, True)
+    assert not matrix["sparsity invariant", "50 %"][0].is_best
+    assert matrix["ordinary", "50 %"][0].is_best
+
+
+def test_small_versions_are_studied_apart_and_compared_with_no_published_figure():
+    small = accuracy_sparsity.studies(
+        rows(dropped("invariant", 50, 6, small=True), dropped("ordinary", 50, 5))
+    )
+    assert len(small) == 2
+    assert [any(series.is_published for series in study.chart.series) for study in small] == [
+        True,
+        False,
+    ]
+
+
+def test_errors_by_scale_and_augmentation_make_graham_s_table():
+    (study,) = accuracy_scales.studies(
+        rows(
+            scaled(3, "none", 50),
+            scaled(3, "affine", 30),
+            scaled(4, "none", 40),
+            scaled(4, "translations", 20),
+            scaled(4, "affine", 25),
+        )
+    )
+    assert study.motions == ("none", "translations", "affine")
+    (small, first), (_, second) = study.lines
+    assert small == 8
+    assert [row and row.error_percent for row in first] == [50, None, 30]
+    assert [row and row.error_percent for row in second] == [40, 20, 25]
+    assert "Larger characters lower the error everywhere" in study.chart.caption
+    assert "more augmentation lower the error in 1 of 2 steps" in study.chart.caption
+    assert accuracy_scales.studies(rows(scaled(3, "none", 50), scaled(3, "affine", 9))) == []
+
+
+def test_every_kind_of_samples_is_shown_once_and_what_is_no_picture_is_not():
+    pictures = (picture(7), Picture(1, (28, 28), b"<svg onload=alert(1)>"))
+    shown = accuracy_inputs.shown(
+        rows(
+            dropped("invariant", 50, 6, pictures=pictures),
+            dropped("ordinary", 50, 6, pictures=pictures),
+            dropped("ordinary", 90, 6, pictures=pictures),
+            trained(1),
+        )
+    )
+    assert [each.heading for each in shown] == ["mnist-invariant-50", "mnist-ordinary-90"]
+    ((description, address),) = shown[0].pictures
+    assert description == "class 7"
+    assert address.startswith("data:image/png;base64,iVBOR")
+
+
+def test_active_sites_are_shares_of_the_grid_by_layer():
+    few = (ActiveSites("input", 1, 1000), ActiveSites("end", 0, 0))
+    (found,) = accuracy_inputs.activity(
+        rows(
+            trained(1, active_sites=SITES),
+            trained(1, implementation="dense", active_sites=SITES),
+            trained(1, implementation="other", active_sites=few),
+            trained(1, experiment="without"),
+        )
+    )
+    first, second = found.series
+    assert first.points == ((0, 1), (1, pytest.approx(200 / 3)), (2, 100))
+    assert second.points == ((0, 0.1), (1, 0))
+    assert "0.10 % to 1.0 % at first; half of them from layer 1 on" in found.caption
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [{}, {"source": []}, {"source": {"scale": -1, "motion": {}}}, {"source": {"sparsity": "x"}}],
+)
+def test_a_definition_of_another_shape_is_no_error(definition):
+    found = rows(
+        trained(1, definition=definition, also_tested={"50 %": 0.1}),
+        trained(2, implementation="dense", definition=definition | {"network": {"layers": [1]}}),
+    )
+    assert accuracy_scales.studies(found) == []
+    assert accuracy_sparsity.studies(found) == []
+    assert accuracy_inputs.shown(found) == []
