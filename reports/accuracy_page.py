@@ -24,10 +24,10 @@ def render(runs: Sequence[AccuracyRun], experiments: Experiments) -> str:
     )
 
 
-def picture(runs: Sequence[AccuracyRun], link: str) -> Picture:
-    """Sum trainings up for the gallery."""
+def picture(runs: Sequence[AccuracyRun], link: str, title: str) -> Picture:
+    """Sum trainings up for the gallery, under a title of their own."""
     found = [("accuracy", sentence) for sentence in findings(accuracy.trained(runs))]
-    return Picture("accuracy", quote(link), _machine(runs), _facts(runs), tuple(found))
+    return Picture(words.label(title), quote(link), _machine(runs), _facts(runs), tuple(found))
 
 
 def _facts(runs: Sequence[AccuracyRun]) -> str:

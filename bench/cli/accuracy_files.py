@@ -65,10 +65,11 @@ def accuracy_pages(paths: Sequence[Path]) -> "list[tuple[str, str, Picture]]":
     pages: list[tuple[str, str, Picture]] = []
     for folder, members in folders.items():
         runs = load_trainings(members)
-        name = f"{folder.resolve().name}-trained.html"
+        title = folder.resolve().name
+        name = f"{title}-trained.html"
         if name in {other for other, _, _ in pages}:
-            raise UserError(f"two folders of accuracy run files are called {folder.name}")
-        pages.append((name, accuracy_page(runs), picture(runs, name)))
+            raise UserError(f"two folders of accuracy run files are called {title}")
+        pages.append((name, accuracy_page(runs), picture(runs, name, title)))
     return pages
 
 
