@@ -94,6 +94,5 @@ def _environment() -> Environment:
     environment.globals |= {
         "marker_path": drawing.marker_path,
         "colour_number": drawing.colour_number,
-        "nothing": accuracy.NOTHING,
     }
     return environment

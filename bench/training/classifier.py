@@ -1,39 +1,17 @@
 """A network as a classifier: from sparse batches to a value for each class."""
 
-import torch
 from torch import Tensor, nn
 
-from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import Weights
-from bench.ground_state import build
-from bench.implementation import Implementation
-from bench.network import Network
+from bench.build import BuiltNetwork
 
 
 class Classifier(nn.Module):
-    """One implementation's network between a sparse batch and its logits.
+    """One implementation's network, whose last layer leaves a single site, between batch and logits."""
 
-    Args:
-        implementation: whose modules compute it.
-        network: whose last layer leaves a single site.
-        weights: to start from, in torch's layout.
-        dtype: of weights and values.
-        device: where it runs.
-        background: what inactive sites hold between layers.
-    """
-
-    def __init__(
-        self,
-        implementation: Implementation,
-        network: Network,
-        weights: Weights,
-        dtype: torch.dtype,
-        device: torch.device,
-        background: Background,
-    ) -> None:
+    def __init__(self, network: BuiltNetwork) -> None:
         super().__init__()
-        self.network = build(implementation, network, weights, dtype, device, background)
+        self.network = network
 
     def forward(self, batch: SparseBatch) -> Tensor:
         """Compute logits `[B, classes]`; a sample without any active site gets the background's."""

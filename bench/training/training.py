@@ -8,7 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -18,10 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import why_unbuildable
 from bench.dtypes import torch_dtype
 from bench.errors import DataError, UserError
-from bench.ground_state import check_ground_state
+from bench.ground_state import build, check_ground_state
 from bench.implementation import Implementation
 from bench.results.accuracy import Epoch, TrainingSettings
 from bench.training.batches import (
@@ -37,7 +36,8 @@ from bench.training.batches import (
 from bench.training.checkpoint import Checkpoint, Progress
 from bench.training.classifier import Classifier
 from bench.training.energy import energy_meter
-from bench.training.experiment import Experiment, Optimizer, Samples, Schedule
+from bench.training.experiment import Experiment, Samples
+from bench.training.preparation import check, optimizer_of, schedule_of
 from bench.training.processes import Group
 from bench.training.weights import starting_weights
 
@@ -96,22 +96,19 @@ class Training:
         self.loaders = loaders
         self.device = torch.device(settings.device)
         self.dtype = torch_dtype(settings.dtype)
-        _check(experiment, implementation, self.dtype, self.device)
+        check(experiment, implementation, self.dtype, self.device)
         if settings.background is Background.GROUND_STATE:
             check_ground_state(experiment.network)
         self.train_samples = experiment.source.load(train=True, skip_broken=settings.skip_broken)
         self.test_samples = experiment.source.load(train=False, skip_broken=settings.skip_broken)
-        self.schedule = _schedule(experiment, settings, self.train_samples, group)
+        self.schedule = schedule_of(experiment, settings, self.train_samples, group)
         self.steps = len(self.train_samples.labels) // self.schedule.batch_size
+        network = experiment.network
+        weights = starting_weights(network, settings.seed, self.dtype)
         self.model = Classifier(
-            implementation,
-            experiment.network,
-            starting_weights(experiment.network, settings.seed, self.dtype),
-            self.dtype,
-            self.device,
-            settings.background,
+            build(implementation, network, weights, self.dtype, self.device, settings.background)
         )
-        self.optimizer = _optimizer(self.schedule, self.model)
+        self.optimizer = optimizer_of(self.schedule, self.model)
         self.progress = Progress()
         self._precision = None if settings.precision is None else torch_dtype(settings.precision)
         self._scaler = torch.amp.GradScaler(
@@ -314,55 +311,6 @@ class Training:
             return Report(done, total, epoch.train_loss, 1 - epoch.train_error, epoch)
         seen = progress.step * self.schedule.batch_size
         return Report(done, total, progress.loss / progress.step, 1 - progress.wrong / seen)
-
-
-def _check(
-    experiment: Experiment, implementation: Implementation, dtype: torch.dtype, device: torch.device
-) -> None:
-    reason = implementation.unavailable(device) or why_unbuildable(
-        implementation, experiment.network, dtype, device
-    )
-    if reason is not None:
-        raise UserError(f"{implementation.name} cannot train {experiment.name}: {reason}")
-
-
-def _schedule(
-    experiment: Experiment, settings: TrainingSettings, samples: Samples, group: Group
-) -> Schedule:
-    """The schedule over as many epochs as were asked for, with batches that there are samples for."""
-    schedule = replace(experiment.schedule, epochs=settings.epochs)
-    count = len(samples.labels)
-    if count < schedule.batch_size:
-        raise UserError(
-            f"{experiment.name} trains on batches of {schedule.batch_size}, and there are only {count} "
-            f"samples"
-        )
-    if schedule.batch_size % group.size:
-        raise UserError(
-            f"{experiment.name} trains on batches of {schedule.batch_size}, which {group.size} "
-            f"processes cannot share evenly"
-        )
-    return schedule
-
-
-def _optimizer(schedule: Schedule, model: nn.Module) -> torch.optim.Optimizer:
-    match schedule.optimizer:
-        case Optimizer.ADAM:
-            return torch.optim.Adam(
-                model.parameters(),
-                schedule.learning_rate,
-                weight_decay=schedule.weight_decay,
-                fused=True,
-            )
-        case Optimizer.SGD:
-            return torch.optim.SGD(
-                model.parameters(),
-                schedule.learning_rate,
-                momentum=schedule.momentum,
-                nesterov=schedule.momentum > 0,
-                weight_decay=schedule.weight_decay,
-                fused=True,
-            )
 
 
 def _wrong(logits: Tensor, labels: Tensor) -> int:
