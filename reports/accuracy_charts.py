@@ -76,7 +76,11 @@ def draw(chart: Chart, identity: str) -> str:
         figure = sheet(WIDTH, HEIGHT)
         box = (LEFT, BOTTOM, WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP)
         panel = Panel(figure, *box, x_range, y_range, x_is_straight=chart.is_straight)
-        x_ticks = straight_ticks(*x_range) if chart.is_straight else log_ticks(*x_range, TICKS)
+        x_ticks = (
+            straight_ticks(*x_range, least_step=1)
+            if chart.is_straight
+            else log_ticks(*x_range, TICKS)
+        )
         panel.x_ticks(chart.x_ticks or x_ticks, chart.x_text)
         is_narrow = y_range[1] / y_range[0] < NARROW
         y_ticks = straight_ticks(*y_range) if is_narrow else log_ticks(*y_range, TICKS)
@@ -105,9 +109,10 @@ def _straight_range(xs: list[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def straight_ticks(low: float, high: float) -> list[float]:
+def straight_ticks(low: float, high: float, *, least_step: float = 0.0) -> list[float]:
     """Return round numbers between two others, evenly spaced, not more than `TICKS`."""
     power = 10.0 ** math.floor(math.log10((high - low) / TICKS))
     step = next(step * power for step in (1, 2, 5, 10) if (high - low) / (step * power) < TICKS)
+    step = max(step, least_step)
     first, last = math.ceil(low / step), math.floor(high / step)
     return [round(step * place, 9) for place in range(first, last + 1)]

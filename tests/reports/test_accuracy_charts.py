@@ -54,6 +54,10 @@ def test_straight_axes_get_round_numbers(ends, ticks):
     assert straight_ticks(*ends) == ticks
 
 
+def test_epochs_and_layers_are_whole_numbers():
+    assert straight_ticks(0.9, 3.1, least_step=1) == [1, 2, 3]
+
+
 def test_experiments_whose_names_begin_alike_share_a_chart_of_no_more_lines_than_can_be_told():
     found = accuracy_curves.families(
         rows(
