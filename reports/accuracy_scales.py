@@ -70,22 +70,19 @@ def _study(rows: list[Trained]) -> Study:
 def _finding(lines: Sequence[tuple[int, tuple[Trained | None, ...]]]) -> str:
     """Say whether larger scales and more motion lower the error everywhere."""
     errors = [[None if row is None else row.error_percent for row in line] for _, line in lines]
-    steps = {
-        "larger characters": [
-            (before, after)
-            for upper, lower in pairwise(errors)
-            for before, after in zip(upper, lower, strict=True)
-        ],
-        "more augmentation": [pair for line in errors for pair in pairwise(line)],
-    }
+    columns = [list(column) for column in zip(*errors, strict=True)]
+    chains = {"larger characters": columns, "more augmentation": errors}
     said = []
-    for what, pairs in steps.items():
-        known = [(before, after) for before, after in pairs if None not in {before, after}]
-        better = sum(after < before for before, after in known)  # type: ignore[operator]
-        if known:
-            where = "everywhere" if better == len(known) else f"in {better} of {len(known)} steps"
-            said.append(f"{what} lower the error {where}")
-    return f"{words.listed(said).capitalize()}." if said else ""
+    for what, lists in chains.items():
+        steps = [
+            after < before
+            for chain in lists
+            for before, after in pairwise([value for value in chain if value is not None])
+        ]
+        if steps:
+            where = "everywhere" if all(steps) else f"in {sum(steps)} of {len(steps)} steps"
+            said.append(f"with {what} {where}")
+    return f"The error falls {words.listed(said)}." if said else ""
 
 
 def _scale(row: Trained) -> int | None:
