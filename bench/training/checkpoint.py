@@ -35,6 +35,7 @@ class Progress(msgspec.Struct):
         step: steps done in the epoch that is going on.
         loss: sum of their mean losses.
         wrong: training samples told wrongly in them.
+        joules: of those steps; NaN once a step's were not measured.
         epochs: those that are done.
         first_losses: losses of the first steps of all.
     """
@@ -47,7 +48,7 @@ class Progress(msgspec.Struct):
     train_seconds: float = 0.0
     loading_seconds: float = 0.0
     processor_seconds: float = 0.0
-    joules: float | None = None
+    joules: float = 0.0
     epochs: list[Epoch] = []
     first_losses: list[float] = []
 

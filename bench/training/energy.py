@@ -1,5 +1,6 @@
 """Energy that a GPU has taken, where NVIDIA's management library (nvidia-ml-py) counts it."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -8,35 +9,34 @@ JOULES = 1e-3
 """The library counts in thousandths."""
 
 
-def energy_meter(device: torch.device) -> Callable[[], float | None]:
+def energy_meter(device: torch.device) -> Callable[[], float]:
     """Make a function that returns joules since the driver was loaded.
 
-    It returns None on a CPU, without the library, and for a GPU that does not count.
+    It returns NaN on a CPU, without the library, and when a GPU does not count.
     """
     if device.type != "cuda":
-        return _nothing
+        return _unknown
     try:
         import pynvml  # noqa: PLC0415
     except ImportError:
-        return _nothing
+        return _unknown
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(_identity(device))
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError:
-        return _nothing
+        return _unknown
 
-    def joules() -> float | None:
+    def joules() -> float:
         try:
             return JOULES * float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         except pynvml.NVMLError:
-            return None
+            return math.nan
 
     return joules
 
 
-def _nothing() -> None:
-    """Measure nothing."""
+def _unknown() -> float:
+    return math.nan
 
 
 def _identity(device: torch.device) -> str:

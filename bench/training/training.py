@@ -232,8 +232,7 @@ class Training:
             progress.loading_seconds += loaded - begun
             progress.train_seconds += now - begun
             progress.processor_seconds += now_processor - processor
-            if joules is not None:
-                progress.joules = (progress.joules or 0.0) + (self._joules() or joules) - joules
+            progress.joules += self._joules() - joules
             yield loss
             begun, processor, joules = time.perf_counter(), time.process_time(), self._joules()
 
@@ -293,7 +292,7 @@ class Training:
             loading_seconds=progress.loading_seconds,
             processor_seconds=progress.processor_seconds,
             test_seconds=time.perf_counter() - begun,
-            joules=progress.joules,
+            joules=None if math.isnan(progress.joules) else progress.joules,
         )
         self.progress = Progress(
             started=progress.started,

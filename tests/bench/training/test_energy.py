@@ -1,3 +1,4 @@
+import math
 import sys
 from types import SimpleNamespace
 
@@ -38,36 +39,42 @@ def test_a_gpu_is_found_by_its_identity_and_read_in_joules(library):
     library.nvmlDeviceGetHandleByUUID = asked.append
     read = energy.energy_meter(GPU)
     assert asked == ["GPU-1-2"]
-    assert (read(), read()) == (1.5, 2.0)
+    assert (read(), read()) == (1.0, 1.5)
 
 
 @pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetTotalEnergyConsumption"])
 def test_a_gpu_that_does_not_count_gives_nothing(library, function):
     setattr(library, function, fails)
-    assert energy.energy_meter(GPU)() is None
+    assert math.isnan(energy.energy_meter(GPU)())
 
 
 def test_without_the_library_there_is_nothing(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert energy.energy_meter(GPU)() is None
+    assert math.isnan(energy.energy_meter(GPU)())
 
 
 def test_a_processor_is_never_asked_for(library):
-    library.nvmlInit = fails
-    assert energy.energy_meter(torch.device("cpu"))() is None
+    assert math.isnan(energy.energy_meter(torch.device("cpu"))())
+    trained = training(corners(), epochs=1)
+    trained.run(nothing, nothing)
+    assert trained.progress.epochs[0].joules is None
 
 
 def test_an_epoch_holds_the_joules_of_its_steps(library):
     trained = training(corners(), epochs=1)
-    assert trained.progress.joules is None
     trained._joules = energy.energy_meter(GPU)
     trained.run(nothing, nothing)
     assert trained.progress.epochs[0].joules == 0.5 * trained.steps
 
 
-def test_a_count_that_stops_leaves_no_wrong_sum(library):
-    trained = training(corners(), epochs=1)
+def test_an_epoch_of_which_some_steps_were_not_counted_has_no_sum(library):
+    trained = training(corners(), epochs=2)
     trained._joules = energy.energy_meter(GPU)
-    library.nvmlDeviceGetTotalEnergyConsumption = fails
-    trained.run(nothing, nothing)
-    assert trained.progress.epochs[0].joules is None
+    count = library.nvmlDeviceGetTotalEnergyConsumption
+
+    def stop(report):
+        gone = report.done == 2
+        library.nvmlDeviceGetTotalEnergyConsumption = fails if gone else count
+
+    trained.run(stop, nothing)
+    assert [epoch.joules for epoch in trained.progress.epochs] == [None, 0.5 * trained.steps]
