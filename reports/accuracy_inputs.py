@@ -94,7 +94,7 @@ def _half(places: Sequence[float | None]) -> str:
     if not known:
         return "never half of them"
     first, last = (words.plain(place) for place in (min(known), max(known)))
-    return f"half of them from layer {first if first == last else f'{first} to {last}'} on"
+    return f"half of them first at layer {first if first == last else f'{first} to {last}'}"
 
 
 def _pictures(run: AccuracyRun) -> list[tuple[str, str]]:

@@ -205,7 +205,7 @@ def test_active_sites_are_shares_of_the_grid_by_layer():
     first, second = found.series
     assert first.points == ((0, 1), (1, pytest.approx(200 / 3)), (2, 100))
     assert second.points == ((0, 0.1), (1, 0))
-    assert "0.10 % to 1.0 % at first; half of them from layer 1 on" in found.caption
+    assert "0.10 % to 1.0 % at first; half of them first at layer 1" in found.caption
 
 
 @pytest.mark.parametrize(
