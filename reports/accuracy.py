@@ -68,12 +68,17 @@ class Trained:
 
     @property
     def compared(self) -> tuple[Published, ...]:
-        """What to compare with; nothing for a small version, which learns from fewer samples."""
-        return () if self.first.settings.small else self.first.published
+        """What to compare with."""
+        return compared_with(self.first)
 
     def source(self, *path: str) -> Any:  # noqa: ANN401  # plain data, of whatever shape
         """A part of the definition of the samples; None where there is none."""
         return part(self.first, "source", *path)
+
+
+def compared_with(run: AccuracyRun) -> tuple[Published, ...]:
+    """What to compare with; nothing for a small version, which learns from fewer samples."""
+    return () if run.settings.small else run.published
 
 
 def part(run: AccuracyRun, *path: str) -> Any:  # noqa: ANN401  # plain data, of whatever shape

@@ -7,7 +7,7 @@ from bench.cli.accuracy_files import load_trainings, published
 from bench.cli.output import print_json, print_table
 from bench.results.accuracy import AccuracyRun
 from bench.training.parity import TOLERANCE, Parity
-from reports.accuracy import table
+from reports.accuracy import compared_with, table
 from suites.accuracy.experiments import entries
 
 
@@ -58,7 +58,7 @@ def print_summary(trained: AccuracyRun, target: Path) -> None:
     """Print what a training reached, and where it was written."""
     last = trained.epochs[-1]
     published = "".join(
-        f"; published: {each.error_percent:g} % ({each.origin})" for each in trained.published
+        f"; published: {each.error_percent:g} % ({each.origin})" for each in compared_with(trained)
     )
     print(  # noqa: T201
         f"{trained.settings.experiment}{' (small)' if trained.settings.small else ''}, "

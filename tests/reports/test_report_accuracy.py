@@ -1,8 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 
 from trained_runs import PAPER
 from trained_runs import trained as run
 
+from bench.cli.training_output import print_summary
 from reports.accuracy import table
 
 
@@ -38,6 +40,15 @@ def test_a_small_version_is_compared_with_nothing_and_comes_last():
     assert full["experiment"] == "mnist"
     assert small["experiment"] == "mnist (small)"
     assert (small["published"], small["difference"]) == ("-", "-")
+
+
+def test_the_end_of_a_training_is_told_beside_what_was_published_but_not_of_a_small_version(capsys):
+    print_summary(run(0.66), Path("a.json"))
+    assert "test error 0.66 % after 2 epochs and 120 s of training; published: 0.58 % (Graham" in (
+        capsys.readouterr().out
+    )
+    print_summary(run(0.66, small=True), Path("a.json"))
+    assert "published" not in capsys.readouterr().out
 
 
 def test_implementations_and_settings_have_rows_of_their_own():
