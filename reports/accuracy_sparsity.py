@@ -1,5 +1,6 @@
 """Error against sparsity for several convolutions: trained at one sparsity, tested at all."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from reports.accuracy import Trained, part
 from reports.accuracy_charts import Chart, Series
 
 INVARIANT = "sparsity_invariant"
+NORMAL_95 = 1.96
+"""Standard errors within which 95 % of a normal distribution lie."""
 
 
 @dataclass(frozen=True)
@@ -117,25 +120,41 @@ def _cells(
 
 
 def _finding(kinds: dict[str, list[Trained]]) -> str:
-    """Say at which sparsities the sparsity invariant convolution is ahead."""
-    errors = {
-        kind: {_dropped(row): row.error_percent for row in alike} for kind, alike in kinds.items()
+    """Say at which sparsities the sparsity invariant convolution errs less than the others."""
+    found: dict[str, list[str]] = {
+        "errs less at": [],
+        "errs more at": [],
+        "is too close to tell at": [],
     }
-    ours = errors.get(words_of(INVARIANT), {})
-    rest = [found for kind, found in errors.items() if kind != words_of(INVARIANT)]
-    shared = [place for place in ours if any(place in found for found in rest)]
-    ahead = [
-        place for place in shared if all(ours[place] < found.get(place, 100.0) for found in rest)
-    ]
-    behind = [place for place in shared if place not in ahead]
-    if not shared:
+    less, more, unclear = found.values()
+    for ours in kinds.get(words_of(INVARIANT), []):
+        rivals = [
+            row
+            for kind, alike in kinds.items()
+            if kind != words_of(INVARIANT)
+            for row in alike
+            if _dropped(row) == _dropped(ours)
+        ]
+        if not rivals:
+            continue
+        rival = min(rivals, key=lambda row: row.error_percent)
+        place = f"{words.plain(_dropped(ours) or 0.0)} %"
+        difference = ours.error_percent - rival.error_percent
+        if abs(difference) <= NORMAL_95 * math.hypot(_standard_error(ours), _standard_error(rival)):
+            unclear.append(place)
+        else:
+            (less if difference < 0 else more).append(place)
+    said = [f"{verb} {words.listed(places)}" for verb, places in found.items() if places]
+    if not said:
         return ""
-    said = [
-        f"{verb} at {words.listed(f'{words.plain(place or 0.0)} %' for place in places)}"
-        for verb, places in (("ahead", ahead), ("not ahead", behind))
-        if places
-    ]
-    return f"Sparsity invariant convolution is {', and '.join(said)}."
+    return f"Sparsity invariant convolution {words.listed(said)} (95 %, by the number of samples)."
+
+
+def _standard_error(row: Trained) -> float:
+    """Of a mean error in percent: what drawing other test samples would change."""
+    share = row.error_percent / 100
+    samples = sum(run.test_samples for run in row.runs)
+    return 100 * math.sqrt(max(share * (1 - share), 0.0) / max(samples, 1))
 
 
 def words_of(rule: str) -> str:

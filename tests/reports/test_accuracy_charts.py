@@ -125,21 +125,27 @@ def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
         rows(
             dropped("invariant", 50, 6),
             dropped("ordinary", 50, 5),
+            dropped("invariant", 80, 12),
+            dropped("ordinary", 80, 12.5),
             dropped("invariant", 90, 20),
             dropped("ordinary", 90, 30),
             trained(1),
         )
     )
-    assert "ahead at 90 %, and not ahead at 50 %" in study.chart.caption
+    assert (
+        "Sparsity invariant convolution errs less at 90 %, errs more at 50 % and is too close to tell "
+        "at 80 %"
+    ) in study.chart.caption
     ours, published, *_ = study.chart.series
-    assert (ours.label, ours.points) == ("sparsity invariant", ((50, 6), (90, 20)))
+    assert (ours.label, ours.points) == ("sparsity invariant", ((50, 6), (80, 12), (90, 20)))
     assert published.is_published
-    assert published.points == ((50, 0.58), (90, 0.58))
-    assert study.tested == ("50 %", "90 %")
+    assert published.points == ((50, 0.58), (80, 0.58), (90, 0.58))
+    assert study.tested == ("50 %", "90 %", "80 %")
     matrix = {(kind, at): cells for kind, at, cells in study.matrix}
-    own, elsewhere = matrix["sparsity invariant", "90 %"]
-    assert (own.percent, own.is_own, own.is_best) == (21, False, True)
-    assert (elsewhere.percent, elsewhere.is_own, elsewhere.is_best) == (20, True, True)
+    elsewhere, own, untested = matrix["sparsity invariant", "90 %"]
+    assert (elsewhere.percent, elsewhere.is_own, elsewhere.is_best) == (21, False, True)
+    assert (own.percent, own.is_own, own.is_best) == (20, True, True)
+    assert untested is None
     assert not matrix["sparsity invariant", "50 %"][0].is_best
     assert matrix["ordinary", "50 %"][0].is_best
 

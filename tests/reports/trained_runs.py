@@ -67,7 +67,7 @@ def trained(
         "definition": {"schedule": {"epochs": planned}} | (definition or {}),
         "parameters": 1,
         "train_samples": 1,
-        "test_samples": 1,
+        "test_samples": 10_000,
         "first_losses": (),
         "epochs": epochs,
         "also_tested": {},
