@@ -27,6 +27,7 @@ TRACKERS = {
     "pytest-benchmark": "`pytest-benchmark compare`",
 }
 PAGES = ("html", "pdf", "compare", "gallery")
+OF_RUNS = {"html", "pdf"}
 PAIR = 2
 
 
@@ -78,14 +79,11 @@ def _report(arguments: argparse.Namespace) -> int:
     from bench.results.store import load  # noqa: PLC0415
 
     form = arguments.form
-    if arguments.open and form not in PAGES:
-        raise UserError(f"--open shows a page: leave out --{form}")
-    if arguments.history is not None and form not in {"html", "pdf"}:
-        raise UserError(f"--history is a section of the page of runs: leave out --{form}")
+    _check_form(arguments)
     if form == "gallery":
         return _gallery(arguments)
     measured, trained = split(arguments.runs)
-    if trained and form not in {"html", "pdf"}:
+    if trained and form not in OF_RUNS:
         raise UserError(
             f"{trained[0]} is an accuracy run file, which a page can show and --{form} cannot"
         )
@@ -109,6 +107,14 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0
+
+
+def _check_form(arguments: argparse.Namespace) -> None:
+    """Raise a UserError for options that the form has no use for."""
+    if arguments.open and arguments.form not in PAGES:
+        raise UserError(f"--open shows a page: leave out --{arguments.form}")
+    if arguments.history is not None and arguments.form not in OF_RUNS:
+        raise UserError(f"--history is a section of the page of runs: leave out --{arguments.form}")
 
 
 def _page(
