@@ -20,7 +20,7 @@ def headline(history: History) -> str:
     extent = (
         f"{words.count(len(history.series), 'series')} over {words.count(len(history.runs), 'run')} of "
         f"{words.count(machines, 'machine')}"
-    ).replace("seriess", "series")
+    )
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
         return f"{extent}: too few to find a step; {FEWEST_RUNS} runs of a machine are needed."
     slower = sum(len(event.changes) for event in found if event.is_slower)

@@ -51,9 +51,10 @@ def join(runs: Sequence[Run]) -> Run:
 
 
 def _of_one_machine(runs: list[Run]) -> Run:
-    """Merge, and say what was measured in several versions."""
+    """Merge, and say what was measured in several versions or otherwise not alike."""
     run = merge(runs)
-    doubts = (*run.header.machine.doubts, *_versions(runs))
+    told = _distinct(doubt for each in runs for doubt in each.header.machine.doubts)
+    doubts = (*told, *_versions(runs), *_circumstances(runs))
     return replace(
         run, header=replace(run.header, machine=replace(run.header.machine, doubts=doubts))
     )
@@ -78,6 +79,21 @@ def _versions(runs: list[Run]) -> list[str]:
         if len(versions) > 1:
             told = words.listed(words.label(version, 30) for version in sorted(versions))
             found.append(f"{words.label(name)} was measured in versions {told}")
+    return found
+
+
+def _circumstances(runs: list[Run]) -> list[str]:
+    """How runs of one machine were not made alike."""
+    commits = _distinct(words.label(run.header.commit or "none", 30) for run in runs)
+    settings = [run.header.settings for run in runs]
+    efforts = _distinct(
+        f"{each.processes:,} (of {words.number(each.seconds, 3)} s a phase)" for each in settings
+    )
+    found = []
+    if len(commits) > 1:
+        found.append(f"the runs were made at several commits: {words.listed(commits)}")
+    if len(efforts) > 1:
+        found.append(f"fresh processes a workload: {words.listed(efforts)}")
     return found
 
 

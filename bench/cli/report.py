@@ -27,7 +27,7 @@ TRACKERS = {
     "pytest-benchmark": "`pytest-benchmark compare`",
 }
 PAGES = ("html", "pdf", "compare", "gallery")
-OF_RUNS = {"html", "pdf"}
+OF_RUNS = ("html", "pdf")
 PAIR = 2
 
 

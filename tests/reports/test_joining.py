@@ -52,6 +52,18 @@ def test_an_implementation_in_two_versions_is_told():
     assert "gather was measured in versions 1.0 and 2.0" in doubts
 
 
+def test_what_was_not_alike_is_told_with_the_doubts_of_all_runs():
+    run = make_run(density_group()[:1], noise=FEW)
+    machine = replace(run.header.machine, doubts=("a storm",))
+    settings = replace(run.header.settings, processes=1, seconds=2.5)
+    header = replace(run.header, commit="fedcba987654", machine=machine, settings=settings)
+    doubts = " ".join(join([run, replace(run, header=header)]).header.machine.doubts)
+    assert "a storm" in doubts
+    assert "at several commits" in doubts
+    assert "fedcba987654" in doubts
+    assert "and 1 (of 2.5 s a phase)" in doubts
+
+
 def test_one_run_alone_stays_as_it_is():
     run = make_run(density_group()[:1], noise=FEW)
     assert join([run]) is run
