@@ -1,6 +1,7 @@
 """History on a report's page: steps of its own cells on its own machine, and nothing else."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -24,9 +25,15 @@ from reports.words import DASH
 LAST = 11
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("history")
+    return fill(folder / "store", folder / "source")
+
+
 @pytest.fixture
-def store(tmp_path):
-    return fill(tmp_path / "store", tmp_path / "source")
+def store(filled, tmp_path):
+    return shutil.copytree(filled, tmp_path / "store")
 
 
 def shown(run, store):
