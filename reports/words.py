@@ -123,7 +123,7 @@ def rate(value: float, unit: str) -> str:
 
 def count(amount: int, noun: str) -> str:
     """A number of things, singular where it is one."""
-    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+    return f"{amount:,} {noun}" + ("" if amount == 1 or noun.endswith("series") else "s")
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:
