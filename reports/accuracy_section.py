@@ -43,7 +43,10 @@ def section(runs: Sequence[AccuracyRun], experiments: Experiments) -> Markup:
             head=accuracy.head(rows),
             rows=[(accuracy.cells(row, rows), accuracy.commands(row)) for row in rows],
             missing=accuracy.missing(runs, experiments),
-            sparsities=[(drawn(study.chart), study) for study in accuracy_sparsity.studies(rows)],
+            sparsities=[
+                (drawn(study.chart) if study.has_curve else None, study)
+                for study in accuracy_sparsity.studies(rows)
+            ],
             scales=[(drawn(study.chart), study) for study in accuracy_scales.studies(rows)],
             races=list(map(drawn, accuracy_curves.races(rows))),
             curves=[

@@ -42,6 +42,11 @@ class Study:
     tested: tuple[str, ...]
     matrix: tuple[tuple[str, str, tuple[Cell | None, ...]], ...]
 
+    @property
+    def has_curve(self) -> bool:
+        """Whether anything was trained at more sparsities than one."""
+        return any(len(series.points) > 1 for series in self.chart.series)
+
 
 def studies(rows: Sequence[Trained]) -> list[Study]:
     """Find what was trained at some sparsity and tested at others."""

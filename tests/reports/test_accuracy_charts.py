@@ -140,6 +140,7 @@ def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
     assert (ours.label, ours.points) == ("sparsity invariant", ((50, 6), (80, 12), (90, 20)))
     assert published.is_published
     assert published.points == ((50, 0.58), (80, 0.58), (90, 0.58))
+    assert study.has_curve
     assert study.tested == ("50 %", "90 %", "80 %")
     matrix = {(kind, at): cells for kind, at, cells in study.matrix}
     elsewhere, own, untested = matrix["sparsity invariant", "90 %"]
@@ -155,6 +156,7 @@ def test_small_versions_are_studied_apart_and_compared_with_no_published_figure(
         rows(dropped("invariant", 50, 6, small=True), dropped("ordinary", 50, 5))
     )
     assert len(small) == 2
+    assert not any(study.has_curve for study in small)
     assert [any(series.is_published for series in study.chart.series) for study in small] == [
         True,
         False,
