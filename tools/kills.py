@@ -86,22 +86,25 @@ def _start_and_kill(
     command: Sequence[str], watched: Path, chance: random.Random, seconds: float
 ) -> str | None:
     """Run a command and kill it; return what it said if it ended before."""
-    process = subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    if chance.random() < 0.5:
-        _wait(process, chance.random() * seconds)
-    else:
-        _wait_for_changes(process, watched, chance.randrange(1, 4))
-        _wait(process, chance.random() * AFTER_A_CHANGE_SECONDS)
-    if process.poll() is not None:
-        return process.communicate()[1]
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    ) as process:
+        try:
+            if chance.random() < 0.5:
+                _wait(process, chance.random() * seconds)
+            else:
+                _wait_for_changes(process, watched, chance.randrange(1, 4))
+                _wait(process, chance.random() * AFTER_A_CHANGE_SECONDS)
+            if process.poll() is not None:
+                return process.communicate()[1]
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     return None
 
 
@@ -123,7 +126,11 @@ def _wait_for_changes(process: "subprocess.Popen[str]", path: Path, changes: int
 
 
 def _look(path: Path) -> tuple[int, int]:
-    size = path.stat().st_size if path.exists() else -1
+    """The file's size, -1 without one (it may go at any moment), and when its folder changed."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        size = -1
     return size, path.parent.stat().st_mtime_ns
 
 

@@ -1,6 +1,7 @@
 """The tool that kills runs: it finds what is lost, and nothing where nothing is."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,20 @@ def test_nothing_is_lost_of_a_journal_that_is_killed(killed):
 @pytest.mark.parametrize("add", [CARELESS, FORGETFUL], ids=["careless", "forgetful"])
 def test_a_run_that_loses_units_is_found_out(killed, add):
     assert killed(add, 25).faults
+
+
+def test_a_file_may_go_while_it_is_looked_at(tmp_path):
+    path = tmp_path / "run.json.partial"
+
+    def come_and_go():
+        for _ in range(3000):
+            path.write_text("a")
+            path.unlink()
+
+    with ThreadPoolExecutor() as pool:
+        coming_and_going = pool.submit(come_and_go)
+        while not coming_and_going.done():
+            assert kills._look(path)[0] in {-1, 0, 1}
 
 
 def test_the_command_gives_the_figures(monkeypatch, capsys):
