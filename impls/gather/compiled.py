@@ -183,9 +183,9 @@ def gradients(
         pairs: the kernel map.
         needed: which of the three.
     """
-    upstream = upstream.contiguous()
     channels_in, channels_out = weight.shape[1:]
     if _parts(pairs.count * channels_in * channels_out) > 1:
+        upstream = upstream.contiguous()
         return (
             multiply_turned(upstream, weight, len(features), pairs) if needed[0] else None,
             weight_gradient(features, upstream, pairs) if needed[1] else None,
@@ -196,12 +196,13 @@ def gradients(
     at_features = features.new_empty(features.shape if needed[0] else (0, 0))
     at_weight = weight.new_empty(weight.shape if needed[1] else (0, 0, 0))
     at_bias = upstream.new_empty(channels_out if needed[2] else 0)
+    # A sum's gradient is one number seen through strides of 0. Torch would wake threads to copy it.
     loops.gradients(
         pairs.array,
         pairs.places,
         _numpy(features),
         _numpy(weight),
-        _numpy(upstream),
+        np.ascontiguousarray(upstream.numpy()),
         at_features.numpy(),
         at_weight.numpy(),
         at_bias.numpy(),

@@ -16,16 +16,14 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_info
 
-CHUNKS_OF_THREAD = 2
-"""Parts of a range for each thread: whoever is free takes the next."""
-
 Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def spread(call: Callable[[int, int], None], count: int, threads: int, unit: int = 1) -> None:
     """Call on [first, last) parts of a range, at the same time.
 
-    Threads take part after part, this one too, which waits for nobody who has not begun.
+    There are as many parts as threads, since every part reads all weights; this thread takes over those
+    of whoever has not begun, and waits for nobody else.
 
     Args:
         call: what is called; it must let go of the interpreter for most of its time.
@@ -37,8 +35,7 @@ def spread(call: Callable[[int, int], None], count: int, threads: int, unit: int
     if threads < 2:
         call(0, count)
         return
-    wanted = CHUNKS_OF_THREAD * threads
-    size = -(-count // (wanted * unit)) * unit
+    size = -(-count // (threads * unit)) * unit
     left = deque((start, min(start + size, count)) for start in range(0, count, size))
 
     def work() -> None:

@@ -16,7 +16,7 @@ from bench.operators import (
     max_pooling,
 )
 from bench.window import window
-from impls.gather import Gather, compiled
+from impls.gather import Gather, compiled, multiply
 from impls.gather.sites import Sites
 
 CPU = torch.device("cpu")
@@ -328,3 +328,27 @@ def test_sums_of_half_types_are_taken_in_float32(random_batch):
     output = module(GATHER.encode(batch.with_features(features)))
     assert output.features.dtype == torch.bfloat16
     assert output.features.item() == 1 + 2**-5
+
+
+@pytest.mark.parametrize("channels", [32, 64])
+def test_bfloat16_goes_through_torch_where_the_processor_multiplies_it(
+    channels, monkeypatch, random_batch
+):
+    monkeypatch.setattr(multiply, "_has_half_products", lambda: True)
+    types = []
+
+    def note(features, weight, pairs):
+        types.append(weight.dtype)
+        return apply(features, weight, pairs)
+
+    apply = multiply._Torch.apply
+    monkeypatch.setattr(multiply._Torch, "apply", note)
+    network = single(convolution(2, Rule.SUBMANIFOLD, channels, channels, 3))
+    batch = random_batch(channels=channels).to(dtype=torch.bfloat16)
+    native = GATHER.encode(batch)
+    got = GATHER.features(built(network, torch.bfloat16)(native))
+    wide = GATHER.encode(batch.to(dtype=torch.float32))
+    expected = GATHER.features(built(network, torch.float32)(wide))
+    torch.testing.assert_close(got.float(), expected, rtol=0.05, atol=0.05)
+    if compiled.NUMBA:
+        assert types == ([torch.bfloat16] if channels == 64 else [])
