@@ -95,14 +95,7 @@ class Candidate:
         )
         self.trained = make() if trains_otherwise else self.built
         with torch.no_grad():
-            self.native = implementation.encode(self.fresh_batch())
-
-    def fresh_batch(self) -> SparseBatch:
-        """Copy the coordinates, so that no cache can know them by identity."""
-        batch = self.batch
-        return SparseBatch(
-            batch.coordinates.clone(), batch.features.detach(), batch.batch_size, batch.grid_size
-        )
+            self.native = implementation.encode(batch.copied())
 
     def verify_outputs(self) -> None:
         """Check encode, a first and a second warm call, and a cold one.
@@ -114,7 +107,7 @@ class Candidate:
             self._check_encoded(self.native)
             for which in ("first call", "second call"):
                 self._check_answer(self.built.answer(self.native), which)
-            cold = self.implementation.encode(self.fresh_batch())
+            cold = self.implementation.encode(self.batch.copied())
             self._check_answer(self.built.answer(cold), "cold call")
             dropped = self.implementation.without_maps(self.native)
             self._check_answer(self.built.answer(dropped), "call without cached maps")
@@ -152,7 +145,7 @@ class Candidate:
 
     def _encode_step(self) -> Step:
         return Step(
-            self.fresh_batch, self.implementation.encode, self._check_encoded, FRESH_BATCHES
+            self.batch.copied, self.implementation.encode, self._check_encoded, FRESH_BATCHES
         )
 
     def _map_step(self) -> Step:
@@ -170,7 +163,7 @@ class Candidate:
         )
 
     def _encode_again(self) -> None:
-        self.native = self.implementation.encode(self.fresh_batch())
+        self.native = self.implementation.encode(self.batch.copied())
 
     def _encode_and_warm_up(self) -> None:
         self._encode_again()
@@ -210,7 +203,7 @@ class Candidate:
             prepare: Callable[[], Any] = self._native_without_maps
             call: Callable[..., Answer] = self.built.answer
         else:
-            prepare = self.fresh_batch
+            prepare = self.batch.copied
             call = self._encode_and_run
         return Step(
             prepare,
@@ -286,7 +279,7 @@ class Candidate:
                 FRESH_BATCHES,
                 renew=self._encode_again,
             )
-        return Step(self.fresh_batch, from_batch, lambda _: self.verify_gradients(), FRESH_BATCHES)
+        return Step(self.batch.copied, from_batch, lambda _: self.verify_gradients(), FRESH_BATCHES)
 
     def _in_training(self, *, dropout: bool) -> BuiltNetwork:
         """The network that gradients are taken of."""

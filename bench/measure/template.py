@@ -90,6 +90,7 @@ def _prepare(preparation: Preparation) -> None:
 def _become_worker(descriptor: int) -> None:
     """Serve one order, then leave without running anything that belongs to the template."""
     code = 1
+    gc.enable()  # a template looks for garbage only where it says that it is ready
     try:
         _live_no_longer_than_parent()
         faulthandler.enable()

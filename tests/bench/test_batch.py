@@ -225,3 +225,14 @@ def test_another_element_type_leaves_the_coordinates_alone(random_batch):
     assert half.features.dtype == torch.bfloat16
     assert half.coordinates.dtype == torch.int32
     assert torch.equal(half.coordinates, batch.coordinates)
+
+
+def test_a_copied_batch_has_the_same_values_and_coordinates_of_its_own(random_batch):
+    batch = random_batch()
+    copy = batch.copied()
+    assert torch.equal(copy.coordinates, batch.coordinates)
+    assert copy.coordinates.data_ptr() != batch.coordinates.data_ptr()
+    assert copy.features is batch.features
+    assert (copy.batch_size, copy.grid_size) == (batch.batch_size, batch.grid_size)
+    copy.coordinates[0, 0] += 1
+    assert not torch.equal(copy.coordinates, batch.coordinates)
