@@ -2,12 +2,13 @@
 
 Three processes tell a variance with two degrees of freedom: among hundreds of comparisons, some look
 far surer than they are, and no correction for their number helps. So each variance is drawn towards
-what all of them have in common, and gains the degrees of freedom that this is known with. How far is
-told by how much the variances differ between comparisons beyond what chance makes of so few processes
-(Smyth 2004, "Linear models and empirical Bayes methods for assessing differential expression").
+what those of its kind have in common, and gains the degrees of freedom that this is known with. How
+far is told by how much the variances of a kind differ beyond what chance makes of so few processes
+(Smyth 2004, "Linear models and empirical Bayes methods for assessing differential expression"; with a
+common variance for each kind, as limma's trend has one for each intensity).
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,17 @@ from scipy import special
 Values = NDArray[np.float64]
 FEWEST = 8
 """Comparisons that must be there for what they have in common to be known."""
+FEWEST_OF_KIND = 4
+"""Comparisons of one kind that are taken apart from the others."""
 STEPS = 50
 TOLERANCE = 1e-8
 
 
 def moderated(
-    distances: Sequence[float], variances: Sequence[float], freedoms: Sequence[float]
+    distances: Sequence[float],
+    variances: Sequence[float],
+    freedoms: Sequence[float],
+    kinds: Sequence[Hashable],
 ) -> list[float] | None:
     """Two-sided p-values of comparisons that were made in one run.
 
@@ -29,31 +35,48 @@ def moderated(
         distances: of each estimate beyond what it is tested against; not negative.
         variances: of each estimate, as its own processes tell it; positive.
         freedoms: degrees of freedom of each variance; at least 1.
+        kinds: comparisons of one kind are expected to be about as noisy; a phase, say.
 
     Returns:
         None where there are too few comparisons.
     """
     if len(distances) < FEWEST:
         return None
-    own, freedom = np.asarray(variances), np.asarray(freedoms)
-    common, prior = _common_variance(own, freedom)
-    if np.isinf(prior):
-        return [float(p) for p in 2 * special.ndtr(-np.asarray(distances) / np.sqrt(common))]
-    drawn = (prior * common + freedom * own) / (prior + freedom)
-    tails = special.stdtr(prior + freedom, -np.asarray(distances) / np.sqrt(drawn))
+    own, freedom = np.asarray(variances, float), np.asarray(freedoms, float)
+    groups = _groups(kinds)
+    common, prior = _common_variances(own, freedom, groups)
+    # All that its kind says of a variance is what the others of that kind know.
+    others = np.bincount(groups, freedom)[groups] - freedom
+    counts = np.minimum(prior, others)
+    drawn = (counts * common + freedom * own) / (counts + freedom)
+    tails = special.stdtr(counts + freedom, -np.asarray(distances) / np.sqrt(drawn))
     return [float(p) for p in 2 * tails]
 
 
-def _common_variance(variances: Values, freedom: Values) -> tuple[float, float]:
-    """The variance that all have in common, and the degrees of freedom that it counts for."""
+def _groups(kinds: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Number the kinds from 0 on; those of too few comparisons are one together."""
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+    groups = np.array([numbers[kind] for kind in kinds])
+    groups[np.bincount(groups)[groups] < FEWEST_OF_KIND] = len(numbers)
+    if np.count_nonzero(groups == len(numbers)) < FEWEST_OF_KIND:
+        groups[groups == len(numbers)] = np.bincount(groups).argmax()
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _common_variances(
+    variances: Values, freedom: Values, groups: NDArray[np.int64]
+) -> tuple[Values, float]:
+    """The variance that each one's kind has in common, and the degrees of freedom it counts for."""
     half = freedom / 2
     logarithms = np.log(variances) - special.digamma(half) + np.log(half)
-    mean = float(logarithms.mean())
-    beyond_chance = float(logarithms.var(ddof=1) - special.polygamma(1, half).mean())
+    sizes = np.bincount(groups)
+    means = (np.bincount(groups, logarithms) / sizes)[groups]
+    squares = float(((logarithms - means) ** 2).sum()) / (len(variances) - len(sizes))
+    beyond_chance = squares - float(special.polygamma(1, half).mean())
     if beyond_chance <= 0:
-        return float(np.exp(mean)), np.inf
+        return np.exp(means), np.inf
     prior = 2 * _inverse_trigamma(beyond_chance)
-    return float(np.exp(mean + special.digamma(prior / 2) - np.log(prior / 2))), prior
+    return np.exp(means + special.digamma(prior / 2) - np.log(prior / 2)), prior
 
 
 def _inverse_trigamma(value: float) -> float:

@@ -1,7 +1,7 @@
 """Intervals and verdicts from rounds: paired log-ratios, rounds within processes as random effects."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -224,12 +224,17 @@ def verdict(compared: Ratio | None, p_value: float | None = None) -> Verdict:
     return Verdict.AMBIGUOUS
 
 
-def corrected(ratios: Sequence[Ratio]) -> list[float]:
+def corrected(ratios: Sequence[Ratio], kinds: Sequence[Hashable] | None = None) -> list[float]:
     """p-values of ratios that are shown together, corrected for how many there are.
 
-    Few processes may be alike by luck: where there are enough ratios, each p-value is one that all of
-    them together allow (`moderated`). These are corrected for their number.
+    Few processes may be alike by luck: where there are enough ratios, each p-value is one that those of
+    its kind together allow (`moderated`). These are corrected for the number of all.
+
+    Args:
+        ratios: of whatever kind.
+        kinds: which of them should be about as noisy, such as those of a phase; by default all.
     """
+    kinds = kinds or [None] * len(ratios)
     p_values = [found.p_value for found in ratios]
     told = [place for place, found in enumerate(ratios) if found.told_freedom and found.told > 0]
     chosen = [ratios[place] for place in told]
@@ -237,6 +242,7 @@ def corrected(ratios: Sequence[Ratio]) -> list[float]:
         [max(0.0, abs(math.log(found.interval.estimate)) - DEAD_BAND) for found in chosen],
         [found.told for found in chosen],
         [found.told_freedom for found in chosen],
+        [kinds[place] for place in told],
     )
     for place, p_value in zip(told, together or [], strict=False):
         p_values[place] = min(1.0, p_value)

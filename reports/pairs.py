@@ -38,7 +38,9 @@ Place = tuple[int, Phase]
 def pairs(comparison: Comparison) -> dict[Place, list[Pair]]:
     """Return all pairs that share rounds, by number of the table in the comparison and phase."""
     found: dict[Place, list[tuple[int, int, Ratio]]] = {}
-    against: dict[str, list[Ratio]] = {name: [] for name in comparison.implementations}
+    against: dict[str, list[tuple[Phase, Ratio]]] = {
+        name: [] for name in comparison.implementations
+    }
     for number, table in enumerate(comparison.tables):
         for phase, rows in table.by_phase:
             own = found.setdefault((number, phase), [])
@@ -46,15 +48,9 @@ def pairs(comparison: Comparison) -> dict[Place, list[Pair]]:
                 compared = _compare(rows[first], rows[second], comparison.baseline)
                 if compared is not None:
                     own.append((first, second, compared))
-                    against[rows[second].cell.implementation].append(compared)
-                    against[rows[first].cell.implementation].append(_inverse(compared))
-    judged = {
-        name: iter(
-            verdict(ratio, p_value)
-            for ratio, p_value in zip(ratios, corrected(ratios), strict=True)
-        )
-        for name, ratios in against.items()
-    }
+                    against[rows[second].cell.implementation].append((phase, compared))
+                    against[rows[first].cell.implementation].append((phase, _inverse(compared)))
+    judged = {name: iter(_judge(compared)) for name, compared in against.items()}
     result = {}
     for (number, phase), members in found.items():
         rows = _rows(comparison.tables[number], phase)
@@ -71,6 +67,13 @@ def pairs(comparison: Comparison) -> dict[Place, list[Pair]]:
             for first, second, compared in members
         ]
     return result
+
+
+def _judge(compared: list[tuple[Phase, Ratio]]) -> list[Verdict]:
+    """Verdicts of one implementation against all others, corrected for how many there are."""
+    ratios = [found for _, found in compared]
+    p_values = corrected(ratios, [phase for phase, _ in compared])
+    return [verdict(found, p_value) for found, p_value in zip(ratios, p_values, strict=True)]
 
 
 def _rows(table: Table, phase: Phase) -> list[Row]:

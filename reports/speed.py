@@ -181,8 +181,9 @@ def between(row: Row, other: Row) -> Ratio | None:
 
 def _corrected(tables: list[Table]) -> list[Table]:
     """Judge again with p-values that are corrected for all comparisons of the page."""
-    ratios = [row.ratio for table in tables for row in table.rows if row.ratio]
-    p_values = iter(corrected(ratios))
+    rows = [row for table in tables for row in table.rows if row.ratio]
+    ratios = [row.ratio for row in rows if row.ratio]
+    p_values = iter(corrected(ratios, [row.cell.phase for row in rows]))
     return [
         replace(
             table,

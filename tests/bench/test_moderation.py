@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from bench.moderation import FEWEST, _common_variance, _inverse_trigamma, moderated
+from bench.moderation import FEWEST, _common_variances, _groups, _inverse_trigamma, moderated
 from bench.random_effects import mean_of
 from bench.statistics import Ratio, Verdict, _ratio, corrected, holm, verdict
 
@@ -54,10 +54,18 @@ def test_clear_differences_are_found_among_many_cells_from_three_processes():
     assert Verdict.SLOWER not in found[::2]
 
 
+def common_of(variances, freedom):
+    """The common variance of comparisons that are all of one kind, and what it counts for."""
+    count = len(variances)
+    common, prior = _common_variances(variances, np.full(count, freedom), np.zeros(count, int))
+    assert np.ptp(common) == 0
+    return common[0], prior
+
+
 def test_variances_that_differ_by_chance_alone_are_taken_for_one():
     generator = np.random.default_rng(7)
     variances = 4.0 * stats.chi2(2).rvs(4000, random_state=generator) / 2
-    common, prior = _common_variance(variances, np.full(4000, 2.0))
+    common, prior = common_of(variances, 2.0)
     assert common == pytest.approx(4.0, rel=0.1)
     assert prior > 30
 
@@ -68,7 +76,7 @@ def test_the_common_variance_and_what_it_counts_for_are_recovered():
         4.0 * 6 / stats.chi2(6).rvs(20_000, random_state=generator)
     )  # prior: 6 degrees of freedom
     variances = scale * stats.chi2(2).rvs(20_000, random_state=generator) / 2
-    common, prior = _common_variance(variances, np.full(20_000, 2.0))
+    common, prior = common_of(variances, 2.0)
     assert common == pytest.approx(4.0, rel=0.1)
     assert prior == pytest.approx(6.0, rel=0.15)
 
@@ -80,7 +88,7 @@ def test_the_inverse_of_trigamma(value):
 
 def test_too_few_comparisons_have_nothing_in_common():
     few = [1.0] * (FEWEST - 1)
-    assert moderated(few, few, few) is None
+    assert moderated(few, few, few, few) is None
     ratios = [compared(np.random.default_rng(7), processes=3, between=0.01) for _ in few]
     assert min(corrected(ratios)) >= min(each.p_value for each in ratios)
 
@@ -92,3 +100,45 @@ def test_a_ratio_of_one_process_keeps_its_own_p_value():
     assert alone.told_freedom == 0
     many = [compared(generator, processes=3, between=0.01) for _ in range(20)]
     assert corrected([*many, alone])[-1] >= alone.p_value
+
+
+def families(generator, quiet, noisy, *, shift, uneven=0.0):
+    """Four comparisons of a quiet phase, which differ by a shift, and twelve of noisy ones."""
+    kinds = ["forward"] * 4 + ["train"] * 6 + ["encode"] * 6
+    spreads = np.array([quiet] * 4 + [noisy] * 12) * np.exp(generator.normal(0, uneven, 16))
+    ratios = [
+        compared(generator, processes=5, between=spread, shift=shift * (kind == "forward"))
+        for kind, spread in zip(kinds, spreads, strict=True)
+    ]
+    return ratios, kinds
+
+
+def test_a_quiet_kind_is_not_judged_by_the_noise_of_others():
+    generator = np.random.default_rng(7)
+    found = {"by kind": 0, "all alike": 0}
+    for _ in range(50):
+        ratios, kinds = families(generator, 0.004, 0.04, shift=0.035)
+        for name, given in (("by kind", kinds), ("all alike", None)):
+            p_values = corrected(ratios, given)[:4]
+            found[name] += sum(each <= 0.01 for each in p_values)
+    print(f"of 200 shifts: {found}")
+    assert found["by kind"] > 1.2 * found["all alike"]
+
+
+@pytest.mark.parametrize("uneven", [0.0, 0.8])
+def test_small_kinds_raise_no_more_false_alarms_than_they_say(uneven):
+    generator = np.random.default_rng(7)
+    alarms = 0
+    for _ in range(400):
+        # The edge of the dead band: nothing is more easily called changed.
+        ratios, kinds = families(generator, 0.004, 0.04, shift=0.01, uneven=uneven)
+        alarms += min(corrected(ratios, kinds)) <= 0.01
+    print(f"of 400 runs of equal ones, with a false alarm: {alarms}")
+    assert alarms <= 12  # four are expected
+
+
+def test_kinds_of_few_comparisons_are_one():
+    assert len(set(_groups(["a", "b", "c", "d"] * 2))) == 1
+    assert len(set(_groups(["a"] * 4 + ["b"] * 4))) == 2
+    assert len(set(_groups(["a"] * 7 + ["b"]))) == 1
+    assert len(set(_groups(["a"] * 4 + ["b"] * 3 + ["c"] * 3))) == 2
