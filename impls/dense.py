@@ -125,14 +125,9 @@ class Dense(Implementation):
         return why_torch_lacks(operator, dtype, device)
 
     def encode(self, batch: SparseBatch) -> Grid:
-        """Scatter rows into a zeroed grid; channels-last, as rows are, but for float64.
-
-        Measured on a CPU with AVX-512, one thread, forward and backward, 1 to 128 channels, kernels
-        2, 3, 5: channels-last is faster in nearly all cases in float32 (up to 5 times) and bfloat16
-        (up to 2 times); in float64 contiguous is, below 8 channels.
-        """
+        """Scatter rows into a zeroed grid; channels-last, as rows are, where that is faster."""
         values = batch.dense()
-        if values.dtype == torch.float64:
+        if not _is_faster_channels_last(values):
             values = values.contiguous()
         return Grid(values, Sites(batch.mask()))
 
@@ -209,7 +204,7 @@ class DenseConvolution(nn.Module):
     def __init__(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.operator = operator
-        if weight.dtype != torch.float64:
+        if _is_faster_channels_last(weight):
             weight = weight.contiguous(memory_format=CHANNELS_LAST[operator.window.dimensions])
         self.weight = nn.Parameter(weight)
         self.bias = None if bias is None else nn.Parameter(bias)
@@ -332,6 +327,19 @@ class OnEverySite(OnFeatures):
         """Apply with channels last."""
         values = self.inner(native.values.movedim(1, -1)).movedim(-1, 1)
         return Grid(values, native.sites)
+
+
+def _is_faster_channels_last(tensor: Tensor) -> bool:
+    """Whether convolutions of a type are faster on a device with channels last.
+
+    Measured on a CPU with AVX-512, one thread, forward and backward, 1 to 128 channels, kernels 2, 3,
+    5: nearly all cases in float32 (up to 5 times) and bfloat16 (up to 2 times); not in float64 below
+    8 channels. On a GPU, not measured, as cuDNN's guide has it: tensor cores want channels last, and
+    float32 without TF32 does not use them.
+    """
+    if tensor.device.type == "cuda":
+        return tensor.dtype in {torch.float16, torch.bfloat16}
+    return tensor.dtype != torch.float64
 
 
 def _times(values: Tensor, factor: Tensor) -> Tensor:
