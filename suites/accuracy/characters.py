@@ -61,6 +61,7 @@ class AssameseStrokes:
     motion: Motion = STILL
     every: int = 1
     version: ClassVar[int] = 1
+    fills_both_sides: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.channels not in {1, 3}:
@@ -92,6 +93,16 @@ class AssameseStrokes:
         return _Strokes(self, recordings, labels, self.motion if train else STILL)
 
 
+@dataclass(frozen=True)
+class FilledAssameseStrokes(AssameseStrokes):
+    """Assamese characters whose width and height are scaled each for itself: both are `scale` pixels.
+
+    SparseConvNet's VGG example does so: how wide a writer writes makes no difference.
+    """
+
+    fills_both_sides: ClassVar[bool] = True
+
+
 class _Strokes(Samples):
     """Points of recordings, placed on the field once and moved for every batch."""
 
@@ -107,9 +118,11 @@ class _Strokes(Samples):
         self.channels = source.channels
         self.motion = motion
         self.middle = (source.grid - 1) / 2
-        self.points = np.concatenate(
-            [placed(each.points, source.scale, source.grid) - self.middle for each in recordings]
-        )
+        pixels = [
+            placed(each.points, source.scale, source.grid, both_sides=source.fills_both_sides)
+            for each in recordings
+        ]
+        self.points = np.concatenate(pixels) - self.middle
         self.strokes = np.concatenate([each.strokes for each in recordings])
         self.ends = np.cumsum([len(each.points) for each in recordings])
 

@@ -51,16 +51,24 @@ def draw(recording: Recording, scale: int, grid: int, *, tangents: bool = False)
     return Drawing(drawing.sites, np.ones((len(drawing.sites), 1), dtype=np.float32))
 
 
-def placed(points: NDArray[np.floating[Any]], scale: int, grid: int) -> NDArray[np.float64]:
+def placed(
+    points: NDArray[np.floating[Any]], scale: int, grid: int, *, both_sides: bool = False
+) -> NDArray[np.float64]:
     """Scale and shift points `[n, 2]` so that they fill `scale` pixels in the middle of a grid.
 
     Pixel centres lie at whole numbers. The longer side of the bounding box goes from the centre of
     the first pixel to that of the last; a single spot stays one.
+
+    Args:
+        points: x and y.
+        scale: pixels along the longer side.
+        grid: pixels along each side of the grid.
+        both_sides: scale width and height each for itself, so that the shorter side is as long.
     """
     points = points.astype(np.float64)
     low, high = points.min(0), points.max(0)
-    longer = float((high - low).max())
-    factor = (scale - 1) / longer if longer > 0 else 0.0
+    sides = high - low if both_sides else np.full(2, (high - low).max())
+    factor = np.divide(scale - 1, sides, out=np.zeros(2), where=sides > 0)
     # Along the longer side this is a whole number, so that no end falls between two pixels.
     margin = (grid - scale) // 2 + (scale - 1 - (high - low) * factor) / 2
     scaled: NDArray[np.float64] = (points - low) * factor + margin
