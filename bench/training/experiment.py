@@ -14,6 +14,7 @@ from bench.batch import SparseBatch
 from bench.errors import UserError
 from bench.network import Network
 from bench.results.accuracy import Published
+from bench.training.weights import enlargement
 from bench.window import Axes
 from bench.workload import plain, version_of
 
@@ -182,13 +183,16 @@ class Experiment:
 
     def definition(self) -> dict[str, Any]:
         """Everything that decides what is learnt, as plain data."""
-        return {
+        found = {
             "definition": DEFINITION,
             "network": plain(self.network),
             "source": plain(self.source) | {"version": self.source.version},
             "schedule": plain(self.schedule),
             "background": self.background,
         }
+        factors = {layer.name: enlargement(layer.operator) for layer in self.network.layers}
+        enlarged = {name: factor for name, factor in factors.items() if factor != 1}
+        return found | {"enlarged_weights": enlarged} if enlarged else found
 
     def version(self) -> str:
         """Hash of the definition: a checkpoint of another version cannot be gone on with."""

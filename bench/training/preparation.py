@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 import torch
-from torch import nn
 
 from bench.build import why_unbuildable
 from bench.errors import UserError
 from bench.implementation import Implementation
 from bench.results.accuracy import TrainingSettings
+from bench.training.classifier import Classifier
 from bench.training.experiment import Experiment, Optimizer, Samples, Schedule
 from bench.training.processes import Group
+from bench.training.weights import enlargement
 
 
 def check(
@@ -51,22 +52,46 @@ def schedule_of(
     return schedule
 
 
-def optimizer_of(schedule: Schedule, model: nn.Module) -> torch.optim.Optimizer:
-    """Make the optimizer of a schedule over a model's weights."""
+def optimizer_of(schedule: Schedule, model: Classifier) -> torch.optim.Optimizer:
+    """Make the optimizer of a schedule over a model's weights.
+
+    Weights that are enlarged by the same factor are a group: they move and decay so that the network
+    changes as if they were not.
+    """
+    factors = {id(leaf): 1 for leaf in model.parameters()}
+    for name, operator, leaf in model.network.leaves():
+        if name.endswith(".weight"):
+            factors[id(leaf)] = enlargement(operator)
+    groups = [
+        {
+            "params": [leaf for leaf in model.parameters() if factors[id(leaf)] == factor],
+            "lr": schedule.learning_rate * _step_length(schedule.optimizer, factor),
+            # The decay is added to a gradient that is smaller by the factor, and multiplies a weight
+            # that is larger by it.
+            "weight_decay": schedule.weight_decay / factor**2,
+        }
+        for factor in sorted(set(factors.values()))
+    ]
     match schedule.optimizer:
         case Optimizer.ADAM:
-            return torch.optim.Adam(
-                model.parameters(),
-                schedule.learning_rate,
-                weight_decay=schedule.weight_decay,
-                fused=True,
-            )
+            return torch.optim.Adam(groups, fused=True)
         case Optimizer.SGD:
             return torch.optim.SGD(
-                model.parameters(),
-                schedule.learning_rate,
+                groups,
                 momentum=schedule.momentum,
                 nesterov=schedule.momentum > 0,
-                weight_decay=schedule.weight_decay,
                 fused=True,
             )
+
+
+def _step_length(optimizer: Optimizer, factor: int) -> int:
+    """How many times longer the steps of enlarged weights are, for the same change of the sum.
+
+    Adam's steps do not depend on the size of a gradient; SGD's follow it, and it is smaller by the
+    factor.
+    """
+    match optimizer:
+        case Optimizer.ADAM:
+            return factor
+        case Optimizer.SGD:
+            return factor**2

@@ -109,6 +109,8 @@ class Training:
             build(implementation, network, weights, self.dtype, self.device, settings.background)
         )
         self.optimizer = optimizer_of(self.schedule, self.model)
+        rate = self.schedule.learning_rate
+        self._step_lengths = [group["lr"] / rate for group in self.optimizer.param_groups]
         self.progress = Progress()
         self._precision = None if settings.precision is None else torch_dtype(settings.precision)
         self._scaler = torch.amp.GradScaler(
@@ -241,8 +243,9 @@ class Training:
         step = self.progress.step
         self.model.train()
         torch.manual_seed(seed_of(Stream.DROPOUT, self.settings.seed, epoch, step, self.group.rank))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(step + 1)
+        rate = self._rate(step + 1)
+        for group, length in zip(self.optimizer.param_groups, self._step_lengths, strict=True):
+            group["lr"] = rate * length
         logits = self._logits(self._shared, labelled.batch)
         loss = F.cross_entropy(logits, labelled.labels)
         loss_sum, wrong = self.group.summed(float(loss.detach()), _wrong(logits, labelled.labels))

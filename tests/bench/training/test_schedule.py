@@ -3,14 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from trainable import ADAM, SGD, Corners, corners, training
+from trainable import ADAM, SGD, Corners, WholePictures, corners, training
 
 from bench.errors import UserError
+from bench.operators import Rectifier, Rule, convolution
 from bench.training.batches import Stream, generator_of, order_of, seed_of, training_batch
 from bench.training.experiment import Decay
 from bench.training.processes import Group
 from bench.training.weights import starting_weights
+from suites.accuracy.experiments import find
 from suites.networks.deepcnet import deep_cnet
+from suites.networks.invariant import invariant_mnist
+from suites.networks.stack import Stack
 from suites.networks.vgg import assamese_vgg
 
 
@@ -85,6 +89,43 @@ def test_seeds_of_different_uses_differ():
     seeds = {seed_of(stream, *each) for stream in Stream for each in numbers}
     assert len(seeds) == len(numbers) * len(Stream)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize("schedule", [ADAM, replace(SGD, weight_decay=0.1)])
+def test_where_all_sites_are_known_a_sparsity_invariant_network_learns_as_its_ordinary_twin(
+    schedule,
+):
+    """Otherwise what is compared is how fast each learns, and not what it can learn."""
+
+    def network(rule):
+        stack = Stack()
+        stack.add("conv", convolution(2, rule, 1, 3, 3))
+        stack.add("relu", Rectifier())
+        stack.add("conv", convolution(2, rule, 3, 2, 3))
+        stack.add("relu", Rectifier())
+        return stack.finish("classify", convolution(2, Rule.FULL, 2, 4, 8), (12, 12))
+
+    source = WholePictures()
+    losses = [
+        training(
+            corners(schedule, network=network(rule), source=source), "dense", dtype="float64"
+        ).first_steps(6)
+        for rule in (Rule.SPARSITY_INVARIANT, Rule.FULL)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert abs(losses[0][-1] / losses[0][0] - 1) > 0.01  # something was learnt
+
+
+def test_only_sparsity_invariant_weights_are_enlarged_and_the_version_says_so():
+    invariant, ordinary = invariant_mnist(), invariant_mnist(rule=Rule.FULL)
+    large, plain = (starting_weights(each, 0, torch.float64) for each in (invariant, ordinary))
+    assert torch.equal(large["conv1"].weight, 25 * plain["conv1"].weight)
+    assert torch.equal(large["flat1"].weight, plain["flat1"].weight)
+    definitions = [
+        find(f"mnist-{kind}-70").definition() for kind in ("invariant", "ordinary")
+    ]
+    assert definitions[0]["enlarged_weights"] == {"conv1": 25, "conv2": 25}
+    assert "enlarged_weights" not in definitions[1]
 
 
 def test_weights_keep_the_size_of_values_from_layer_to_layer():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from bench.background import Background
-from bench.batch import SparseBatch
+from bench.batch import SparseBatch, from_dense
 from bench.registry import choose, load
 from bench.results.accuracy import TrainingSettings
 from bench.training.experiment import Decay, Experiment, Optimizer, Samples, Schedule
@@ -61,6 +61,21 @@ class _Corners(Samples):
         coordinates = torch.from_numpy(np.concatenate(rows).astype(np.int32))
         features = torch.ones((len(coordinates), self.source.channels))
         return SparseBatch(coordinates, features, len(indices), self.source.grid_size)
+
+
+@dataclass(frozen=True)
+class WholePictures(Corners):
+    """Every site is active: 1 where `Corners` has sites, -1 elsewhere."""
+
+    def load(self, *, train, skip_broken=False):
+        return _WholePictures(self, self.train_samples if train else 20, train)
+
+
+class _WholePictures(_Corners):
+    def batch(self, indices, drawn):
+        few = super().batch(indices, drawn)
+        values = 2.0 * few.mask() - 1
+        return from_dense(values, torch.ones_like(few.mask()))
 
 
 def corners(schedule=SGD, **changes):
