@@ -121,9 +121,7 @@ def test_only_sparsity_invariant_weights_are_enlarged_and_the_version_says_so():
     large, plain = (starting_weights(each, 0, torch.float64) for each in (invariant, ordinary))
     assert torch.equal(large["conv1"].weight, 25 * plain["conv1"].weight)
     assert torch.equal(large["flat1"].weight, plain["flat1"].weight)
-    definitions = [
-        find(f"mnist-{kind}-70").definition() for kind in ("invariant", "ordinary")
-    ]
+    definitions = [find(f"mnist-{kind}-70").definition() for kind in ("invariant", "ordinary")]
     assert definitions[0]["enlarged_weights"] == {"conv1": 25, "conv2": 25}
     assert "enlarged_weights" not in definitions[1]
 

@@ -11,8 +11,9 @@ from PIL import Image
 
 from bench.errors import DataError, UserError
 from suites.accuracy import photographs as decoded
-from suites.accuracy.characters import STILL, AssameseStrokes, Motion
+from suites.accuracy.characters import STILL, AssameseStrokes, FilledAssameseStrokes, Motion
 from suites.accuracy.digits import BundledDigits, InkDigits, KeptDigits
+from suites.accuracy.experiments import find
 from suites.accuracy.photographs import KeptPhotographs
 from suites.accuracy.rows import rows_of
 from suites.data import assamese, caltech, digits, mnist
@@ -151,6 +152,17 @@ def test_test_characters_are_drawn_as_they_are(handwriting):
         # The middle of the field is subtracted and added again: at most rounding differs.
         assert np.array_equal(batch.coordinates[own, 1:].numpy(), alone.sites)
         assert np.allclose(batch.features[own].numpy(), alone.features)
+
+
+def test_filled_characters_are_as_wide_as_they_are_high(handwriting):
+    sizes = []
+    for kind in (AssameseStrokes, FilledAssameseStrokes):
+        batch = batch_of(kind(24, 16, 1).load(train=False), 2)
+        sizes.append(np.ptp(batch.coordinates[:, 1:].numpy(), axis=0) + 1)
+    assert sizes[0][0] == 16
+    assert sizes[0][1] < 8
+    assert sizes[1].tolist() == [16, 16]
+    assert find("assamese-vgg").source.fills_both_sides
 
 
 def test_writers_are_split_and_characters_are_classes(handwriting):

@@ -114,6 +114,16 @@ def test_sites_are_unique_sorted_and_fill_the_scale_inside_the_grid(strokes, siz
     assert (drawing.features[:, 2] == 1).all()
 
 
+@given(STROKES, SCALES)
+def test_with_both_sides_filled_only_the_shorter_side_of_a_drawing_grows(strokes, sizes):
+    one = recording(*strokes)
+    alike, filled = (placed(one.points, *sizes, both_sides=both) for both in (False, True))
+    sides = np.ptp(one.points.astype(float), axis=0)
+    assert np.ptp(filled, axis=0) == pytest.approx((sides > 0) * (sizes[0] - 1.0))
+    assert filled[:, sides.argmax()] == pytest.approx(alike[:, sides.argmax()])
+    assert filled.min(0) + filled.max(0) == pytest.approx(alike.min(0) + alike.max(0))
+
+
 @given(st.lists(POINT, min_size=1, max_size=12), SCALES)
 def test_the_sites_of_a_stroke_are_connected(stroke, sizes):
     assert is_connected(draw(recording(stroke), *sizes).sites)
