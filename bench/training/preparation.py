@@ -56,7 +56,8 @@ def optimizer_of(schedule: Schedule, model: Classifier) -> torch.optim.Optimizer
     """Make the optimizer of a schedule over a model's weights.
 
     Weights that are enlarged by the same factor are a group: they move and decay so that the network
-    changes as if they were not.
+    changes as if they were not. A group's `lr` is how many times longer than others its steps are:
+    the rate of every step multiplies it.
     """
     factors = {id(leaf): 1 for leaf in model.parameters()}
     for name, operator, leaf in model.network.leaves():
@@ -65,7 +66,7 @@ def optimizer_of(schedule: Schedule, model: Classifier) -> torch.optim.Optimizer
     groups = [
         {
             "params": [leaf for leaf in model.parameters() if factors[id(leaf)] == factor],
-            "lr": schedule.learning_rate * _step_length(schedule.optimizer, factor),
+            "lr": _step_length(schedule.optimizer, factor),
             # The decay is added to a gradient that is smaller by the factor, and multiplies a weight
             # that is larger by it.
             "weight_decay": schedule.weight_decay / factor**2,
@@ -77,14 +78,11 @@ def optimizer_of(schedule: Schedule, model: Classifier) -> torch.optim.Optimizer
             return torch.optim.Adam(groups, fused=True)
         case Optimizer.SGD:
             return torch.optim.SGD(
-                groups,
-                momentum=schedule.momentum,
-                nesterov=schedule.momentum > 0,
-                fused=True,
+                groups, momentum=schedule.momentum, nesterov=schedule.momentum > 0, fused=True
             )
 
 
-def _step_length(optimizer: Optimizer, factor: int) -> int:
+def _step_length(optimizer: Optimizer, factor: int) -> float:
     """How many times longer the steps of enlarged weights are, for the same change of the sum.
 
     Adam's steps do not depend on the size of a gradient; SGD's follow it, and it is smaller by the
@@ -92,6 +90,6 @@ def _step_length(optimizer: Optimizer, factor: int) -> int:
     """
     match optimizer:
         case Optimizer.ADAM:
-            return factor
+            return float(factor)
         case Optimizer.SGD:
-            return factor**2
+            return float(factor**2)

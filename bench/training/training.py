@@ -109,8 +109,7 @@ class Training:
             build(implementation, network, weights, self.dtype, self.device, settings.background)
         )
         self.optimizer = optimizer_of(self.schedule, self.model)
-        rate = self.schedule.learning_rate
-        self._step_lengths = [group["lr"] / rate for group in self.optimizer.param_groups]
+        self._step_lengths = [group["lr"] for group in self.optimizer.param_groups]
         self.progress = Progress()
         self._precision = None if settings.precision is None else torch_dtype(settings.precision)
         self._scaler = torch.amp.GradScaler(

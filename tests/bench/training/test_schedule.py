@@ -91,7 +91,7 @@ def test_seeds_of_different_uses_differ():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-@pytest.mark.parametrize("schedule", [ADAM, replace(SGD, weight_decay=0.1)])
+@pytest.mark.parametrize("schedule", [replace(each, weight_decay=0.1) for each in (ADAM, SGD)])
 def test_where_all_sites_are_known_a_sparsity_invariant_network_learns_as_its_ordinary_twin(
     schedule,
 ):
