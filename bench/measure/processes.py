@@ -165,8 +165,8 @@ class Templates:
         template = self._ready(process % len(self._templates))
         ours, theirs = socket.socketpair()
         with ours:
-            child = template.fork(theirs)
-            theirs.close()
+            with theirs:
+                child = template.fork(theirs)
             finished = False
             try:
                 ours.sendall(msgspec.json.encode(order) + b"\n")

@@ -2,7 +2,8 @@
 
 Importing torch anew in every worker would cost more than measuring. Each template is a freshly
 executed process with an address space layout of its own, so workers of different templates differ as
-freshly executed ones do. It starts no threads and no CUDA context before it forks.
+freshly executed ones do. It starts no threads and does not open CUDA before it forks: a process forked
+after that could not use it.
 """
 
 import ctypes
@@ -15,11 +16,15 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import NoReturn
 
 import msgspec
 import torch
 
+from bench.implementation import Implementation
 from bench.measure import worker
 from bench.measure.messages import Preparation
 from bench.registry import load
@@ -29,6 +34,12 @@ LARGEST_FILE_BYTES = 2**30
 """That a worker may write: what a plug-in prints goes into the log."""
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl.h."""
+AVAILABLE = 3
+"""Exit status of who was asked, unlike those of who ran into something."""
+OPENED = (
+    "CUDA was opened in the process that workers are forked from, and they could not use it: "
+    "no suite and no prepare() may do that"
+)
 
 
 def serve(control: socket.socket, modules: list[str]) -> None:
@@ -56,10 +67,12 @@ def serve(control: socket.socket, modules: list[str]) -> None:
                 _say_ready(control)
             case b"fork":
                 descriptor = descriptors.pop(0)
+                if torch.cuda.is_initialized():
+                    raise RuntimeError(OPENED)
                 child = os.fork()
                 if child == 0:
                     control.close()
-                    _become_worker(descriptor)
+                    _leave_after(partial(_serve_one_order, descriptor))
                 os.close(descriptor)
                 control.sendall(f"{child}\n".encode())
             case _:
@@ -78,24 +91,46 @@ def _say_ready(control: socket.socket) -> None:
 def _prepare(preparation: Preparation) -> None:
     """Have implementations load what their workers would load one by one."""
     torch.set_num_threads(1)  # whatever threads were started here would be missing in the workers
+    device = torch.device(preparation.device)
     for reference in preparation.implementations:
         try:
             implementation = load(reference)
-            if implementation.unavailable(torch.device(preparation.device)) is None:
+            if _is_available(implementation, device):
                 implementation.prepare()
         except (Exception, SystemExit):  # noqa: BLE001  # a worker will run into it, and say so
             traceback.print_exc()
 
 
-def _become_worker(descriptor: int) -> None:
-    """Serve one order, then leave without running anything that belongs to the template."""
+def _is_available(implementation: Implementation, device: torch.device) -> bool:
+    """Ask an implementation whether it can run; about a GPU in a process of its own, which ends.
+
+    Whoever asks for a GPU opens CUDA, and no process forked later could use it.
+    """
+    if device.type == "cpu":
+        return implementation.unavailable(device) is None
+    child = os.fork()
+    if child == 0:
+        _leave_after(lambda: AVAILABLE if implementation.unavailable(device) is None else 0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == AVAILABLE
+
+
+def _serve_one_order(descriptor: int) -> int:
+    worker.main(descriptor)
+    return 0
+
+
+def _leave_after(work: Callable[[], int]) -> NoReturn:
+    """Do what this process was forked for, then leave with the exit status that comes of it.
+
+    Nothing runs that belongs to the template.
+    """
     code = 1
     gc.enable()  # a template looks for garbage only where it says that it is ready
     try:
         _live_no_longer_than_parent()
         faulthandler.enable()
-        worker.main(descriptor)
-        code = 0
+        code = work()
     except BaseException:  # noqa: BLE001  # the last words go to the log, whatever they are
         with suppress(Exception):
             traceback.print_exc()

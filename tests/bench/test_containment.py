@@ -6,6 +6,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from bench.errors import UserError
 from bench.measure.engine import Engine, execute
 from bench.measure.messages import Preparation
 from bench.measure.processes import Templates
@@ -90,3 +91,66 @@ def test_a_preparation_that_kills_the_template_is_done_without(tmp_path, monkeyp
     finally:
         templates.close()
     assert {cell.status for cell in run.cells} == {Status.OK}
+
+
+WARY = """
+import os
+from pathlib import Path
+import torch
+from impls.gather import Gather
+
+NOTES = Path(__file__).with_name("notes")
+
+def note(what):
+    with NOTES.open("a") as stream:
+        stream.write(f"{what} {os.getpid()} {os.getppid()}\\n")
+
+class Wary(Gather):
+    name = "wary"
+
+    def unavailable(self, device):
+        note("asked")
+        torch.cuda._initialized = True  # as whoever asks for a GPU leaves it
+        return None if device.index is None else "there is no such GPU"
+
+    def prepare(self):
+        note("prepared")
+        super().prepare()
+
+class Rash(Gather):
+    name = "rash"
+
+    def prepare(self):
+        torch.cuda._initialized = True
+"""
+
+
+@pytest.fixture
+def wary(tmp_path, monkeypatch):
+    (tmp_path / "wary.py").write_text(WARY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    templates = Templates("quick", 1, count=1)
+    yield templates
+    templates.close()
+
+
+def test_whether_a_gpu_can_be_used_is_asked_in_a_process_that_no_worker_comes_from(wary, tmp_path):
+    wary.prepare(Preparation((Reference("wary", "wary:Wary"),), "cuda"))
+    wary.prepare(Preparation((Reference("wary", "wary:Wary"),), "cuda:7"))
+    wary.wait_until_ready()
+    lines = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
+    template = str(wary._templates[0].process.pid)
+    assert [line[0] for line in lines] == ["asked", "prepared", "asked"]
+    assert lines[0][2] == lines[1][1] == lines[2][2] == template
+    assert template not in {lines[0][1], lines[2][1]}
+    one = plan(seconds=0.05, timeout=60.0, seed=0)
+    gather = tuple(each for each in one.implementations if each.name == "gather")
+    settings = replace(one.settings, processes=1)
+    run = execute(replace(one, implementations=gather, settings=settings), templates=wary)
+    assert {cell.status for cell in run.cells} == {Status.OK}
+
+
+def test_a_preparation_that_opens_cuda_ends_the_run_and_says_why(wary):
+    wary.prepare(Preparation((Reference("rash", "wary:Rash"),), "cpu"))
+    with pytest.raises(UserError, match="CUDA was opened in the process that workers are forked"):
+        execute(plan(seconds=0.05, timeout=60.0, seed=0), templates=wary)
