@@ -5,6 +5,7 @@ Memory that torch frees is handed out again in the order of the stream, so no ke
 """
 
 import hashlib
+import threading
 from ctypes import Structure, addressof, c_void_p
 from functools import cache
 from typing import Any
@@ -37,6 +38,7 @@ class CupyLauncher(Launcher):
         stream = torch.cuda.current_stream(device).cuda_stream
         arguments = (c_void_p * 1)(addressof(parameters))
         with torch.cuda.device(number):
+            _open(number)
             function = _compile(kernel, number)
             driver.launchKernel(
                 function.ptr, *blocks, kernel.threads, 1, 1, 0, stream, addressof(arguments), 0
@@ -44,6 +46,27 @@ class CupyLauncher(Launcher):
 
 
 CUPY_LAUNCHER = CupyLauncher()
+
+
+class _Opened(threading.local):
+    """Numbers of the GPUs that a thread can launch on."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+
+
+_OPENED = _Opened()
+
+
+def _open(number: int) -> None:
+    """Before a thread's first launch on a GPU, make its context the thread's own.
+
+    The driver launches in the thread's context, and autograd's backward thread may have none: torch
+    makes it one when it first calls the runtime there.
+    """
+    if number not in _OPENED.numbers:
+        cupy.cuda.runtime.setDevice(number)
+        _OPENED.numbers.add(number)
 
 
 @cache

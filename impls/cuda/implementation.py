@@ -46,6 +46,10 @@ class Cuda(Implementation):
         """No GPU, no CuPy, or one that does not fit the other."""
         return why_unavailable(device)
 
+    def prepare(self) -> None:
+        """Import CuPy, which takes a second and opens no device."""
+        self.launcher()
+
     def unsupported(
         self, operator: Operator, dtype: torch.dtype, device: torch.device
     ) -> str | None:
