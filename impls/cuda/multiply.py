@@ -28,6 +28,7 @@ def convolve(
     """Sum of `features[input] @ weight[offset]` over each output row's pairs, plus the bias.
 
     Sums are taken in float32 for half types, in the features' own type otherwise, and rounded once.
+    Under autocast everything but float64 is cast to its type first, as torch's own convolutions do.
 
     Args:
         features: `[N, C_in]`.
@@ -39,7 +40,17 @@ def convolve(
 
     Returns:
         `[M, C_out]`.
+
+    Raises:
+        TypeError: if features, weight and bias are not of one type.
     """
+    if torch.is_autocast_enabled(features.device.type):
+        features, weight = _autocast(features), _autocast(weight)
+        bias = None if bias is None else _autocast(bias)
+    types = [each.dtype for each in (features, weight, bias) if each is not None]
+    if len(set(types)) > 1:
+        found = ", ".join(map(str, types))
+        raise TypeError(f"features, weight and bias must be of one type, not {found}: convert them")
     arguments = (features, weight, bias, kernel_map, places, invariant)
     result: Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
@@ -98,7 +109,8 @@ class _Convolve(torch.autograd.Function):
             maps = ctx.kernel_map, ctx.places
             at_weight = _weight_gradient(features, upstream, weight, scale, *maps)
         if ctx.needs_input_grad[2]:
-            at_bias = upstream.sum(0)
+            with torch.autocast(upstream.device.type, enabled=False):  # no other operator heeds it
+                at_bias = upstream.sum(0)
         return at_features, at_weight, at_bias, None, None, None
 
 
@@ -267,6 +279,12 @@ def _busy(places: Places) -> int:
     """Blocks that keep the device busy."""
     device = places.coordinates.device
     return places.tuning.blocks_each * places.launcher.multiprocessors(device)
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    if tensor.dtype is torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))
 
 
 def _sum_type(tensor: Tensor) -> torch.dtype:

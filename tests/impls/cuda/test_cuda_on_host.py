@@ -149,6 +149,45 @@ def test_the_order_in_which_threads_run_changes_no_bit(kernels_folder, random_ba
         assert all(map(torch.equal, results[0], other))
 
 
+def layer_of(subject, batch):
+    """A convolution with a bias, its output and gradients, as a function of types."""
+    operator = convolution(2, "submanifold", 3, 5, 3)
+
+    def compute(dtype, features_dtype=None, *, autocast=False):
+        torch.manual_seed(0)
+        weight, bias = torch.randn(operator.weight_shape), torch.randn(5)
+        module = subject.convolution(operator, weight.to(dtype), bias.to(dtype))
+        features = batch.features.to(features_dtype or dtype).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            output = subject.decode(module(subject.encode(batch.with_features(features)))).features
+            output.sum().backward()  # within autocast, which reaches no gradient
+        return output, features.grad, module.weight.grad, module.bias.grad
+
+    return compute
+
+
+def test_features_of_another_type_than_the_weight_are_refused_in_words(subject, random_batch):
+    compute = layer_of(subject, random_batch())
+    words = "must be of one type, not torch.float16, torch.float32, torch.float32"
+    with pytest.raises(TypeError, match=words):
+        compute(torch.float32, torch.float16)
+
+
+def test_under_autocast_a_layer_computes_in_its_type(subject, random_batch):
+    compute = layer_of(subject, random_batch())
+    mixed, half = compute(torch.float32, autocast=True), compute(torch.bfloat16)
+    assert mixed[0].dtype is torch.bfloat16
+    assert {gradient.dtype for gradient in mixed[1:]} == {torch.float32}
+    for of_mixed, of_half in zip(mixed, half, strict=True):
+        assert torch.equal(of_mixed, of_half.to(of_mixed.dtype))
+
+
+def test_autocast_leaves_float64_alone(subject, random_batch):
+    compute = layer_of(subject, random_batch())
+    plain, mixed = compute(torch.float64), compute(torch.float64, autocast=True)
+    assert all(map(torch.equal, plain, mixed))
+
+
 @pytest.mark.parametrize(
     ("structure", "names"),
     [
