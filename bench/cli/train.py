@@ -186,7 +186,7 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     torch_dtype(dtype)
     if dtype not in DTYPES:
         raise UserError(f"training is in float32 or float64, not in {dtype}")
-    check_device(device)
+    device = str(check_device(device))
     precision = arguments.precision or PRECISIONS[0]
     if precision not in PRECISIONS:
         raise UserError(

@@ -12,7 +12,7 @@ from bench.workload import Suite, Workload
 
 
 def check_device(name: str) -> torch.device:
-    """Return torch's device of a name.
+    """Return torch's device of a name; the first of a kind has no number, so that it has one name.
 
     Raises:
         UserError: if it is unknown or not there.
@@ -25,12 +25,19 @@ def check_device(name: str) -> torch.device:
         raise UserError(f"device {name!r} is not measured; known are cpu and cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device {name!r}: torch {torch.__version__} finds no CUDA device")
-    return device
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise UserError(f"device {name!r} is not there; the last CUDA device is cuda:{last}")
+    return device if device.index else torch.device(device.type)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to measure."""
+    """What a run is to measure.
+
+    Attributes:
+        device: as `check_device` names it, whatever name it was given by.
+    """
 
     suite: Suite
     workloads: tuple[Workload, ...]
@@ -47,4 +54,4 @@ class Plan:
             raise UserError("no implementation to measure")
         for name in self.dtypes:
             torch_dtype(name)
-        check_device(self.device)
+        object.__setattr__(self, "device", str(check_device(self.device)))  # a cell's key has it

@@ -91,11 +91,10 @@ def _say_ready(control: socket.socket) -> None:
 def _prepare(preparation: Preparation) -> None:
     """Have implementations load what their workers would load one by one."""
     torch.set_num_threads(1)  # whatever threads were started here would be missing in the workers
-    device = torch.device(preparation.device)
     for reference in preparation.implementations:
         try:
             implementation = load(reference)
-            if _is_available(implementation, device):
+            if _is_available(implementation, torch.device(preparation.device)):
                 implementation.prepare()
         except (Exception, SystemExit):  # noqa: BLE001  # a worker will run into it, and say so
             traceback.print_exc()

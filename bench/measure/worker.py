@@ -46,13 +46,16 @@ def serve(stream: BinaryIO) -> None:
     # Nobody rounds float32 to TF32's ten bits: by default, cuDNN would, and cuBLAS would not.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
-    if torch.device(order.device).type == "cpu":
+    device = torch.device(order.device)
+    if device.type == "cpu":
         limit_memory()
+    elif device.index is not None:
+        torch.cuda.set_device(device)  # events and streams that name no device mean this one
     keeps_memory = keep_freed_memory()
     with threadpool_limits(order.threads):
         if isinstance(order, RateTask):
             if order.dtypes:  # before a plug-in can disturb them
-                tell(Rates(machine_rates(order.dtypes, torch.device(order.device))))
+                tell(Rates(machine_rates(order.dtypes, device)))
             unavailable = _unavailable(order)
             threadpool_limits(order.threads)
             tell(Surroundings(unavailable, keeps_memory, thread_pools()))
