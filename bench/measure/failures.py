@@ -8,8 +8,17 @@ import torch
 from bench.measure.candidate import IncorrectError
 from bench.results.schema import Status
 
-ALLOCATION_FAILED = ("can't allocate memory", "could not create a memory")
-"""How torch's allocator and oneDNN say so, in a RuntimeError."""
+ALLOCATION_FAILED = (
+    "can't allocate memory",
+    "could not create a memory",
+    "CUDA error: out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "cudaErrorMemoryAllocation",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""How torch's allocator and oneDNN say so in a RuntimeError, and those who ask a GPU for memory of
+their own: kernels, the driver, the runtime, cuBLAS and cuDNN. CuPy raises a MemoryError."""
 
 
 def status_of(error: Exception) -> tuple[Status, str]:

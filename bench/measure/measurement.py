@@ -242,7 +242,9 @@ class Measurement:
         if self.task.process == 0:
             now = time.perf_counter()
             seconds = LAYERS_SHARE * (now - started)
-            parts = part_times(contestants, timer, seconds=seconds, order=order, beat=beat)
+            parts = part_times(
+                contestants, timer, self.device, seconds=seconds, order=order, beat=beat
+            )
             self.layer_seconds += time.perf_counter() - now
         counts: dict[str, int] = {}
         if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
+
+from bench.measure.failures import ensure_device_lives
 from bench.measure.rounds import Contestant
 from bench.measure.timers import Timer
 
@@ -20,6 +23,7 @@ PartTimes = dict[str, float]
 def part_times(
     contestants: list[Contestant],
     timer: Timer,
+    device: torch.device,
     *,
     seconds: float,
     order: random.Random,
@@ -30,10 +34,14 @@ def part_times(
     Args:
         contestants: who takes part, where its step has ablations; one whose call raises gets no parts.
         timer: the clock.
+        device: that the calls run on.
         seconds: of one contestant, after which no further turn begins; there is one at least, and at
             most 25.
         order: source of each turn's order.
         beat: told the number of the implementation at work.
+
+    Raises:
+        DeadDeviceError: if a call that raised left a dead CUDA context behind.
     """
     found: dict[str, PartTimes] = {}
     for contestant in contestants:
@@ -44,8 +52,9 @@ def part_times(
             lacking = contestant.step.ablations()
             if lacking:
                 found[contestant.name] = _parts(contestant, lacking, timer, seconds, order)
-        except Exception:  # noqa: BLE001, S112  # its times stand without them
-            continue
+        except Exception:  # noqa: BLE001  # its times stand without them
+            if device.type == "cuda":
+                ensure_device_lives(device)
     return found
 
 

@@ -10,6 +10,8 @@ from bench.results.schema import Rate
 
 MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**32}
+FEWEST_COPY_BYTES = 2**28
+"""Fewer would fit a GPU's L2 cache."""
 SECONDS = 0.1
 FEWEST = 3
 
@@ -32,10 +34,21 @@ def _matrix_rate(dtype: str, device: torch.device) -> float:
 
 
 def _copy_rate(device: torch.device) -> float:
-    """Bytes read and written per second by a large copy."""
-    source = torch.ones(COPY_BYTES[device.type] // 4, device=device)
+    """Bytes read and written per second by a large copy, of as much as a GPU has room for."""
+    size = COPY_BYTES[device.type]
+    while True:
+        try:
+            return 2 * size / _copy_seconds(size, device)
+        except torch.OutOfMemoryError:
+            size //= 2
+            if size < FEWEST_COPY_BYTES:
+                raise
+
+
+def _copy_seconds(size: int, device: torch.device) -> float:
+    source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * COPY_BYTES[device.type] / _best_seconds(lambda: target.copy_(source), device)
+    return _best_seconds(lambda: target.copy_(source), device)
 
 
 def _best_seconds(call: Callable[[], object], device: torch.device) -> float:

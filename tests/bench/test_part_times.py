@@ -2,8 +2,10 @@ import random
 import time
 
 import pytest
+import torch
 
 from bench.measure.candidate import Step
+from bench.measure.failures import DeadDeviceError
 from bench.measure.parts import MOST_TURNS, part_times
 from bench.measure.rounds import Contestant
 from bench.measure.timers import Duration
@@ -43,10 +45,11 @@ def contestant(timer, whole, without, name="one"):
     return Contestant(name, 0, step, first_ns=300_000)
 
 
-def times(contestants, timer, seconds=60.0):
+def times(contestants, timer, seconds=60.0, device="cpu"):
     return part_times(
         contestants,
         timer,
+        torch.device(device),
         seconds=seconds,
         order=random.Random(0),  # noqa: S311
         beat=lambda _: None,
@@ -88,3 +91,20 @@ def test_turns_end_with_the_time_and_at_most_at_their_number(timer):
     times([one], timer, seconds=0.0)
     assert len(calls) == 2 * one.calls
     assert time.perf_counter() - started < 5
+
+
+def test_a_call_that_kills_the_gpus_context_ends_the_process_before_others_are_blamed(
+    timer, monkeypatch
+):
+    def dead(device):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    def fail():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", dead)
+    sound = contestant(timer, 100, {"gather": 70})
+    sick = Contestant("sick", 1, Step(lambda: None, print, print, ablations=fail), first_ns=1)
+    assert times([sick, sound], timer) == {"one": {"gather": 30, "rest": 70}}
+    with pytest.raises(DeadDeviceError, match="illegal memory access"):
+        times([sick, sound], timer, device="cuda")

@@ -1,0 +1,63 @@
+"""What a failure is recorded as, and the machine's rates where memory is short."""
+
+import pytest
+import torch
+
+from bench.measure import rates
+from bench.measure.failures import status_of
+from bench.results.schema import Status
+
+
+class OutOfMemoryError(MemoryError):
+    """CuPy's, which is one of Python's."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY"),
+        RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        RuntimeError("cudaErrorMemoryAllocation: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        OutOfMemoryError("Out of memory allocating 512 bytes"),
+    ],
+)
+def test_whoever_ran_out_of_a_gpus_memory_the_cell_says_so(error):
+    status, reason = status_of(error)
+    assert status is Status.OUT_OF_MEMORY
+    assert str(error).splitlines()[0] in reason
+
+
+def test_another_cuda_error_is_an_error():
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    assert status_of(error)[0] is Status.ERROR
+
+
+def room_for(monkeypatch, most_bytes):
+    """Have the copies of a GPU take a second, where there is room for both sides."""
+    asked = []
+
+    def seconds(size, device):
+        asked.append(size)
+        if 2 * size > most_bytes:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 1.0
+
+    monkeypatch.setattr(rates, "_copy_seconds", seconds)
+    return asked
+
+
+def test_where_a_gpu_is_nearly_full_the_copy_rate_is_that_of_smaller_copies(monkeypatch):
+    asked = room_for(monkeypatch, 3 * 2**30)
+    assert rates._copy_rate(torch.device("cuda")) == 2 * 2**30
+    assert asked == [2**32, 2**31, 2**30]
+
+
+def test_copies_that_a_cache_holds_are_no_rate(monkeypatch):
+    asked = room_for(monkeypatch, 2**28)
+    with pytest.raises(torch.OutOfMemoryError):
+        rates._copy_rate(torch.device("cuda"))
+    assert min(asked) == rates.FEWEST_COPY_BYTES
