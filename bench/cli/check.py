@@ -1,6 +1,8 @@
 """`sparsebench check NAME`: the conformance suite, against any implementation."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,14 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
                 note(reference.name, "all", "", dtype, Outcome(Result.UNSUPPORTED, reason))
             continue
         for case in cases:
-            outcome = check(implementation, case, device)
+            with _naming(reference.name, str(case)):
+                outcome = check(implementation, case, device)
             note(reference.name, case.kind, str(case), case.dtype, outcome)
         if arguments.networks:
             continue
         for dtype in names:
-            outcome = check_properties(
-                implementation, dtype, examples=arguments.examples, device=device
-            )
+            with _naming(reference.name, f"a drawn case in {dtype}"):
+                outcome = check_properties(
+                    implementation, dtype, examples=arguments.examples, device=device
+                )
             note(
                 reference.name,
                 "drawn by hypothesis",
@@ -96,6 +100,25 @@ def run(arguments: argparse.Namespace) -> int:
     if "failed" in results:
         return FAILED
     return 0 if "passed" in results else NOTHING_CHECKED
+
+
+@contextmanager
+def _naming(implementation: str, case: str) -> Iterator[None]:
+    """End the command where a case leaves a dead CUDA context: later ones would be blamed for it.
+
+    Raises:
+        UserError: which names the case.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.measure.failures import DeadDeviceError  # noqa: PLC0415
+
+    try:
+        yield
+    except DeadDeviceError as error:
+        raise UserError(
+            f"{implementation} left the GPU unusable for this process at {case}, "
+            f"and nothing after it can be checked: {error}"
+        ) from error
 
 
 def _network_cases(dtypes: tuple[str, ...]) -> "list[Case]":

@@ -14,6 +14,7 @@ from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
 from bench.implementation import Implementation
 from bench.measure.candidate import Candidate, IncorrectError
+from bench.measure.failures import ensure_device_lives
 from bench.network import Network
 
 ALWAYS_DENSE = OracleLimits(dense_bytes=2**40, dense_multiply_adds=float("inf"))
@@ -65,7 +66,24 @@ def check_batch(
     """Check a network on any canonical batch, whose type is the type under test.
 
     An exception is a failure like a wrong value: what cannot be done is to be declared.
+
+    Raises:
+        DeadDeviceError: if a failure left a dead CUDA context behind; nothing can be checked in it.
     """
+    outcome = _checked(implementation, network, batch, device, background, seed)
+    if not outcome.passed and device.type == "cuda":
+        ensure_device_lives(device)
+    return outcome
+
+
+def _checked(
+    implementation: Implementation,
+    network: Network,
+    batch: SparseBatch,
+    device: torch.device,
+    background: Background,
+    seed: int,
+) -> Outcome:
     dtype = batch.features.dtype
     batch = batch.to(device)
     weights = initial_weights(network, seed, dtype, device)

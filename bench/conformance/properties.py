@@ -11,6 +11,7 @@ from bench.conformance.checks import CPU, Outcome, Result, check_batch
 from bench.dtypes import DTYPES
 from bench.errors import UserError
 from bench.implementation import Implementation
+from bench.measure.failures import DeadDeviceError
 from bench.network import INPUT, Layer, Network, single
 from bench.operators import Convolution, InverseConvolution, Rule, convolution, max_pooling
 
@@ -76,6 +77,9 @@ def check_properties(
     """Check an implementation on drawn cases; the smallest failing one is named.
 
     Where it supports none of them, the outcome is `UNSUPPORTED`, with the first one's reason.
+
+    Raises:
+        DeadDeviceError: if a failing one left a dead CUDA context behind.
     """
     reasons: dict[Result, str] = {}
 
@@ -96,14 +100,15 @@ def check_properties(
             network.shapes(channels, batch.grid_size)
         except UserError:
             return
-        outcome = check_batch(implementation, network, batch, device)
+        drawn = f"operator {network.layers[-1].operator}; grid {batch.grid_size}; coordinates "
+        drawn += str(batch.coordinates.tolist())
+        try:
+            outcome = check_batch(implementation, network, batch, device)
+        except DeadDeviceError as error:
+            raise DeadDeviceError(f"{error}; {drawn}") from error
         reasons.setdefault(outcome.result, outcome.reason)
         if not outcome.passed:
-            last = network.layers[-1].operator
-            raise _FailedExampleError(
-                f"{outcome.reason}; operator {last}; grid {batch.grid_size}; coordinates "
-                f"{batch.coordinates.tolist()}"
-            )
+            raise _FailedExampleError(f"{outcome.reason}; {drawn}")
 
     try:
         every_drawn_case_passes()
