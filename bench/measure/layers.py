@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from bench.measure.rounds import Contestant
-from bench.measure.timers import HOLD_CYCLES
+from bench.measure.timers import Hold
 
 MOST_PASSES = 9
 
@@ -53,11 +53,12 @@ class WallMarks:
 class CudaMarks:
     """Records CUDA events, on a stream that is held while launches are queued."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, hold: Hold) -> None:
         self.device = device
+        self.hold = hold
         self.read: list[tuple[str, torch.cuda.Event]] = []
         torch.cuda.synchronize(device)
-        torch.cuda._sleep(HOLD_CYCLES)  # noqa: SLF001  # torch has no public way to hold a stream
+        hold.begin()
         self.start = self._event()
 
     def _event(self) -> torch.cuda.Event:
@@ -71,6 +72,7 @@ class CudaMarks:
 
     def durations(self) -> dict[str, float]:
         """Nanoseconds that passed before each layer was done, from the mark before it on."""
+        self.hold.judge(self.start)
         torch.cuda.synchronize(self.device)
         found: dict[str, float] = {}
         before = self.start
@@ -80,9 +82,9 @@ class CudaMarks:
         return found
 
 
-def marks_for(device: torch.device) -> Marks:
-    """Start the clock of a device."""
-    return CudaMarks(device) if device.type == "cuda" else WallMarks()
+def marks_for(device: torch.device, hold: Hold) -> Marks:
+    """Start the clock of a device, whose stream may be held."""
+    return CudaMarks(device, hold) if device.type == "cuda" else WallMarks()
 
 
 def layer_times(
@@ -106,13 +108,14 @@ def layer_times(
     """
     end = time.perf_counter() + seconds
     passes: dict[str, list[dict[str, float]]] = {}
+    holds = {contestant.name: Hold() for contestant in contestants}
     for number in range(MOST_PASSES):
         if number and time.perf_counter() > end:
             break
         for contestant in order.sample(contestants, len(contestants)):
             beat(contestant.number)
             try:
-                durations = _pass(contestant, device)
+                durations = _pass(contestant, device, holds[contestant.name])
             except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                 contestants.remove(contestant)
                 passes.pop(contestant.name, None)
@@ -125,11 +128,11 @@ def layer_times(
     }
 
 
-def _pass(contestant: Contestant, device: torch.device) -> dict[str, float]:
+def _pass(contestant: Contestant, device: torch.device, hold: Hold) -> dict[str, float]:
     step = contestant.step
     if step.marked is None:
         return {}
     argument = step.prepare()
-    marks = marks_for(device)
+    marks = marks_for(device, hold)
     step.marked(argument, marks)
     return marks.durations()

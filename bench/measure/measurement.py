@@ -253,7 +253,8 @@ class Measurement:
             if self._still_right(contestant, phase):
                 name, samples = contestant.name, contestant.result(self.task.process, stop)
                 also = layers.get(name, {}), parts.get(name, {}), counts.get(name)
-                self.tell(Measured(name, phase, timer.name, samples, peaks[name], *also))
+                words = timer.words(contestant.step.call)
+                self.tell(Measured(name, phase, words, samples, peaks[name], *also))
 
     def _entrants(self, phase: Phase) -> tuple[list[Contestant], dict[str, int | None]]:
         """Warm everyone up who is right in a phase; return them and the memory that a call took."""

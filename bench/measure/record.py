@@ -46,7 +46,7 @@ class Record:
     verified: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, Phase], tuple[Status, str]] = field(default_factory=dict)
     samples: dict[tuple[str, Phase], dict[int, Samples]] = field(default_factory=dict)
-    timers: dict[Phase, str] = field(default_factory=dict)
+    timers: dict[tuple[str, Phase], str] = field(default_factory=dict)
     peaks: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
     layers: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
     parts: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class Record:
             case Measured():
                 key = (event.implementation, event.phase)
                 self.samples.setdefault(key, {})[event.samples.process] = event.samples
-                self.timers[event.phase] = event.timer
+                self.timers[key] = event.timer
                 known = [p for p in (self.peaks.get(key), event.peak_bytes) if p is not None]
                 self.peaks[key] = max(known, default=None)
                 self.layers.setdefault(key, event.layers)
@@ -215,7 +215,7 @@ class Record:
                 reason="",
                 verified=self.verified[name],
                 peak_bytes=self.peaks.get(key),
-                timing=Timing(self.timers[phase], tuple(self.samples[key].values())),
+                timing=Timing(self.timers[key], tuple(self.samples[key].values())),
                 layers=self.layers[key],
                 parts=self.parts[key],
                 instructions=self.instructions[key],

@@ -74,9 +74,10 @@ class Contestant:
     def __post_init__(self) -> None:
         self.settle()
 
-    def settle(self, alike: "Contestant | None" = None) -> None:
+    def settle(self, alike: "Contestant | None" = None, most_calls: int | None = None) -> None:
         """Choose the numbers of calls and samples, or take those of one whose calls last as long."""
         in_sample, in_visit = self.step.most_calls
+        in_sample = min(in_sample, most_calls or in_sample)
         if alike is not None:
             self.calls, self.samples = min(in_sample, alike.calls), alike.samples
         else:
@@ -133,7 +134,7 @@ def run_rounds(
         check: called with the name after every visit; raises where the others were touched.
     """
     start = time.perf_counter()
-    _settle(contestants)
+    _settle(contestants, timer.most_calls)
     renewals = _renewals(contestants, seconds)
     renewed = done = 0
     lost = 0.0
@@ -164,7 +165,7 @@ def run_rounds(
                 take_turns()
             if not is_rehearsed:
                 is_rehearsed = True
-                if _forget_rehearsal(contestants, spent):
+                if _forget_rehearsal(contestants, timer.most_calls, spent):
                     continue
             done += 1
             if contestants:
@@ -181,7 +182,7 @@ def _is_spent(elapsed: float, lost: float, seconds: float, done: int) -> bool:
     return bool(done) and used > seconds * (1 if done >= FEWEST_ROUNDS else LONGEST_OVERRUN)
 
 
-def _settle(contestants: list[Contestant]) -> None:
+def _settle(contestants: list[Contestant], most_calls: int | None) -> None:
     """Choose numbers of calls and samples, the same where calls take about as long.
 
     Otherwise two that hardly differ could fall on either side of a limit, and one of them feel its own
@@ -191,11 +192,11 @@ def _settle(contestants: list[Contestant]) -> None:
     before = None
     for contestant in ascending:
         is_alike = before is not None and contestant.first_ns < ALIKE * before.first_ns
-        contestant.settle(before if is_alike else None)
+        contestant.settle(before if is_alike else None, most_calls)
         before = contestant
 
 
-def _forget_rehearsal(contestants: list[Contestant], spent: Spent) -> bool:
+def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spent: Spent) -> bool:
     """If the first round shows that calls are much shorter than they seemed, begin anew."""
     found = [min(each.rounds[0]) // each.calls for each in contestants]
     if not any(
@@ -211,7 +212,7 @@ def _forget_rehearsal(contestants: list[Contestant], spent: Spent) -> bool:
         contestant.shortest_ns = math.inf
         for kept in (contestant.rounds, contestant.wall_rounds, contestant.disturbed):
             kept.clear()
-    _settle(contestants)
+    _settle(contestants, most_calls)
     return True
 
 

@@ -41,7 +41,8 @@ class Samples:
         calls: calls in one sample.
         rounds: one entry a round: the durations of that round's samples, each of `calls` calls, in
             nanoseconds by the cell's timer.
-        wall_rounds: the same by the wall clock, where the timer is the device's; else empty.
+        wall_rounds: the same by the wall clock, without the time for which the device was held, where
+            the timer is the device's; else empty.
         disturbed: rounds in which the operating system took the processor away or the device was
             throttled: flagged and counted, never dropped.
         stop: why measuring stopped: `precise`, `stable` or `budget`.

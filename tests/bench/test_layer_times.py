@@ -7,6 +7,7 @@ import torch
 from bench.measure.candidate import Step
 from bench.measure.layers import MOST_PASSES, CudaMarks, WallMarks, layer_times, marks_for
 from bench.measure.rounds import Contestant
+from bench.measure.timers import Hold
 
 CPU = torch.device("cpu")
 
@@ -124,7 +125,7 @@ def test_the_wall_clock_sees_real_time_pass():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpus_layers_are_timed_by_its_own_events():
-    marks = marks_for(torch.device("cuda"))
+    marks = marks_for(torch.device("cuda"), Hold())
     assert isinstance(marks, CudaMarks)
     matrix = torch.ones((4096, 4096), device="cuda")
     for calls, layer in ((1, "one"), (4, "four")):
@@ -136,4 +137,4 @@ def test_a_gpus_layers_are_timed_by_its_own_events():
 
 
 def test_the_cpus_layers_are_timed_by_the_wall_clock():
-    assert isinstance(marks_for(CPU), WallMarks)
+    assert isinstance(marks_for(CPU, Hold()), WallMarks)

@@ -14,8 +14,6 @@ from bench.measure.timers import Duration
 class CountingTimer:
     """A clock that stands still but for what the calls say that they took."""
 
-    name = "counting"
-
     def __init__(self):
         self.now = 0
 

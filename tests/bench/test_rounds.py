@@ -22,7 +22,7 @@ def unfrozen():
 class Clock:
     """A wall clock that only moves when a call is timed, and a timer that reads it."""
 
-    name = "a clock of the test's"
+    most_calls = None
 
     def __init__(self):
         self.seconds = 0.0
@@ -312,6 +312,20 @@ def test_rounds_in_which_the_processor_was_taken_away_are_flagged_and_kept(race,
     result = field.contestants[0].result(0, "precise")
     assert result.disturbed == (1, 3)
     assert len(result.rounds) == 4
+
+
+def test_a_timer_that_takes_one_call_a_sample_gets_one_of_fast_and_slow_alike(race):
+    field = race(1_000, 5 * MILLISECOND)
+    field.clock.most_calls = 1
+    field.run(AfterRounds(3))
+    assert [each.calls for each in field.contestants] == [1, 1]
+    assert [len(each.rounds[0]) for each in field.contestants] == [rounds.MOST_SAMPLES, 1]
+    again = race(10 * MILLISECOND)
+    again.clock.most_calls = 1
+    again.contestants[0].step = again.step(0, 1_000)  # much shorter than it seemed
+    again.run(AfterRounds(3))
+    assert again.contestants[0].calls == 1
+    assert len(again.contestants[0].rounds[0]) == rounds.MOST_SAMPLES
 
 
 def test_wall_times_are_kept_where_the_timer_is_a_devices(race):
