@@ -5,7 +5,6 @@ import ctypes
 import pytest
 import torch
 
-from bench.conformance.cases import all_cases
 from bench.conformance.checks import Result, check, check_batch
 from bench.conformance.properties import check_properties
 from bench.network import single
@@ -15,22 +14,9 @@ from impls.cuda.launching import all_kernels
 from impls.cuda.places import Tuning
 from tests.cuda_on_host.build import COMPILER, HostLauncher
 from tests.impls import libraries
+from tests.impls.cuda_cases import TILES_AND_HASHES, cases
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
-
-TILES_AND_HASHES = Tuning(bitmap_sites=0, few_channels=0, share_rows=16)
-"""What large grids and many channels take, on small ones; rows are split into shares."""
-
-
-def cases(step):
-    """Every systematic case; one in so many is quick. Types and densities recur every seven."""
-    return pytest.mark.parametrize(
-        "case",
-        [
-            pytest.param(case, id=str(case), marks=[pytest.mark.slow] if number % step else [])
-            for number, case in enumerate(all_cases())
-        ],
-    )
 
 
 class OnHost(Cuda):

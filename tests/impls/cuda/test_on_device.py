@@ -1,0 +1,96 @@
+"""The CUDA implementation on a GPU, where there is one: CuPy compiles and launches."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bench.conformance.checks import Result, check
+from bench.operators import convolution
+from impls.cuda import Cuda
+from tests.impls.cuda_cases import TILES_AND_HASHES, cases
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICE = torch.device("cuda")
+OPERATOR = convolution(2, "full", 5, 40, 3, 2, 1)
+
+FIRST_BACKWARD = """
+import torch
+from bench.batch import SparseBatch
+from bench.operators import convolution
+from impls.cuda import Cuda
+
+subject, operator = Cuda(), convolution(2, "submanifold", 1, 1, 3)
+features = torch.tensor([[3.0]], device="cuda", requires_grad=True)
+coordinates = torch.tensor([[0, 1, 1]], dtype=torch.int32, device="cuda")
+module = subject.convolution(operator, torch.full((1, 1, 3, 3), 2.0, device="cuda"), None)
+upstream = torch.ones((1, 1), device="cuda")
+native = subject.encode(SparseBatch(coordinates, features, 1, (3, 3)))
+subject.features(module(native)).backward(upstream)  # contiguous: torch launches nothing before
+assert features.grad.item() == 2.0
+assert module.weight.grad.sum().item() == 3.0
+"""
+
+
+class ByTilesAndHashes(Cuda):
+    tuning = TILES_AND_HASHES
+
+
+@pytest.fixture(scope="module")
+def subject():
+    pytest.importorskip("cupy")
+    assert Cuda().unavailable(DEVICE) is None
+    return Cuda()
+
+
+@pytest.fixture
+def layer(subject, random_batch):
+    """A convolution's output and gradients, computed anew by an implementation."""
+    batch = random_batch((40, 30), density=0.2, channels=5, dtype=torch.float32).to(DEVICE)
+
+    def compute(implementation):
+        torch.manual_seed(0)
+        weight = torch.randn(OPERATOR.weight_shape).to(DEVICE)
+        module = implementation.convolution(OPERATOR, weight, torch.ones(40, device=DEVICE))
+        features = batch.features.clone().requires_grad_()
+        native = implementation.encode(batch.with_features(features))
+        output = implementation.decode(module(native))
+        output.features.square().sum().backward()
+        return output.coordinates, output.features, features.grad, module.weight.grad
+
+    return compute
+
+
+@cases(5)
+def test_every_operator_is_right(subject, case):
+    outcome = check(subject, case, DEVICE)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+@cases(9)
+@pytest.mark.usefixtures("subject")
+def test_every_operator_is_right_by_tiles_and_hash_tables(case):
+    outcome = check(ByTilesAndHashes(), case, DEVICE)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("kind", [Cuda, ByTilesAndHashes])
+def test_the_same_input_gives_the_same_bits(layer, kind):
+    assert all(map(torch.equal, layer(kind()), layer(kind())))
+
+
+def test_kernels_are_launched_on_the_stream_that_is_current(layer):
+    usual = layer(Cuda())
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(100_000_000)  # what was launched elsewhere would not wait for this
+        found = layer(Cuda())
+    stream.synchronize()
+    assert all(map(torch.equal, usual, found))
+
+
+@pytest.mark.usefixtures("subject")
+def test_the_first_launch_of_autograds_thread_finds_the_gpus_context():
+    subprocess.run([sys.executable, "-c", FIRST_BACKWARD], check=True)
