@@ -9,7 +9,7 @@ import torch
 
 L2_FLUSH_BYTES = 2**28
 HOLD_CYCLES = 2_000_000
-"""A millisecond or so, in which some hundred launches are queued."""
+"""A millisecond at 2 GHz."""
 LONGEST_HOLD_CYCLES = 16 * HOLD_CYCLES
 OFTEN = 0.1
 """Share of samples from which on a hold was often too short."""
