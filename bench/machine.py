@@ -45,7 +45,7 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
         facts |= {
             "gpu": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB",
             "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
-            "cudnn settings": (f"benchmark {torch.backends.cudnn.benchmark}, TF32 off"),
+            "cudnn settings": "the fastest algorithm is looked for, TF32 off",
         }
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
 

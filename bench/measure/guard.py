@@ -44,6 +44,11 @@ SETTINGS: tuple[Setting, ...] = (
         lambda allowed: setattr(torch.backends.cudnn, "allow_tf32", allowed),
     ),
     (
+        "whether cuDNN tries out which algorithm is fastest",
+        lambda: torch.backends.cudnn.benchmark,
+        lambda tries: setattr(torch.backends.cudnn, "benchmark", tries),
+    ),
+    (
         "the timer that ends the process",
         lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0,
         lambda _: signal.setitimer(signal.ITIMER_REAL, 0),

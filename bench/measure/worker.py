@@ -46,6 +46,7 @@ def serve(stream: BinaryIO) -> None:
     # Nobody rounds float32 to TF32's ten bits: by default, cuDNN would, and cuBLAS would not.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = True  # dense is to have the fastest algorithm for its shapes
     device = torch.device(order.device)
     if device.type == "cpu":
         limit_memory()

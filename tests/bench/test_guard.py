@@ -16,6 +16,10 @@ TAMPERING = {
     "records gradients": lambda: torch.set_grad_enabled(mode=False),
     "deterministic": lambda: torch.set_deterministic_debug_mode("warn"),
     "precision of matrix products": lambda: torch.set_float32_matmul_precision("medium"),
+    "TF32": lambda: setattr(
+        torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32
+    ),
+    "which algorithm": lambda: setattr(torch.backends.cudnn, "benchmark", True),
     "timer": lambda: signal.setitimer(signal.ITIMER_REAL, 1000),
 }
 
