@@ -7,6 +7,7 @@ named is the user's to mend. Two that share a name are an error: results could n
 import importlib.util
 import inspect
 import sys
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -137,6 +138,16 @@ def load_suite(name: str) -> Suite:
     if not isinstance(suite, Suite):
         raise UserError(f"suite {name!r}: {entry.value} is no bench.workload.Suite")
     return suite
+
+
+@cache
+def known_suite(name: str) -> Suite:
+    """Load a suite, once for a process and those that are forked from it.
+
+    Raises:
+        UserError: as `load_suite` does.
+    """
+    return load_suite(name)
 
 
 def _ending_of(entry: EntryPoint) -> str | None:

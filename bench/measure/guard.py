@@ -23,6 +23,7 @@ SETTLING_VISITS = 2
 _DATA_FIELD = 5
 _LONGEST_LINE = 256
 
+CPU = torch.device("cpu")
 Setting = tuple[str, Callable[[], Any], Callable[[Any], Any]]
 SETTINGS: tuple[Setting, ...] = (
     ("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
@@ -39,6 +40,15 @@ SETTINGS: tuple[Setting, ...] = (
         torch.set_float32_matmul_precision,
     ),
     (
+        "the timer that ends the process",
+        lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0,
+        lambda _: signal.setitimer(signal.ITIMER_REAL, 0),
+    ),
+)
+
+
+SETTINGS_OF_GPUS: tuple[Setting, ...] = (
+    (
         "whether convolutions are rounded to TF32",
         lambda: torch.backends.cudnn.allow_tf32,
         lambda allowed: setattr(torch.backends.cudnn, "allow_tf32", allowed),
@@ -47,11 +57,6 @@ SETTINGS: tuple[Setting, ...] = (
         "whether cuDNN tries out which algorithm is fastest",
         lambda: torch.backends.cudnn.benchmark,
         lambda tries: setattr(torch.backends.cudnn, "benchmark", tries),
-    ),
-    (
-        "the timer that ends the process",
-        lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0,
-        lambda _: signal.setitimer(signal.ITIMER_REAL, 0),
     ),
 )
 
@@ -73,9 +78,11 @@ class Guard:
 
     Args:
         connection: descriptor of the socket to the engine; none in tests.
+        device: that is measured on.
     """
 
-    def __init__(self, connection: int | None = None) -> None:
+    def __init__(self, connection: int | None = None, device: torch.device = CPU) -> None:
+        self._settings = SETTINGS + (SETTINGS_OF_GPUS if device.type == "cuda" else ())
         self._connection = connection
         self._inode = None if connection is None else os.fstat(connection).st_ino
         self._expected: list[Any] = []
@@ -89,7 +96,7 @@ class Guard:
 
     def expect_these(self) -> None:
         """Take the settings of this moment for those that belong to all."""
-        self._expected = [read() for _, read, _ in SETTINGS]
+        self._expected = [read() for _, read, _ in self._settings]
 
     def settle(self) -> None:
         """Put back what loading a library or a first call changed: only later is that a fault.
@@ -103,7 +110,7 @@ class Guard:
     def put_back(self) -> list[str]:
         """Put settings back that were changed; return which, in words."""
         changed = []
-        for (what, read, put), expected in zip(SETTINGS, self._expected, strict=True):
+        for (what, read, put), expected in zip(self._settings, self._expected, strict=True):
             found = read()
             if found != expected:
                 put(expected)

@@ -40,7 +40,7 @@ from bench.measure.stopping import StoppingRule
 from bench.measure.timers import timer_for
 from bench.measure.turns import Alone, Turns
 from bench.phases import Phase
-from bench.registry import load, load_suite
+from bench.registry import known_suite, load
 from bench.results.schema import Status
 from bench.workload import Workload
 
@@ -61,7 +61,7 @@ class Measurement:
     ) -> None:
         self.task = task
         self.tell = tell
-        self.guard = Guard(connection)
+        self.guard = Guard(connection, torch.device(task.device))
         self.started = time.perf_counter()
         self.spent = Spent()
         self.oracle_seconds = 0.0
@@ -81,7 +81,7 @@ class Measurement:
         """Describe, verify, measure, report."""
         task = self.task
         self.turns.meet()
-        suite = load_suite(task.suite)
+        suite = known_suite(task.suite)
         workload = suite.find(task.workload)
         if workload.version() != task.version:
             raise UserError(f"workload {workload.name!r} changed since the run was planned")

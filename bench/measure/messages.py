@@ -45,10 +45,11 @@ class Task(msgspec.Struct, tag=True, frozen=True):
 
 
 class Preparation(msgspec.Struct, frozen=True):
-    """What implementations are to be prepared for before workers are forked."""
+    """What implementations are to be prepared for before workers are forked, and for what suite."""
 
     implementations: tuple[Reference, ...]
     device: str
+    suite: str = ""
 
 
 class RateTask(msgspec.Struct, tag=True, frozen=True):

@@ -97,6 +97,7 @@ class Templates:
             environment["PYTHONPATH"] = str(checkout)
         self._start = partial(_Template, environment, modules, self.log, checkout)
         self._templates = [self._start() for _ in range(count)]
+        self._suite = suite
         self._prepared: dict[str, set[Reference]] = {}
 
     def close(self) -> None:
@@ -149,7 +150,7 @@ class Templates:
         if new:
             known.update(new)
             for number, template in enumerate(self._templates):
-                template.prepare(Preparation(tuple(new), preparation.device))
+                template.prepare(Preparation(tuple(new), preparation.device, self._suite))
                 if one_first and number == 0:
                     template.wait_until_ready()
 

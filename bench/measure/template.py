@@ -27,7 +27,7 @@ import torch
 from bench.implementation import Implementation
 from bench.measure import worker
 from bench.measure.messages import Preparation
-from bench.registry import load
+from bench.registry import known_suite, load
 
 LONGEST_MESSAGE = 2**16
 LARGEST_FILE_BYTES = 2**30
@@ -90,6 +90,9 @@ def _say_ready(control: socket.socket) -> None:
 
 def _prepare(preparation: Preparation) -> None:
     """Have implementations load what their workers would load one by one."""
+    if preparation.suite:
+        with suppress(Exception):  # a worker will run into it, and say so
+            known_suite(preparation.suite)
     torch.set_num_threads(1)  # whatever threads were started here would be missing in the workers
     for reference in preparation.implementations:
         try:

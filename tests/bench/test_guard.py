@@ -26,13 +26,14 @@ TAMPERING = {
 
 @pytest.mark.parametrize(("words", "tamper"), TAMPERING.items(), ids=TAMPERING)
 def test_a_changed_setting_is_told_and_put_back(words, tamper):
-    subject = Guard()
-    before = [read() for _, read, _ in guard.SETTINGS]
+    subject = Guard(device=torch.device("cuda"))
+    settings = guard.SETTINGS + guard.SETTINGS_OF_GPUS
+    before = [read() for _, read, _ in settings]
     subject.check("a")
     tamper()
     with pytest.raises(TamperedError, match=words):
         subject.check("a")
-    assert [read() for _, read, _ in guard.SETTINGS] == before
+    assert [read() for _, read, _ in settings] == before
     subject.check("b")
 
 

@@ -24,7 +24,7 @@ def measurement(monkeypatch, tmp_path):
 
     def make(workload, process=0):
         suite = Suite("mine", "for this test", lambda: (workload,))
-        monkeypatch.setattr(module, "load_suite", lambda _: suite)
+        monkeypatch.setattr(module, "known_suite", lambda _: suite)
         pulse = tmp_path / "pulse"
         Pulse.create(pulse).close()
         task = Task(
