@@ -3,8 +3,10 @@
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.errors import UserError
 from bench.exclusive import exclusive, resources
@@ -13,7 +15,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from bench.exclusive import exclusive
-with exclusive(["processor-0"], folder=Path(sys.argv[1])):
+with exclusive(sys.argv[2:], folder=Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -21,9 +23,9 @@ with exclusive(["processor-0"], folder=Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that measures on processor 0."""
+    """Another process that measures on processor 0 and a GPU."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        [sys.executable, "-c", HOLDER, str(tmp_path), "processor-0", "gpu-GPU-aa"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -40,6 +42,22 @@ def test_a_second_run_is_refused_with_the_holders_name(holder, tmp_path):
         pytest.raises(UserError, match=expected),
         exclusive(["processor-0"], folder=tmp_path),
     ):
+        pytest.fail("both measured")
+
+
+def test_a_gpu_is_held_by_its_uuid_whatever_its_number(holder, tmp_path, monkeypatch):
+    uuids = {None: "GPU-bb", 1: "GPU-aa"}
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(uuid=uuids[device.index]),
+    )
+    (free,) = set(resources("cuda")) - set(resources("cpu"))
+    (taken,) = set(resources("cuda:1")) - set(resources("cpu"))
+    with exclusive([free], folder=tmp_path):
+        pass
+    expected = rf"gpu GPU-aa is in use by another measurement, process {holder.pid} "
+    with pytest.raises(UserError, match=expected), exclusive([taken], folder=tmp_path):
         pytest.fail("both measured")
 
 
