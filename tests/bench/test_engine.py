@@ -160,7 +160,9 @@ def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monke
         execute(other, journal)
 
 
-@pytest.mark.parametrize("background", ["zero", "ground_state"])
+@pytest.mark.parametrize(
+    "background", ["zero", pytest.param("ground_state", marks=pytest.mark.slow)]
+)
 def test_layers_of_a_network_are_timed_beside_the_samples(background):
     suite = load_suite("networks")
     ending = "-ground" if background == "ground_state" else ""

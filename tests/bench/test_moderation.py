@@ -25,6 +25,7 @@ def judged(ratios):
     return [verdict(each, p) for each, p in zip(ratios, corrected(ratios), strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [3, 5])
 @pytest.mark.parametrize("uneven", [0.0, 0.8])
 def test_runs_of_few_processes_and_many_cells_raise_no_more_false_alarms_than_they_say(
@@ -125,6 +126,7 @@ def test_a_quiet_kind_is_not_judged_by_the_noise_of_others():
     assert found["by kind"] > 1.2 * found["all alike"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uneven", [0.0, 0.8])
 def test_small_kinds_raise_no_more_false_alarms_than_they_say(uneven):
     generator = np.random.default_rng(7)

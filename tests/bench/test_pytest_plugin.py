@@ -63,7 +63,9 @@ def test_a_run_file_that_exists_is_refused_before_anything_is_measured(session):
     assert (session.path / "run.json").read_text() == "kept"
 
 
-@pytest.mark.parametrize("flags", [(), ("--benchmark", *FAST)])
+@pytest.mark.parametrize(
+    "flags", [pytest.param((), marks=pytest.mark.slow), ("--benchmark", *FAST)]
+)
 def test_wrong_implementations_fail_in_both_modes_without_a_time(session, flags):
     result = session.runpytest_subprocess(
         ONE, *flags, f"--sparsebench-impl={PLUGINS / 'wrong.py'}", "--sparsebench-phase=backward"

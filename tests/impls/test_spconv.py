@@ -176,12 +176,14 @@ def race():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_threads_do_not_harm_the_adapter(race):
     assert race["pinned"]["threads"] == 2
     assert race["pinned"]["wrong"] == 0
     assert race["pinned"]["refused"] == 0
 
 
+@pytest.mark.slow
 def test_the_library_loses_sums_on_two_threads_and_the_gate_sees_it(race):
     shown = race["racing"]["wrong"]
     if shown < 0.3:  # below, a check of a few passes may miss it

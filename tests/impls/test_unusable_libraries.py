@@ -51,6 +51,7 @@ def test_list_says_what_is_wrong_and_how_to_cure_it(command):
     assert "pip install spconv==2.3.8" in listed["spconv"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_them_and_ends_with_the_cure(command, tmp_path):
     names = ["--impl", "gather,minkowski,spconv"]
     done = command("run", "quick", *ONE, *FAST, *names, "-o", str(tmp_path / "run.json"))

@@ -171,6 +171,7 @@ for channels in (1, 5, 8, 13, 16, 40):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(32, 6), (16, 12), (16, 6)])
 def test_tiles_for_other_processors_are_right_too(shape, tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
