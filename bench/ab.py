@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.comparison import Changes, Suspicion, compare_runs, suspected, together
+from bench.comparison import Changes, Suspects, compare_runs, suspected, together
 from bench.errors import UserError
 from bench.measure.engine import Engine
 from bench.measure.messages import Preparation
@@ -33,6 +33,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 LOCK_STEP = Path("bench/measure/turns.py")
 """What a checkout has whose workers can take turns."""
 SIDES = ("base", "head")
+AGAIN_SHARE = 0.4
+"""What is measured again takes at most this share of the time that everything took, or as much as one
+phase of all workloads. Where more is suspected, which mostly is noise, each gets less."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,8 @@ def compare_revisions(
         ]
         headers = [side.prepare() for side in sides]
 
-        def measure(suspicions: dict[str, Suspicion] | None) -> Changes:
-            units = _measure(plan, sides, suspicions, tell)
+        def measure(suspects: Suspects | None) -> Changes:
+            units = _measure(plan, sides, suspects, tell)
             runs = (Run(*each) for each in zip(headers, units, strict=True))
             return compare_runs(*runs, paired=True)
 
@@ -184,43 +187,24 @@ class _Side:
         preparation = Preparation(self.plan.implementations, self.plan.device)
         self.templates.prepare(preparation, one_first=True)
 
-    def record(self, workload: Workload, dtype: str, suspicion: Suspicion | None) -> Record:
-        """Begin a workload; of one that is measured again, what is suspected."""
-        if suspicion is None:
-            return Record(self.plan, workload, dtype)
-        settings = self.plan.settings
-        again = replace(
-            self.plan,
-            implementations=tuple(
-                own for own in self.plan.implementations if own.name in suspicion.implementations
-            ),
-            settings=replace(
-                settings,
-                phases=tuple(each for each in settings.phases if each in suspicion.phases),
-                seed=settings.seed + 1,
-            ),
-        )
-        return Record(again, workload, dtype)
-
 
 def _measure(
     plan: Plan,
     sides: list[_Side],
-    suspicions: dict[str, Suspicion] | None,
+    suspects: Suspects | None,
     tell: Callable[[Step], None] | None,
 ) -> tuple[tuple[Unit, ...], ...]:
     """Measure all workloads, or those that are suspected; return the units of each side."""
-    workloads = [own for own in plan.workloads if suspicions is None or own.name in suspicions]
+    workloads = [own for own in plan.workloads if suspects is None or own.name in suspects]
     processes = plan.settings.processes
     templates = [side.templates for side in sides]
     total = len(workloads) * len(plan.dtypes) * processes
     done = 0
     units: list[list[Unit]] = [[] for _ in sides]
     for workload in workloads:
-        suspicion = suspicions[workload.name] if suspicions is not None else None
         records: list[list[Record]] = []
         for dtype in plan.dtypes:
-            both = [side.record(workload, dtype, suspicion) for side in sides]
+            both = [_record(side.plan, workload, dtype, suspects) for side in sides]
             for process in range(processes):
                 _in_lock_step(both, templates, process)
                 both[0].agree_with(both[1])
@@ -231,6 +215,34 @@ def _measure(
         for side, own in zip(units, zip(*records, strict=True), strict=True):
             side.append(unit_of(list(own), 0.0))
     return tuple(tuple(own) for own in units)
+
+
+def _record(plan: Plan, workload: Workload, dtype: str, suspects: Suspects | None) -> Record:
+    """Begin a workload; of one that is measured again, what is suspected."""
+    if suspects is None:
+        return Record(plan, workload, dtype)
+    own = suspects[workload.name]
+    names = {name for name, _ in own}
+    phases = tuple(each for each in plan.settings.phases if each in {phase for _, phase in own})
+    again = replace(
+        plan,
+        implementations=tuple(each for each in plan.implementations if each.name in names),
+        settings=replace(
+            plan.settings,
+            phases=phases,
+            seconds=plan.settings.seconds * _share(plan, suspects),
+            seed=plan.settings.seed + 1,
+        ),
+    )
+    others = frozenset((name, phase) for name in names for phase in phases) - own
+    return Record(again, workload, dtype, left_out=others)
+
+
+def _share(plan: Plan, suspects: Suspects) -> float:
+    """How much of its time a phase gets when it is measured again."""
+    phases = max(1.0, AGAIN_SHARE * len(plan.settings.phases))
+    again = sum(len({phase for _, phase in own}) for own in suspects.values())
+    return min(1.0, phases * len(plan.workloads) / again)
 
 
 def _plan_at(plan: Plan, revision: Revision) -> Plan:

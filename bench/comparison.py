@@ -226,34 +226,24 @@ def _timings(cells: list[CellChange], before: Found, after: Found) -> list[tuple
     return [(head, base) for head, base in found if head is not None and base is not None]
 
 
-@dataclass(frozen=True)
-class Suspicion:
-    """What may have become slower in one workload."""
-
-    implementations: frozenset[str]
-    phases: frozenset[Phase]
+Suspects = dict[str, frozenset[tuple[str, Phase]]]
+"""Implementations and phases that may have become slower, by workload."""
 
 
-def suspected(changes: Changes) -> dict[str, Suspicion]:
-    """What is to be measured again, by workload.
+def suspected(changes: Changes) -> Suspects:
+    """What is to be measured again.
 
     A cell is suspected whose uncorrected interval lies above 1, or which is ambiguous and seems
     slower; so are all cells of a family whose shared change does.
     """
     families = {family.key for family in changes.families if _may_be_slower(family.shared)}
-    found: dict[str, list[CellChange]] = {}
+    found: dict[str, set[tuple[str, Phase]]] = {}
     for cell in changes.compared:
         family = (cell.implementation, cell.phase, cell.dtype, cell.device)
         noisy = cell.verdict is Verdict.AMBIGUOUS and _shows(cell.ratio)
         if noisy or _may_be_slower(cell.ratio) or family in families:
-            found.setdefault(cell.workload, []).append(cell)
-    return {
-        workload: Suspicion(
-            frozenset(cell.implementation for cell in cells),
-            frozenset(cell.phase for cell in cells),
-        )
-        for workload, cells in found.items()
-    }
+            found.setdefault(cell.workload, set()).add((cell.implementation, cell.phase))
+    return {workload: frozenset(cells) for workload, cells in found.items()}
 
 
 def _may_be_slower(found: Ratio | None) -> bool:

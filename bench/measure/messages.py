@@ -21,6 +21,10 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         side: the worker's name there.
         is_described: whether another process told already what the workload turned out to be.
         expectation: file where what the oracle found is kept for other processes; empty for none.
+        verified: implementations that another process found right before it measured them. Here only
+            the last results of timed calls are checked.
+        left_out: phases by implementation that are not measured, as where another process found it
+            wrong.
     """
 
     suite: str
@@ -42,6 +46,8 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     turnstile: str = ""
     side: str = ""
     expectation: str = ""
+    verified: tuple[str, ...] = ()
+    left_out: dict[str, tuple[Phase, ...]] = {}
 
 
 class Preparation(msgspec.Struct, frozen=True):

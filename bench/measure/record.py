@@ -36,12 +36,14 @@ class Record:
 
     Attributes:
         set_aside: implementations that are not measured any more, and why.
+        left_out: what has no cell, by implementation and phase.
     """
 
     plan: Plan
     workload: Workload
     dtype: str
     set_aside: dict[str, str] = field(default_factory=dict)
+    left_out: frozenset[tuple[str, Phase]] = frozenset()
     described: Described | None = None
     verified: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, Phase], tuple[Status, str]] = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Record:
         implementations = [
             reference
             for reference in self.plan.implementations
-            if any((reference.name, phase) not in self.failures for phase in phases)
+            if len(self._unmeasured(reference.name)) < len(phases)
         ]
         while phases and implementations:
             task = self._task(templates, process, implementations, phases, turns)
@@ -94,7 +96,16 @@ class Record:
         versions = {ref.name: str(load(ref).version) for ref in self.plan.implementations}
         for reference in self.plan.implementations:
             for phase in self.plan.settings.phases:
-                yield self._cell(reference.name, versions[reference.name], phase)
+                if (reference.name, phase) not in self.left_out:
+                    yield self._cell(reference.name, versions[reference.name], phase)
+
+    def _unmeasured(self, name: str) -> tuple[Phase, ...]:
+        """Phases that an implementation is not to be measured in, or not any more."""
+        return tuple(
+            phase
+            for phase in self.plan.settings.phases
+            if (name, phase) in self.failures or (name, phase) in self.left_out
+        )
 
     def _task(
         self,
@@ -125,6 +136,8 @@ class Record:
             turnstile=turns.socket if turns else "",
             side=turns.side if turns else "",
             expectation=templates.expectation_path if settings.processes > 1 else "",
+            verified=tuple(self.verified),
+            left_out={each.name: self._unmeasured(each.name) for each in implementations},
         )
 
     def _known_durations(self) -> dict[str, dict[Phase, int]]:

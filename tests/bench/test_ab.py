@@ -1,7 +1,9 @@
 """Two revisions in lock step, for real: clones of this checkout, worktrees, worker processes."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,6 +104,52 @@ def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     assert min(rounds) >= 3
 
 
+def again(measured, *suspects):
+    """The orders that go out where these are suspected in all workloads of a plan."""
+    orders = []
+
+    def run(_process, task, _timeout):
+        orders.append(task)
+        return iter(())
+
+    templates = SimpleNamespace(run=run, pulse_path="", expectation_path="", log=Path("worker.log"))
+    everywhere = {workload.name: frozenset(suspects) for workload in measured.workloads}
+    for workload in measured.workloads:
+        ab._record(measured, workload, "float32", everywhere).measure(templates, 0)
+    return orders
+
+
+def test_only_what_is_suspected_is_measured_again():
+    phases = (Phase.ENCODE, Phase.FORWARD, Phase.FORWARD_COLD)
+    measured = replace(plan(), settings=replace(plan().settings, phases=phases))
+    (order,) = again(measured, ("dense", Phase.FORWARD), ("masked", Phase.FORWARD_COLD))
+    assert order.phases == (Phase.FORWARD, Phase.FORWARD_COLD)
+    assert order.left_out == {"dense": (Phase.FORWARD_COLD,), "masked": (Phase.FORWARD,)}
+    (order,) = again(measured, ("dense", Phase.FORWARD))
+    assert [reference.name for reference in order.implementations] == ["dense"]
+    assert order.left_out == {"dense": ()}
+
+
+def test_what_is_measured_again_takes_two_fifths_of_the_time_or_one_phase_at_most():
+    phases = tuple(Phase)[:5]
+    one = plan(seconds=1.0)
+    five = replace(
+        one,
+        workloads=one.suite.workloads(),
+        settings=replace(one.settings, phases=phases),
+    )
+
+    def seconds(measured, suspected_phases):
+        orders = again(measured, *[("dense", phase) for phase in suspected_phases])
+        return sum(order.seconds * len(order.phases) for order in orders)
+
+    whole = len(five.workloads) * len(phases)
+    assert seconds(five, phases[:1]) == pytest.approx(whole / 5)
+    assert seconds(five, phases[:2]) == pytest.approx(whole * 2 / 5)
+    assert seconds(five, phases) == pytest.approx(whole * 2 / 5)
+    assert seconds(one, [Phase.FORWARD]) == pytest.approx(1.0)
+
+
 @pytest.fixture
 def repository(tmp_path):
     """A repository of its own with the README's example, an eighth as fast in its working tree."""
@@ -120,7 +168,7 @@ def repository(tmp_path):
 @pytest.mark.slow
 def test_plug_in_files_have_revisions_of_their_own(repository):
     plugin = choose([str(repository / "code" / "mine.py")])[0]
-    mine = ab.replace(plan(workload=FULL), implementations=(*choose(["dense"])[0], *plugin))
+    mine = replace(plan(workload=FULL), implementations=(*choose(["dense"])[0], *plugin))
     with (
         checked_out("HEAD", repository / "code", plugins=True) as base,
         checked_out(None, repository, plugins=True) as head,
@@ -137,7 +185,7 @@ def test_a_plug_in_that_a_revision_lacks_is_named(repository):
     git(repository, "rm", "-q", "-f", "code/mine.py")
     git(repository, "commit", "-q", "-m", "without")
     git(repository, "checkout", "-q", "HEAD~", "--", "code/mine.py")
-    mine = ab.replace(
+    mine = replace(
         plan(workload=FULL),
         implementations=tuple(choose([str(repository / "code" / "mine.py")])[0]),
     )
@@ -187,9 +235,9 @@ def test_the_working_tree_is_itself(project):
 def test_what_a_null_test_found_is_told(project):
     with checked_out("as-it-is", project) as base:
         same = compare_revisions(plan(0.05, 2), base, base)
-    slow = ab.replace(same, cells=tuple(ab.replace(c, verdict=Verdict.SLOWER) for c in same.cells))
+    slow = replace(same, cells=tuple(replace(c, verdict=Verdict.SLOWER) for c in same.cells))
     assert _null_result(slow).startswith("false alarms: 2 of 2 cells (100")
-    nothing = compare_runs(same.base, ab.replace(same.head, units=()))
+    nothing = compare_runs(same.base, replace(same.head, units=()))
     assert _null_result(nothing) == "nothing was compared"
     assert all(cell.status is Status.OK for cell in same.base.cells)
 

@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from bench.background import Background
 from bench.errors import UserError
 from bench.measure import measurement as module
 from bench.measure.failures import status_of
-from bench.measure.messages import Described, Measured, Task
+from bench.measure.messages import Checked, Described, Failed, Measured, Task
 from bench.measure.pulse import Pulse
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution
@@ -22,7 +24,7 @@ def measurement(monkeypatch, tmp_path):
     """Make the measurement of a workload in this process, and what it tells."""
     opened = []
 
-    def make(workload, process=0):
+    def make(workload, process=0, names=("gather", "dense"), **more):
         suite = Suite("mine", "for this test", lambda: (workload,))
         monkeypatch.setattr(module, "known_suite", lambda _: suite)
         pulse = tmp_path / "pulse"
@@ -31,7 +33,7 @@ def measurement(monkeypatch, tmp_path):
             suite="mine",
             workload=workload.name,
             version=workload.version(),
-            implementations=tuple(choose(["gather", "dense"])[0]),
+            implementations=tuple(choose(list(names))[0]),
             dtype="float32",
             device="cpu",
             phases=(Phase.FORWARD, Phase.TRAIN_STEP),
@@ -42,6 +44,7 @@ def measurement(monkeypatch, tmp_path):
             seed=0,
             pulse=str(pulse),
             log=str(tmp_path / "log"),
+            **more,
         )
         told = []
         opened.append(module.Measurement(task, told.append))
@@ -107,6 +110,46 @@ def test_parts_of_a_single_operator_are_timed_in_the_first_process(measurement, 
     assert list(parts["gather", Phase.FORWARD]) == wanted
     assert all(nanoseconds >= 0 for nanoseconds in parts["gather", Phase.FORWARD].values())
     assert parts["dense", Phase.FORWARD] == parts["gather", Phase.TRAIN_STEP] == {}
+
+
+WRONG = Path(__file__).parent.parent / "plugins" / "wrong.py"
+
+
+def test_what_another_process_verified_is_measured_and_its_last_results_are_checked(measurement):
+    network = single(convolution(2, "full", 3, 4, 3, bias=True))
+    wrong = [reference.name for reference in choose([str(WRONG)])[0]]
+    subject, told = measurement(
+        Workload("mine", network, Uniform((8, 8), 2, 0.2), 3),
+        process=1,
+        names=(str(WRONG), "gather"),
+        verified=(*wrong, "gather"),
+    )
+    subject.run()
+    assert not any(isinstance(event, Checked) for event in told)
+    measured = {(e.implementation, e.phase) for e in told if isinstance(e, Measured)}
+    assert measured == {
+        ("gather", Phase.FORWARD),
+        ("gather", Phase.TRAIN_STEP),
+        ("wrong_gradient", Phase.FORWARD),  # its outputs are right
+        ("bias_everywhere", Phase.TRAIN_STEP),  # active sites and gradients are right
+    }
+    failed = {e.implementation: e.status for e in told if isinstance(e, Failed)}
+    assert failed == dict.fromkeys(wrong, Status.INCORRECT)
+
+
+def test_what_is_left_out_is_not_measured_and_did_not_fail(measurement):
+    subject, told = measurement(
+        Workload("mine", VALID, Uniform((8, 8), 2, 0.2), 3),
+        left_out={"dense": (Phase.TRAIN_STEP,)},
+    )
+    subject.run()
+    measured = {(e.implementation, e.phase) for e in told if isinstance(e, Measured)}
+    assert measured == {
+        ("gather", Phase.FORWARD),
+        ("gather", Phase.TRAIN_STEP),
+        ("dense", Phase.FORWARD),
+    }
+    assert not any(isinstance(event, Failed) for event in told)
 
 
 def test_what_is_not_implemented_is_unsupported_and_no_error():
