@@ -18,7 +18,8 @@ FAST = ("--sparsebench-seconds=0.05", "--sparsebench-processes=1")
 
 
 @pytest.fixture
-def session(pytester):
+def session(pytester, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # it is not one of ours
     pytester.makepyfile(ITEMS)
     return pytester
 
@@ -117,8 +118,7 @@ def test_a_mistake_is_one_line_and_exit_2(session, option, words):
 
 
 def test_measuring_under_xdist_is_refused(session):
-    session.makeconftest("def pytest_addoption(parser):\n    parser.addoption('--numprocesses')")
-    result = session.runpytest_subprocess(ONE, "--benchmark", "--numprocesses=2")
+    result = session.runpytest_subprocess(ONE, "--benchmark", "-n2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "xdist" in result.stderr.str()
 
