@@ -85,7 +85,8 @@ def checked_out(
         project = Path(_git(project, "rev-parse", "--show-toplevel"))
     others = project if plugins else None
     if revision is None:
-        dirty = "+dirty" if _git(project, "status", "--porcelain") else ""
+        changed = _git(project, "status", "--porcelain", "--untracked-files=no")
+        dirty = "+dirty" if changed else ""
         commit = _git(project, "rev-parse", "HEAD") + dirty
         yield Revision("working tree", commit, project, others)
         return

@@ -286,17 +286,20 @@ def _shows(found: Ratio | None) -> bool:
 
 
 def _joined(first: Run, second: Run) -> Run:
-    """The first run, with the samples of both where both have them."""
-    more = {key: cell.timing for key, (_, cell) in _cells(second)}
+    """The first run, with the samples of both where both have them, and what failed in the second."""
+    more = {key: cell for key, (_, cell) in _cells(second)}
     units = []
     for unit in first.units:
         cells = []
         for cell in unit.cells:
             others = more.get((unit.workload.suite, *cell.key))
-            if cell.timing is not None and others is not None:
+            if others is not None and others.status in WRONG:
+                cell = others  # noqa: PLW2901
+            elif cell.timing is not None and others is not None and others.timing is not None:
                 past = 1 + max(samples.process for samples in cell.timing.processes)
                 shifted = (
-                    replace(samples, process=past + samples.process) for samples in others.processes
+                    replace(samples, process=past + samples.process)
+                    for samples in others.timing.processes
                 )
                 timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
                 cell = replace(cell, timing=timing)  # noqa: PLW2901

@@ -37,15 +37,16 @@ from bench.operators import (
 from bench.phases import TIMED_REGION, TIMED_REGION_FROM_DENSE, Phase
 
 
-def source_digest(folder: Path, pattern: str = "*.py") -> str:
+def source_digest(folder: Path, *patterns: str) -> str:
     """Eight digits that change with any file of a folder: the version of code that is changed often.
 
     Args:
         folder: searched with its subfolders.
-        pattern: of the files' names.
+        patterns: of the files' names; by default all Python files.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob(pattern)):
+    found = {path for pattern in patterns or ("*.py",) for path in folder.rglob(pattern)}
+    for path in sorted(found):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:8]
 
@@ -59,7 +60,7 @@ class Implementation(ABC):
 
     Attributes:
         name: how commands and reports call it.
-        version: what its results depend on; another version is another implementation.
+        version: what its results depend on, recorded beside them.
         origin: where it comes from, for the reader of a report.
         starts_dense: its users hold a dense tensor already, so that cold phases start from the
             native tensor instead of the sparse batch.
@@ -286,7 +287,10 @@ def ledger(implementation: Implementation) -> dict[str, str]:
         words |= TIMED_REGION_FROM_DENSE
     words |= implementation.timed_region
     for phase in Phase:
-        reason = why_unmeasured(implementation, phase)
+        try:
+            reason = why_unmeasured(implementation, phase)
+        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; workers record it
+            reason = f"{type(error).__name__}: {error}"
         if reason is not None:
             words[phase] = f"not timed: {reason}"
     return {str(phase): text for phase, text in words.items()}

@@ -88,7 +88,8 @@ def commit() -> str:
     head = git("rev-parse", "--short=12", "HEAD")
     if head is None:
         return ""
-    return head + ("+dirty" if git("status", "--porcelain") else "")
+    # A file that git does not know, such as a run file, changes nothing that was committed.
+    return head + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def _doubts(threads: int, logical: int) -> list[str]:

@@ -6,7 +6,7 @@ import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -14,8 +14,9 @@ import torch
 from bench.build import initial_weights, why_unbuildable
 from bench.cli import selection
 from bench.cli.names import split
+from bench.cli.run import PRECISION, TIMEOUT
 from bench.dtypes import torch_dtype
-from bench.errors import UserError
+from bench.errors import DataError, UserError
 from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import why_unmeasured
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from bench.phases import Phase
     from bench.workload import Workload
 
-Result = TypeVar("Result")
-PRECISION = 0.005
-TIMEOUT = 120.0
 NOT_RUN = {Status.UNSUPPORTED, Status.UNAVAILABLE}
 
 
@@ -175,9 +173,11 @@ class SuiteSession:
             self._engine = Engine(self.plan, self._templates)
             self.header = self._engine.header()
         if item.workload.name not in self._units:
-            self._units[item.workload.name] = _or_skip(
-                lambda engine=self._engine: engine.measure(item.workload)  # type: ignore[misc]
-            )
+            try:
+                unit = self._engine.measure(item.workload)
+            except UserError as error:
+                pytest.fail(f"sparsebench: error: {error}", pytrace=False)
+            self._units[item.workload.name] = unit
         key = (item.workload.name, item.implementation, item.phase, item.dtype, self.plan.device)
         return next(cell for cell in self._units[item.workload.name].cells if cell.key == key)
 
@@ -234,7 +234,10 @@ class SuiteSession:
         key = (workload.name, dtype_name)
         if self._expected is None or self._expected[0] != key:
             device, dtype = torch.device(self.plan.device), torch_dtype(dtype_name)
-            batch = _or_skip(lambda: workload.input.batch(workload.channels, workload.seed))
+            try:
+                batch = workload.input.batch(workload.channels, workload.seed)
+            except DataError as error:
+                pytest.skip(str(error))
             batch = batch.checked().sorted().to(device, dtype)
             weights = initial_weights(workload.network, workload.seed, dtype, device)
             expectation = expect(
@@ -261,14 +264,6 @@ def _fault_of(verify: Callable[[], None]) -> str | None:
     except IncorrectError as error:
         return str(error)
     return None
-
-
-def _or_skip(make: Callable[[], Result]) -> Result:
-    """Run something that needs data; skip the item where the data is not here."""
-    try:
-        return make()
-    except UserError as error:
-        pytest.skip(str(error))
 
 
 def _skip_or_fail(status: Status, reason: str) -> None:

@@ -64,6 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
         # pytest-benchmark keys its storage by Python build; results of two GPUs must not mix.
         import torch  # noqa: PLC0415
 
+        from bench.errors import UserError  # noqa: PLC0415
+        from bench.measure.plan import check_device  # noqa: PLC0415
+
+        try:
+            device = check_device(device)
+        except UserError as error:
+            raise pytest.UsageError(f"--sparsebench-device: {error}") from error
         name = re.sub(r"[^A-Za-z0-9]+", "-", torch.cuda.get_device_name(device))
         config.option.benchmark_storage = f"file://./.benchmarks/{name}"
 

@@ -27,12 +27,12 @@ from bench.results.schema import Samples, Timing
 
 FEWEST_SHARED = 2
 """Processes that must have measured all cells, for what they share to be known."""
-DEAD_BAND = 0.01
-"""Relative changes within this band are not worth a verdict."""
+DEAD_BAND = math.log1p(0.01)
+"""Logarithm of the ratio up to which a change is not worth a verdict."""
 POWER_QUANTILE = 0.8416
 """Of the normal distribution, at 0.8: what is detectable is found four times out of five."""
-RESOLUTION = 0.05
-"""The change that the project promises to find: "same" means that one as large is ruled out."""
+RESOLUTION = math.log1p(0.05)
+"""Likewise, of the change that the project promises to find: "same" rules one as large out."""
 
 
 class Verdict(StrEnum):

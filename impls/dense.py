@@ -7,13 +7,14 @@ someone who computes densely holds a dense tensor (`dense_from_sparse` is for th
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch, from_dense
-from bench.implementation import Implementation, OnFeatures, pointwise_module
+from bench.implementation import Implementation, OnFeatures, pointwise_module, source_digest
 from bench.operators import (
     SPARSITY_INVARIANT_EPSILON,
     BatchNorm,
@@ -38,6 +39,8 @@ from impls.torch_operators import (
     why_torch_lacks,
 )
 
+FOLDER = Path(__file__).parent
+SOURCES = ("dense.py", "torch_operators.py")
 FEW = 8
 """Up to one active site in so many, evaluating a batch norm on rows was measured to be faster."""
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -110,7 +113,7 @@ class Dense(Implementation):
     """Dense convolution from a dense tensor: dense's best case."""
 
     name: ClassVar[str] = "dense"
-    version: ClassVar[str] = torch.__version__
+    version: ClassVar[str] = f"{torch.__version__} {source_digest(FOLDER, *SOURCES)}"
     origin: ClassVar[str] = "torch.nn.functional, as installed"
     starts_dense: ClassVar[bool] = True
     timed_region = {  # noqa: RUF012

@@ -5,13 +5,14 @@ normalisation by a convolution of the mask, mask of the next layer by max poolin
 every forward pass; nothing is cached.
 """
 
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch, from_dense
-from bench.implementation import Implementation, pointwise_module
+from bench.implementation import Implementation, pointwise_module, source_digest
 from bench.operators import (
     SPARSITY_INVARIANT_EPSILON,
     Convolution,
@@ -32,6 +33,9 @@ from impls.torch_operators import (
     why_torch_lacks,
 )
 
+FOLDER = Path(__file__).parent
+SOURCES = ("masked.py", "torch_operators.py")
+
 
 class MaskedGrid(NamedTuple):
     """Native tensor: values `[B, C, *grid]` and mask `[B, 1, *grid]`, both of the features' type."""
@@ -44,7 +48,7 @@ class Masked(Implementation):
     """Mask-based convolution under all three rules."""
 
     name: ClassVar[str] = "masked"
-    version: ClassVar[str] = torch.__version__
+    version: ClassVar[str] = f"{torch.__version__} {source_digest(FOLDER, *SOURCES)}"
     origin: ClassVar[str] = "Uhrig et al. 2017, section 4, on torch.nn.functional"
 
     def unsupported(

@@ -7,7 +7,7 @@ settings of their own on the page. What could not be shown is said among the dou
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bench.results.schema import Machine, Run, Unit
+from bench.results.schema import Machine, Run, Status, Unit
 from bench.results.store import merge
 from reports import words
 from reports.commands import MACHINE_SEPARATOR
@@ -54,10 +54,26 @@ def _of_one_machine(runs: list[Run]) -> Run:
     """Merge, and say what was measured in several versions or otherwise not alike."""
     run = merge(runs)
     told = _distinct(doubt for each in runs for doubt in each.header.machine.doubts)
-    doubts = (*told, *_versions(runs), *_circumstances(runs))
+    doubts = (*told, *_replaced(runs, run), *_versions(runs), *_circumstances(runs))
     return replace(
         run, header=replace(run.header, machine=replace(run.header.machine, doubts=doubts))
     )
+
+
+def _replaced(runs: list[Run], merged: Run) -> list[str]:
+    """What an earlier run measured of a workload that a later one measured without it."""
+    kept = {cell.key for cell in merged.cells}
+    lost = _distinct(
+        f"{words.label(cell.implementation)} {cell.phase}"
+        for run in runs
+        for cell in run.cells
+        if cell.status is Status.OK and cell.key not in kept
+    )
+    told = (
+        f"of a workload that several runs measured, the last run's cells are shown: rounds of two runs "
+        f"are not paired. That leaves out cells of {words.listed(lost)}"
+    )
+    return [told] if lost else []
 
 
 def _versions(runs: list[Run]) -> list[str]:

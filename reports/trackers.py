@@ -53,6 +53,7 @@ def to_github_action(run: Run) -> str:
 def to_pytest_benchmark(run: Run) -> str:
     """Write what `pytest-benchmark compare` reads: seconds, one value a round."""
     machine = run.header.machine
+    commit, dirty, _ = run.header.commit.partition("+dirty")
     return _json(
         {
             "machine_info": {
@@ -61,7 +62,7 @@ def to_pytest_benchmark(run: Run) -> str:
                 "system": machine.facts.get("system", ""),
                 "cpu": {"brand_raw": machine.facts.get("processor", machine.name)},
             },
-            "commit_info": {"id": run.header.commit or "unversioned", "dirty": False},
+            "commit_info": {"id": commit or "unversioned", "dirty": bool(dirty)},
             "benchmarks": [_benchmark(cell, timing) for cell, timing in _timed(run)],
             "datetime": run.header.started,
             "version": pytest_benchmark.__version__,

@@ -77,11 +77,12 @@ def detectable(comparison: Comparison) -> str:
         if math.isfinite(words.median(effects))
         else "How small an effect would be found is not known, for want of rounds."
     )
+    dead_band, resolution = (words.percent(math.expm1(own), 1) for own in (DEAD_BAND, RESOLUTION))
     return (
         f"Of {words.count(sum(verdicts.values()), 'comparison')} with "
         f"{words.label(comparison.baseline)}, {counts}. {found} A verdict means a difference beyond "
-        f"{words.percent(DEAD_BAND, 1)}, by a 99 % interval and after Holm's correction for all of "
-        f"them; “same” rules out {words.percent(RESOLUTION, 1)}."
+        f"{dead_band}, by a 99 % interval and after Holm's correction for all of them; “same” rules "
+        f"out {resolution}."
     )
 
 

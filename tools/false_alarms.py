@@ -27,7 +27,7 @@ def main(path: str) -> None:
         found = ratio(timing, original) if name.endswith(TWIN) and original else None
         if found is not None:
             compared.append((key, found))
-    p_values = corrected([each for _, each in compared])
+    p_values = corrected([each for _, each in compared], [key[2] for key, _ in compared])
     verdicts = [
         (verdict(each, p_value), key, each)
         for (key, each), p_value in zip(compared, p_values, strict=True)

@@ -132,6 +132,6 @@ def _null_result(changes: "Changes") -> str:
     ]
     detectable = median([cell.ratio.detectable for cell in compared if cell.ratio is not None])
     return (
-        f"false alarms: {', '.join(told)}; smallest change that the median cell could have shown: "
-        f"{percent(detectable)}"
+        f"false alarms: {', '.join(told)}; smallest change that the median cell, looked at alone, "
+        f"could have shown: {percent(detectable)}"
     )

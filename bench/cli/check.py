@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.conformance.checks import Outcome, Result, check  # noqa: PLC0415
     from bench.conformance.properties import check_properties  # noqa: PLC0415
     from bench.dtypes import DTYPES  # noqa: PLC0415
+    from bench.measure.failures import why_unavailable  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     cases = _network_cases(names) if arguments.networks else all_cases(names)
     for reference in chosen:
         implementation = load(reference)
-        reason = implementation.unavailable(device)
+        reason = why_unavailable(implementation, device)
         if reason is not None:
             for dtype in names:
                 note(reference.name, "all", "", dtype, Outcome(Result.UNSUPPORTED, reason))

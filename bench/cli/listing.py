@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
     from bench.cli.names import split  # noqa: PLC0415
+    from bench.measure.failures import why_unavailable  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
@@ -48,7 +49,7 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
     rows = []
     for reference in found:
         implementation = load(reference)
-        reason = implementation.unavailable(device)
+        reason = why_unavailable(implementation, device)
         rows.append(
             {
                 "name": implementation.name,

@@ -217,7 +217,7 @@ def _query(
         rows = database.execute(
             "SELECT machine, suite, workload, workload_version, implementation, phase, dtype, "  # noqa: S608
             "device, "
-            "any_value(baseline), list(place ORDER BY place), list(status ORDER BY place), "
+            "baseline, list(place ORDER BY place), list(status ORDER BY place), "
             "list(implementation_version ORDER BY place), list(seconds ORDER BY place), "
             "list(relative ORDER BY place) FROM cells JOIN places USING (run) WHERE "
             + (kept or "true")  # names are ours, patterns are parameters

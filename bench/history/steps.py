@@ -25,7 +25,8 @@ SHORTEST = 2
 PENALTY = 3.0
 """Of a change point, in units of the noise's variance and the logarithm of the number of runs."""
 OUTLIER = 4.0
-"""A single run that lies so many standard deviations off both its neighbours does not count."""
+"""A single run that lies so many standard deviations off both its neighbours and off the median of the
+five runs around it does not count."""
 LEAST_NOISE = 1e-3
 BLOCK = 125
 """Runs that are searched at a time."""
@@ -102,10 +103,16 @@ def _noise(values: Values) -> float:
 
 
 def _without_outliers(values: Values, noise: float) -> Values:
-    """Replace what stands alone by the median of it and its neighbours (Hampel 1974)."""
+    """Replace what stands alone by the median of five around it (Hampel 1974).
+
+    It lies off that median, where a good night between two slow ones does not, and off both its
+    neighbours, where two slow nights in a row do not.
+    """
     padded = np.concatenate([values[2:0:-1], values, values[-2:-4:-1]])
-    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
-    return np.where(np.abs(values - middle) > OUTLIER * noise, middle, values)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 5)
+    others = np.column_stack([np.median(around, axis=1), around[:, 1], around[:, 3]])
+    alone = np.abs(values[:, np.newaxis] - others).min(axis=1) > OUTLIER * noise
+    return np.where(alone, others[:, 0], values)
 
 
 def _change_points(values: Values, noise: float) -> list[int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from bench.implementation import Implementation
 from bench.measure.candidate import IncorrectError
 from bench.results.schema import Status
 
@@ -36,6 +37,14 @@ def status_of(error: Exception) -> tuple[Status, str]:
     if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
         return Status.OUT_OF_MEMORY, reason
     return Status.ERROR, reason
+
+
+def why_unavailable(implementation: Implementation, device: torch.device) -> str | None:
+    """Why an implementation cannot run here, or what asking it raised; None if it can."""
+    try:
+        return implementation.unavailable(device)
+    except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
+        return status_of(error)[1]
 
 
 class DeadDeviceError(BaseException):

@@ -231,6 +231,7 @@ class Measurement:
             spent=self.spent,
             take_turns=self.turns.wait,
             check=self.guard.check,
+            rehearses=None if isinstance(self.turns, Alone) else not self.task.known_ns,
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):
@@ -266,12 +267,12 @@ class Measurement:
         for name, candidate in self.candidates.items():
             if phase in self.unfit.get(name, ()):
                 continue
-            reason = why_unmeasured(candidate.implementation, phase)
-            if reason is not None:
-                self._fail(name, (phase,), Status.UNSUPPORTED, reason)
-                continue
             self._beat(number_of[name], phase)
             try:
+                reason = why_unmeasured(candidate.implementation, phase)
+                if reason is not None:
+                    self._fail(name, (phase,), Status.UNSUPPORTED, reason)
+                    continue
                 contestant, peaks[name] = self._enter(number_of[name], candidate, phase)
                 self.guard.settle()
             except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded

@@ -118,6 +118,7 @@ def run_rounds(
     spent: Spent,
     take_turns: Callable[[], None] = lambda: None,
     check: Callable[[str], None] = lambda _: None,
+    rehearses: bool | None = None,
 ) -> str:
     """Measure until the rule is met or the budget ends; return why it ended.
 
@@ -132,6 +133,8 @@ def run_rounds(
         spent: added to.
         take_turns: called between visits; returns when this process may go on.
         check: called with the name after every visit; raises where the others were touched.
+        rehearses: whether the first round is not kept; by default, if calls were much shorter in it
+            than they had seemed.
     """
     start = time.perf_counter()
     _settle(contestants, timer.most_calls)
@@ -165,7 +168,8 @@ def run_rounds(
                 take_turns()
             if not is_rehearsed:
                 is_rehearsed = True
-                if _forget_rehearsal(contestants, timer.most_calls, spent):
+                if _is_rehearsal(contestants) if rehearses is None else rehearses:
+                    _forget_rehearsal(contestants, timer.most_calls, spent)
                     continue
             done += 1
             if contestants:
@@ -196,15 +200,17 @@ def _settle(contestants: list[Contestant], most_calls: int | None) -> None:
         before = contestant
 
 
-def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spent: Spent) -> bool:
-    """If the first round shows that calls are much shorter than they seemed, begin anew."""
-    found = [min(each.rounds[0]) // each.calls for each in contestants]
-    if not any(
-        nanoseconds * MISJUDGED < each.first_ns
-        for each, nanoseconds in zip(contestants, found, strict=True)
-    ):
-        return False
-    for contestant, nanoseconds in zip(contestants, found, strict=True):
+def _is_rehearsal(contestants: list[Contestant]) -> bool:
+    """Whether the first round shows that calls are much shorter than they seemed."""
+    return any(
+        min(each.rounds[0]) // each.calls * MISJUDGED < each.first_ns for each in contestants
+    )
+
+
+def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spent: Spent) -> None:
+    """Begin anew, with numbers of calls that follow from the first round."""
+    for contestant in contestants:
+        nanoseconds = min(contestant.rounds[0]) // contestant.calls
         seconds = sum(contestant.wall_rounds[0] if contestant.wall_rounds else contestant.rounds[0])
         spent.timed -= seconds * 1e-9
         spent.warm_up += seconds * 1e-9
@@ -213,7 +219,6 @@ def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spe
         for kept in (contestant.rounds, contestant.wall_rounds, contestant.disturbed):
             kept.clear()
     _settle(contestants, most_calls)
-    return True
 
 
 def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:

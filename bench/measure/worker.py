@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.errors import DataError, UserError
 from bench.machine import thread_pools
-from bench.measure.failures import status_of
+from bench.measure.failures import why_unavailable
 from bench.measure.measurement import Measurement
 from bench.measure.memory import keep_freed_memory, limit_memory
 from bench.measure.messages import (
@@ -78,10 +78,7 @@ def _unavailable(order: RateTask) -> dict[str, str]:
     reasons = {}
     for number, reference in enumerate(order.implementations):
         pulse.beat(number, NOBODY)
-        try:
-            reason = load(reference).unavailable(torch.device(order.device))
-        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-            reason = status_of(error)[1]
+        reason = why_unavailable(load(reference), torch.device(order.device))
         if reason is not None:
             reasons[reference.name] = reason
     pulse.beat(NOBODY, NOBODY)

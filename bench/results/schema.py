@@ -43,8 +43,8 @@ class Samples:
             nanoseconds by the cell's timer.
         wall_rounds: the same by the wall clock, without the time for which the device was held, where
             the timer is the device's; else empty.
-        disturbed: rounds in which the operating system took the processor away or the device was
-            throttled: flagged and counted, never dropped.
+        disturbed: rounds in which the operating system took the processor away: flagged and counted,
+            never dropped.
         stop: why measuring stopped: `precise`, `stable` or `budget`.
     """
 
@@ -274,7 +274,6 @@ class Run:
 
     Attributes:
         finished: when; empty if the run was interrupted.
-        seconds: wall time spent, by what it was spent on.
     """
 
     header: Header

@@ -256,7 +256,8 @@ def merge(runs: list[Run]) -> Run:
         implementations=tuple(implementations.values()),
         planned=tuple(dict.fromkeys(name for run in runs for name in run.header.planned)),
     )
-    return Run(header, tuple(units.values()), finished=max(run.finished for run in runs))
+    finished = max(run.finished for run in runs) if all(run.finished for run in runs) else ""
+    return Run(header, tuple(units.values()), finished=finished)
 
 
 def _read(path: Path) -> bytes:

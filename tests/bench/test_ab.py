@@ -223,12 +223,14 @@ def test_the_working_tree_is_itself(project):
     with checked_out(None, project) as revision:
         assert revision.folder == project
         assert revision.commit == git(project, "rev-parse", "HEAD")
-        Path(project / "new.txt").write_text("new")
+        readme = project / "README.md"
+        before = readme.read_text()
+        readme.write_text("new")
         try:
             with checked_out(None, project) as dirty:
                 assert dirty.commit.endswith("+dirty")
         finally:
-            Path(project / "new.txt").unlink()
+            readme.write_text(before)
 
 
 @pytest.mark.slow

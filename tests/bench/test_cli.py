@@ -250,3 +250,16 @@ def test_check_passes_what_is_right_and_shows_what_is_unsupported(tmp_path, caps
     assert {record["result"] for record in pooling} == {"unsupported"}
     assert {record["reason"] for record in pooling} == {"pools nothing"}
     assert {r["result"] for r in records if r["operator"] == "full"} == {"passed"}
+
+
+def test_who_raises_when_asked_is_told_and_stops_nobody(capsys):
+    names = f"gather,{PLUGINS / 'unwilling.py'}"
+    assert main(["list", "--impl", names, "--json"]) == 0
+    statuses = {
+        each["name"]: each["status"]
+        for each in json.loads(capsys.readouterr().out)["implementations"]
+    }
+    assert statuses["gather"] == statuses["raises_of_phases"] == "ready"
+    assert statuses["raises_when_asked"].startswith(
+        "unavailable: RuntimeError: asked at the wrong moment"
+    )

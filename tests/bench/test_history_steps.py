@@ -54,6 +54,19 @@ def test_a_single_slow_run_is_no_step(place):
     assert found(times) == []
 
 
+@pytest.mark.parametrize("place", [5, 13, 26])
+def test_two_slow_runs_in_a_row_are_a_step_and_one_back_wherever_they_are(place):
+    times = series([1.0] * 30)
+    times[place : place + 2] *= 1.5
+    assert [step.at for step in found(times)] == [place, place + 2]
+
+
+def test_a_good_run_between_two_slow_ones_makes_no_step_of_them():
+    times = series([1.0] * 30)
+    times[[12, 14]] *= 3
+    assert found(times) == []
+
+
 def test_two_runs_on_a_new_level_are_enough_where_it_is_clear():
     (step,) = found(series([1.0] * 30 + [1.2] * 2))
     assert step.at == 30

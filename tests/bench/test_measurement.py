@@ -4,6 +4,7 @@ import pytest
 
 from bench.background import Background
 from bench.errors import UserError
+from bench.implementation import ledger
 from bench.measure import measurement as module
 from bench.measure.failures import status_of
 from bench.measure.messages import Checked, Described, Failed, Measured, Task
@@ -11,7 +12,7 @@ from bench.measure.pulse import Pulse
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution
 from bench.phases import Phase
-from bench.registry import choose
+from bench.registry import choose, load
 from bench.results.schema import Status
 from bench.workload import Suite, Workload
 from suites.patterns import Uniform
@@ -112,7 +113,8 @@ def test_parts_of_a_single_operator_are_timed_in_the_first_process(measurement, 
     assert parts["dense", Phase.FORWARD] == parts["gather", Phase.TRAIN_STEP] == {}
 
 
-WRONG = Path(__file__).parent.parent / "plugins" / "wrong.py"
+PLUGINS = Path(__file__).parent.parent / "plugins"
+WRONG, UNWILLING = PLUGINS / "wrong.py", PLUGINS / "unwilling.py"
 
 
 def test_what_another_process_verified_is_measured_and_its_last_results_are_checked(measurement):
@@ -137,6 +139,21 @@ def test_what_another_process_verified_is_measured_and_its_last_results_are_chec
     assert failed == dict.fromkeys(wrong, Status.INCORRECT)
 
 
+def test_who_raises_when_asked_about_phases_fails_alone(measurement):
+    subject, told = measurement(
+        Workload("mine", VALID, Uniform((8, 8), 2, 0.2), 3), names=("gather", str(UNWILLING))
+    )
+    subject.run()
+    measured = [e.implementation for e in told if isinstance(e, Measured)]
+    assert measured == ["gather", "gather"]
+    failed = {(e.implementation, e.status, e.reason) for e in told if isinstance(e, Failed)}
+    place = f"({UNWILLING.name}:"
+    assert {(name, status, reason.split(place)[0]) for name, status, reason in failed} == {
+        ("raises_when_asked", Status.ERROR, "RuntimeError: asked at the wrong moment "),
+        ("raises_of_phases", Status.ERROR, "RuntimeError: no phases here "),
+    }
+
+
 def test_what_is_left_out_is_not_measured_and_did_not_fail(measurement):
     subject, told = measurement(
         Workload("mine", VALID, Uniform((8, 8), 2, 0.2), 3),
@@ -156,3 +173,9 @@ def test_what_is_not_implemented_is_unsupported_and_no_error():
     status = status_of(NotImplementedError("no map for pooling"))
     assert status == (Status.UNSUPPORTED, "no map for pooling")
     assert status_of(RuntimeError("x"))[0] is Status.ERROR
+
+
+def test_the_ledger_tells_of_who_raises_when_asked_about_phases():
+    by_name = {each.name: each for each in choose([str(UNWILLING)])[0]}
+    told = ledger(load(by_name["raises_of_phases"]))
+    assert told["forward"] == "not timed: RuntimeError: no phases here"

@@ -2,8 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from bench.errors import UserError
+from bench.pytest_cells import SuiteSession
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ITEMS = """
@@ -126,3 +130,21 @@ def test_measuring_under_xdist_is_refused(session):
 def test_the_plugin_costs_other_projects_no_torch_import(pytester):
     pytester.makepyfile("import sys\ndef test_nothing():\n    assert 'torch' not in sys.modules")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_worker_that_cannot_start_fails_the_item_that_needed_it():
+    def measure(_):
+        raise UserError("worker processes cannot start: no more memory")
+
+    session = SuiteSession.__new__(SuiteSession)
+    session._engine, session._units = SimpleNamespace(measure=measure), {}
+    item = SimpleNamespace(workload=SimpleNamespace(name="w0"))
+    with pytest.raises(pytest.fail.Exception, match="error: worker processes cannot start"):
+        session.measured(item)
+
+
+def test_a_device_that_is_not_there_is_one_line(session):
+    result = session.runpytest_subprocess(ONE, "--benchmark", "--sparsebench-device=cuda:99")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--sparsebench-device: device 'cuda:99'" in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()

@@ -87,7 +87,7 @@ class Race:
 
         return Step(prepare, call, lambda result: None, MOST_CALLS)
 
-    def run(self, rule, seconds=1e9, seed=0):
+    def run(self, rule, seconds=1e9, seed=0, **more):
         return run_rounds(
             self.contestants,
             self.clock,
@@ -97,6 +97,7 @@ class Race:
             beat=self.visits.append,
             drop=lambda who, error: self.dropped.append((who.name, str(error))),
             spent=self.spent,
+            **more,
         )
 
     def orders(self, size):
@@ -409,3 +410,13 @@ def test_a_duration_that_was_about_right_is_kept(race):
     field.run(AfterRounds(5))
     assert field.contestants[0].first_ns == 3 * MILLISECOND // 2
     assert field.spent.warm_up == 0
+
+
+@pytest.mark.parametrize(("rehearses", "visits"), [(True, 6), (False, 5)])
+def test_whether_the_first_round_is_a_rehearsal_can_be_settled_beforehand(race, rehearses, visits):
+    field = race(MILLISECOND)
+    field.contestants[0].first_ns = (1 if rehearses else 30) * MILLISECOND
+    field.run(AfterRounds(5), rehearses=rehearses)
+    assert len(field.contestants[0].rounds) == 5
+    assert len(field.visits) == visits
+    assert field.contestants[0].first_ns == (1 if rehearses else 30) * MILLISECOND

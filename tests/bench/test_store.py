@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import resource
+import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -605,22 +606,19 @@ def nobody_special():
             os.seteuid(0)
 
 
-def test_a_read_only_folder_is_one_line_and_what_lies_there_stays_readable(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("read-only")
-    journal = Journal(folder / "run.json")
-    journal.begin(header())
-    journal.add(unit("w0"))
-    parents = [folder, *folder.parents][:3]
-    modes = [each.stat().st_mode for each in parents]
-    try:
-        for each in parents:
-            each.chmod(0o555)
-        with nobody_special():
-            message = refusal(Journal(folder / "other.json").begin, header(), kind=UserError)
-            assert message == f"cannot write {folder / 'other.json.partial'}: Permission denied"
-            assert "Permission denied" in refusal(journal.finish, run(), kind=UserError)
-            assert [each.workload.name for each in journal.read().units] == ["w0"]
-    finally:
-        for each, mode in zip(parents, modes, strict=True):
-            each.chmod(mode)
-    assert names_in(folder) == ["run.json.partial"]
+def test_a_read_only_folder_is_one_line_and_what_lies_there_stays_readable():
+    with tempfile.TemporaryDirectory() as name:  # anybody may enter the folder that this lies in
+        folder = Path(name)
+        journal = Journal(folder / "run.json")
+        journal.begin(header())
+        journal.add(unit("w0"))
+        folder.chmod(0o555)
+        try:
+            with nobody_special():
+                message = refusal(Journal(folder / "other.json").begin, header(), kind=UserError)
+                assert message == f"cannot write {folder / 'other.json.partial'}: Permission denied"
+                assert "Permission denied" in refusal(journal.finish, run(), kind=UserError)
+                assert [each.workload.name for each in journal.read().units] == ["w0"]
+        finally:
+            folder.chmod(0o755)
+        assert names_in(folder) == ["run.json.partial"]

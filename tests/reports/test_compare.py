@@ -258,6 +258,16 @@ def test_what_was_suspected_is_judged_by_both_measurements_together():
     assert sum(width.values()) < sum(wider.values())
 
 
+@pytest.mark.parametrize(("failing", "code"), [("head", 4), ("base", 0)])
+def test_what_fails_in_the_second_measurement_has_failed(failing, code):
+    second = {"base": made(seed=11), "head": made(1.05, seed=12)}
+    second[failing] = changed(second[failing], ended(Status.INCORRECT))
+    both = together(lock_step(1.05, 1), compare_runs(**second, paired=True))
+    assert both.exit_code == code
+    assert verdicts(both, "gather") == {Verdict.MISSING}
+    assert not {cell.status for cell in both.head.cells} - {Status.OK, Status.INCORRECT}
+
+
 def test_a_slowdown_that_does_not_come_again_is_ambiguous():
     both = together(lock_step(1.05, 1), lock_step(1.0, 11))
     assert Verdict.SLOWER not in verdicts(both, "gather")

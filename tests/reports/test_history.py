@@ -76,6 +76,19 @@ def test_what_slows_the_whole_machine_is_seen_in_the_baseline_alone(tmp_path):
     assert {each.series.implementation for event in found for each in event.changes} == {"dense"}
 
 
+def test_series_are_relative_to_dense_whoever_else_starts_dense(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    for number in range(4):
+        run = nightly(number, names=("dense", "gather"))
+        other = replace(run.header.implementations[0], name="another", starts_dense=True)
+        implementations = (other, *run.header.implementations) if number > 1 else None
+        header = replace(run.header, implementations=implementations or run.header.implementations)
+        archive.add(saved(replace(run, header=header), tmp_path))
+    history = read(archive, {})
+    assert {series.baseline for series in history.series} == {"dense"}
+    assert len(history.series) == 2 * len(RECORDS)
+
+
 def test_libraries_that_changed_there_are_named(tmp_path):
     archive = Archive(str(tmp_path / "store"))
     for number in range(10):

@@ -67,3 +67,21 @@ def test_what_was_not_alike_is_told_with_the_doubts_of_all_runs():
 def test_one_run_alone_stays_as_it_is():
     run = make_run(density_group()[:1], noise=FEW)
     assert join([run]) is run
+
+
+def test_what_a_later_run_of_a_workload_leaves_out_is_told():
+    first = make_run(density_group()[:1], ("dense", "masked"), noise=FEW)
+    second = make_run(density_group()[:1], ("dense", "gather"), noise=FEW)
+    run = join([first, second])
+    assert {cell.implementation for cell in run.cells} == {"dense", "gather"}
+    (doubt,) = [each for each in run.header.machine.doubts if "leaves out" in each]
+    assert "masked forward" in doubt
+    assert "dense" not in doubt
+    others = make_run(density_group()[1:2], ("dense", "masked"), noise=FEW)
+    assert not any("leaves out" in each for each in join([first, others]).header.machine.doubts)
+
+
+def test_runs_are_finished_together_if_all_of_them_are():
+    first, second = (make_run([record], noise=FEW) for record in density_group()[:2])
+    assert join([first, second]).finished
+    assert not join([first, replace(second, finished="")]).finished

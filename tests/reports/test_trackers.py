@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -84,3 +85,11 @@ def test_the_command_writes_each_and_overwrites_none(form, run, tmp_path, capsys
     assert target.read_text() == shown
     assert main(["report", str(path), f"--{form}", "-o", str(target)]) == 2
     assert "name another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("commit", "told"), [("abc", False), ("abc+dirty", True)])
+def test_a_dirty_commit_is_told_apart_from_its_name(run, commit, told):
+    report = json.loads(
+        to_pytest_benchmark(replace(run, header=replace(run.header, commit=commit)))
+    )
+    assert report["commit_info"] == {"id": "abc", "dirty": told}
