@@ -13,11 +13,18 @@ struct Convolution {
     const void* scale;        // Sum [N] that feature rows are multiplied by, or null
     void* normalisation;      // Sum [rows] for 1 / (active sites + epsilon): sparsity invariant; or null
     void* output;             // Value [rows, out_channels]
+    void* shares;             // Sum [splits, rows, out_channels], or null where there is one split
     long long rows;
     int offsets;
     int in_channels;
     int out_channels;
     int turned_round;         // offset k reads row offsets - 1 - k of the table
+    int splits;               // blocks along z, each of which adds up its share of the offsets
+
+    // First offset of a split; that of the next is its end.
+    __device__ int begin(int split) const {
+        return static_cast<int>(static_cast<long long>(offsets) * split / splits);
+    }
 
     __device__ const int* seen(int offset) const {
         return table + (turned_round ? offsets - 1 - offset : offset) * rows;
@@ -40,7 +47,7 @@ __device__ __forceinline__ Sum<Value> feature(const Convolution& p, long long ro
     return p.scale == nullptr ? value : value * static_cast<const Sum<Value>*>(p.scale)[row];
 }
 
-// Divide where the convolution is sparsity invariant, add the bias, round once, store.
+// Divide where the convolution is sparsity invariant, add the bias, round once, write.
 template <class Value>
 __device__ __forceinline__ void finish(
     const Convolution& p, long long row, int column, Sum<Value> sum, int active) {
@@ -56,4 +63,15 @@ __device__ __forceinline__ void finish(
         sum += widen(static_cast<const Value*>(p.bias)[column]);
     }
     static_cast<Value*>(p.output)[row * p.out_channels + column] = narrow<Value>(sum);
+}
+
+// Keep a sum over some offsets, or finish one over all of them.
+template <class Value>
+__device__ __forceinline__ void store(
+    const Convolution& p, long long row, int column, Sum<Value> sum, int active) {
+    if (p.shares == nullptr) {
+        finish<Value>(p, row, column, sum, active);
+    } else {
+        static_cast<Sum<Value>*>(p.shares)[(blockIdx.z * p.rows + row) * p.out_channels + column] = sum;
+    }
 }

@@ -95,7 +95,7 @@ __device__ __forceinline__ void multiply_step(const Steps<Value, TRANSPOSED>& st
     }
 }
 
-// Grid: tiles of rows x tiles of columns.
+// Grid: tiles of rows x tiles of columns x splits of the offsets.
 template <class Value, bool TRANSPOSED>
 __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convolution p) {
     Steps<Value, TRANSPOSED>& steps = shared<Steps<Value, TRANSPOSED>>();
@@ -108,14 +108,15 @@ __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convoluti
 
     float sums[2][4][4] = {};
     int active = 0;  // of row `threadIdx.x`
-    for (int first_offset = 0; first_offset < p.offsets; first_offset += OFFSETS) {
+    const int end = p.begin(blockIdx.z + 1);
+    for (int first_offset = p.begin(blockIdx.z); first_offset < end; first_offset += OFFSETS) {
         __syncthreads();  // the offsets before are done with
         for (int number = warp; number < OFFSETS; number += WARPS) {
             const int offset = first_offset + number;
             bool any = false;
 #pragma unroll
             for (int row = lane; row < ROWS; row += LANES) {
-                const bool inside = offset < p.offsets && first_row + row < p.rows;
+                const bool inside = offset < end && first_row + row < p.rows;
                 const int seen = inside ? p.seen(offset)[first_row + row] : -1;
                 steps.seen[number][row] = seen;
                 any = any || seen >= 0;
@@ -168,8 +169,8 @@ __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convoluti
                 const int row = warp_row + part * 16 + lane / 4 + value / 2 * 8;
                 const int column = blockIdx.y * COLUMNS + warp_column + number * 8 + lane % 4 * 2 + value % 2;
                 if (first_row + row < p.rows && column < p.out_channels) {
-                    finish<Value>(p, first_row + row, column, sums[part][number][value],
-                                  steps.active[row]);
+                    store<Value>(p, first_row + row, column, sums[part][number][value],
+                                 steps.active[row]);
                 }
             }
         }

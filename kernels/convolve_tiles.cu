@@ -14,7 +14,7 @@ struct Tiles {
     int active[ROWS];
 };
 
-// Grid: tiles of rows x tiles of columns. A thread computes ROWS_EACH x COLUMNS_EACH sums.
+// Grid: tiles of rows x tiles of columns x splits of the offsets. A thread computes ROWS_EACH x COLUMNS_EACH sums.
 template <class Value, int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, bool TRANSPOSED>
 __global__ void __launch_bounds__(ROWS / ROWS_EACH * (COLUMNS / COLUMNS_EACH))
     convolve_tiles(const Convolution p) {
@@ -29,7 +29,8 @@ __global__ void __launch_bounds__(ROWS / ROWS_EACH * (COLUMNS / COLUMNS_EACH))
 
     Sum<Value> sums[ROWS_EACH][COLUMNS_EACH] = {};
     int active = 0;
-    for (int offset = 0; offset < p.offsets; ++offset) {
+    const int end = p.begin(blockIdx.z + 1);
+    for (int offset = p.begin(blockIdx.z); offset < end; ++offset) {
         int seen = -1;
         if (thread < ROWS) {
             const long long row = first_row + thread;
@@ -95,8 +96,8 @@ __global__ void __launch_bounds__(ROWS / ROWS_EACH * (COLUMNS / COLUMNS_EACH))
         for (int column = 0; column < COLUMNS_EACH; ++column) {
             if (first_row + my_row + row < p.rows &&
                 first_column + my_column + column < p.out_channels) {
-                finish<Value>(p, first_row + my_row + row, first_column + my_column + column,
-                              sums[row][column], tiles.active[my_row + row]);
+                store<Value>(p, first_row + my_row + row, first_column + my_column + column,
+                             sums[row][column], tiles.active[my_row + row]);
             }
         }
     }

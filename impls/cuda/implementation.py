@@ -10,9 +10,10 @@ from bench.implementation import Implementation
 from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator, Rule
 from bench.phases import Phase
 from impls.cuda.availability import why_unavailable
+from impls.cuda.convolving import convolve
 from impls.cuda.launching import VALUE_TYPES, Launcher
-from impls.cuda.multiply import convolve, pool
 from impls.cuda.places import Places, Tuning
+from impls.cuda.pooling import pool
 from impls.cuda.sites import KernelMap, Sites
 from impls.cuda.structures import AXES
 
@@ -37,7 +38,8 @@ class Cuda(Implementation):
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",
         Phase.MAP: "bitmap or hash table, output sites and the table of neighbours; one wait for the "
         "device where output sites are new, none where they are the input's",
-        Phase.FORWARD: "one kernel, bias and normalisation included",
+        Phase.FORWARD: "one kernel, bias and normalisation included; with few rows a second, which "
+        "adds up what blocks computed for some offsets each",
         Phase.DECODE: "nothing but handing out the rows, which are in canonical order",
     }
     tuning: Tuning = Tuning()

@@ -62,8 +62,7 @@ FEW_COLUMNS = 4
 """Output channels that one thread of `convolve_few` computes."""
 
 TENSOR_CORE_TYPES = (torch.float16, torch.bfloat16)
-TENSOR_CORE_ROWS = TENSOR_CORE_COLUMNS = 64
-"""Of a block."""
+TENSOR_CORE_TILE = Tile(64, 64, 4, 8)
 TENSOR_CORE_CHUNK = 8
 """Channels that are copied at a time: both numbers of channels must be multiples of it."""
 
@@ -71,7 +70,8 @@ TENSOR_CORE_CHUNK = 8
 def convolve_tensor_cores(dtype: torch.dtype, *, transposed: bool) -> Kernel:
     """Implicit GEMM on tensor cores."""
     arguments = f"{VALUE_TYPES[dtype]}, {_literal(transposed)}"
-    return Kernel("convolve_tensor_cores.cu", f"convolve_tensor_cores<{arguments}>", threads=128)
+    name = f"convolve_tensor_cores<{arguments}>"
+    return Kernel("convolve_tensor_cores.cu", name, TENSOR_CORE_TILE.threads)
 
 
 def convolve_tiles(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
@@ -85,6 +85,11 @@ def convolve_few(dtype: torch.dtype, *, transposed: bool) -> Kernel:
     value = VALUE_TYPES[dtype]
     arguments = f"{value}, {MOST_FEW_WEIGHTS}, {FEW_COLUMNS}, {_literal(transposed)}"
     return Kernel("convolve_few.cu", f"convolve_few<{arguments}>")
+
+
+def finish_shares(dtype: torch.dtype) -> Kernel:
+    """Sum over all offsets, where blocks summed over some."""
+    return Kernel("finish_shares.cu", f"finish_shares<{VALUE_TYPES[dtype]}>")
 
 
 def weight_gradient(dtype: torch.dtype, tile: Tile) -> Kernel:
@@ -132,7 +137,7 @@ def all_kernels() -> list[Kernel]:
             if dtype in TENSOR_CORE_TYPES:
                 kernels.append(convolve_tensor_cores(dtype, transposed=transposed))
         kernels += [weight_gradient(dtype, tile) for tile in WEIGHT_GRADIENT_TILES]
-        kernels += [add_shares(dtype), pool(dtype), pool_gradient(dtype)]
+        kernels += [finish_shares(dtype), add_shares(dtype), pool(dtype), pool_gradient(dtype)]
     return kernels
 
 

@@ -30,6 +30,8 @@ class Tuning:
         few_channels: up to so many input and output channels each row is computed by a few threads.
         tensor_core_channels: from so many input and output channels on, half types are multiplied on
             tensor cores.
+        share_offsets: least number of kernel offsets that a block adds up where tiles are too few to
+            keep the device busy: its sums are written and read once more.
         share_rows: least number of rows that a block adds up for the gradient at the weights.
         blocks_each: blocks that keep a multiprocessor busy.
     """
@@ -38,6 +40,7 @@ class Tuning:
     bitmap_sites_each: int = 4096
     few_channels: int = 32
     tensor_core_channels: int = 16
+    share_offsets: int = 3
     share_rows: int = 1024
     blocks_each: int = 4
 

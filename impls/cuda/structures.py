@@ -102,7 +102,7 @@ class Table(Structure):
 
 
 class Convolution(Structure):
-    """Of `convolve_tiles` and `convolve_few`."""
+    """Of `convolve_tiles`, `convolve_tensor_cores`, `convolve_few` and `finish_shares`."""
 
     _fields_ = (
         ("features", c_void_p),
@@ -112,11 +112,13 @@ class Convolution(Structure):
         ("scale", c_void_p),
         ("normalisation", c_void_p),
         ("output", c_void_p),
+        ("shares", c_void_p),
         ("rows", c_int64),
         ("offsets", c_int32),
         ("in_channels", c_int32),
         ("out_channels", c_int32),
         ("turned_round", c_int32),
+        ("splits", c_int32),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from bench.conformance.cases import all_cases
 from impls.cuda.places import Tuning
 
-TILES_AND_HASHES = Tuning(bitmap_sites=0, few_channels=0, share_rows=16)
+TILES_AND_HASHES = Tuning(bitmap_sites=0, few_channels=0, share_offsets=1, share_rows=16)
 """What large grids and many channels take, on small ones; rows are split into shares."""
 
 

@@ -97,6 +97,19 @@ def test_a_kernel_of_more_offsets_than_a_word_has_bits_is_right(subject, random_
     assert outcome.result is Result.PASSED, outcome.reason
 
 
+@pytest.mark.parametrize(("side", "is_split"), [(8, True), (96, False)])
+def test_the_offsets_are_split_where_rows_are_too_few_for_the_device(
+    subject, random_batch, side, is_split
+):
+    operator = convolution(2, "submanifold", 1, 33, 3)
+    batch = random_batch((side, side), channels=1, dtype=torch.float32)
+    subject.host.launched.clear()
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+    names = [kernel.name for kernel in subject.host.launched]
+    assert ("finish_shares<float>" in names) is is_split
+
+
 def test_a_new_map_waits_for_the_device_once_and_a_submanifold_one_never(
     subject, random_batch, monkeypatch
 ):
@@ -182,7 +195,10 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
         (structures.FirstOfRuns, {"mark_first_of_runs"}),
         (structures.Ranking, {"count_tiles", "add_up_tiles", "emit_sites"}),
         (structures.Table, {"look_up_inputs", "look_up_outputs"}),
-        (structures.Convolution, {"convolve_tiles", "convolve_few", "convolve_tensor_cores"}),
+        (
+            structures.Convolution,
+            {"convolve_tiles", "convolve_few", "convolve_tensor_cores", "finish_shares"},
+        ),
         (structures.WeightGradient, {"weight_gradient", "add_shares"}),
         (structures.Pooling, {"pool"}),
         (structures.PoolingGradient, {"pool_gradient"}),

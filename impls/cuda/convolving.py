@@ -1,0 +1,96 @@
+"""Convolution over a kernel map, with its gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impls.cuda.places import Places
+from impls.cuda.products import Product, multiply, sum_type
+from impls.cuda.sites import KernelMap
+from impls.cuda.weight_gradient import weight_gradient
+
+
+def convolve(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    kernel_map: KernelMap,
+    places: Places,
+    *,
+    invariant: bool = False,
+) -> Tensor:
+    """Sum of `features[input] @ weight[offset]` over each output row's pairs, plus the bias.
+
+    Sums are taken in float32 for half types, in the features' own type otherwise, and rounded once.
+    Under autocast everything but float64 is cast to its type first, as torch's own convolutions do.
+
+    Args:
+        features: `[N, C_in]`.
+        weight: `[K, C_in, C_out]`.
+        bias: `[C_out]`, or None.
+        kernel_map: of N input and M output rows.
+        places: what launches, and how it is tuned.
+        invariant: divide by the number of pairs before the bias is added (Uhrig et al. 2017).
+
+    Returns:
+        `[M, C_out]`.
+
+    Raises:
+        TypeError: if features, weight and bias are not of one type.
+    """
+    if torch.is_autocast_enabled(features.device.type):
+        features, weight = _autocast(features), _autocast(weight)
+        bias = None if bias is None else _autocast(bias)
+    types = [each.dtype for each in (features, weight, bias) if each is not None]
+    if len(set(types)) > 1:
+        found = ", ".join(map(str, types))
+        raise TypeError(f"features, weight and bias must be of one type, not {found}: convert them")
+    arguments = (features, weight, bias, kernel_map, places, invariant)
+    result: Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        kernel_map: KernelMap,
+        places: Places,
+        invariant: bool,  # autograd passes arguments by position
+    ) -> Tensor:
+        features, weight = features.contiguous(), weight.contiguous()
+        normalisation = None
+        if invariant:
+            normalisation = features.new_empty(kernel_map.outputs, dtype=sum_type(features.dtype))
+        product = Product(features, weight, kernel_map, bias=bias, normalisation=normalisation)
+        output = multiply(product, places)
+        ctx.save_for_backward(features, weight, normalisation)
+        ctx.kernel_map = kernel_map
+        ctx.places = places
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        features, weight, scale = ctx.saved_tensors
+        upstream = upstream.contiguous()
+        at_features = at_weight = at_bias = None
+        if ctx.needs_input_grad[0]:
+            product = Product(upstream, weight, ctx.kernel_map, backwards=True, scale=scale)
+            at_features = multiply(product, ctx.places)
+        if ctx.needs_input_grad[1]:
+            maps = ctx.kernel_map, ctx.places
+            at_weight = weight_gradient(features, upstream, weight, scale, *maps)
+        if ctx.needs_input_grad[2]:
+            with torch.autocast(upstream.device.type, enabled=False):  # no other operator heeds it
+                at_bias = upstream.sum(0)
+        return at_features, at_weight, at_bias, None, None, None
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    if tensor.dtype is torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(tensor.device.type))

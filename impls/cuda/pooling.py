@@ -1,0 +1,65 @@
+"""Max pooling over a kernel map, with its gradient."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impls.cuda import launching, structures
+from impls.cuda.places import Places, blocks_of
+from impls.cuda.sites import KernelMap
+from impls.cuda.structures import pointer
+
+
+def pool(features: Tensor, kernel_map: KernelMap, places: Places) -> Tensor:
+    """Max pooling, the first largest in torch's order: `[N, C]` to `[M, C]`."""
+    result: Tensor = _Pool.apply(features, kernel_map, places)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        features: Tensor,
+        kernel_map: KernelMap,
+        places: Places,
+    ) -> Tensor:
+        features = features.contiguous()
+        output = features.new_empty((kernel_map.outputs, features.shape[1]))
+        chosen = None
+        if ctx.needs_input_grad[0]:
+            chosen = torch.empty_like(output, dtype=torch.int32)
+        parameters = structures.Pooling(
+            pointer(features),
+            pointer(kernel_map.table),
+            pointer(output),
+            pointer(chosen),
+            kernel_map.outputs,
+            kernel_map.offsets,
+            features.shape[1],
+        )
+        places.launch(launching.pool(features.dtype), (blocks_of(output.numel()),), parameters)
+        ctx.save_for_backward(chosen)
+        ctx.kernel_map = kernel_map
+        ctx.places = places
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        (chosen,) = ctx.saved_tensors
+        upstream = upstream.contiguous()
+        gradient = upstream.new_empty((ctx.kernel_map.inputs, upstream.shape[1]))
+        table, _ = ctx.kernel_map.back()  # in reverse for one offset only, where that is the same
+        parameters = structures.PoolingGradient(
+            pointer(upstream),
+            pointer(table),
+            pointer(chosen),
+            pointer(gradient),
+            ctx.kernel_map.inputs,
+            ctx.kernel_map.offsets,
+            upstream.shape[1],
+        )
+        kernel = launching.pool_gradient(upstream.dtype)
+        ctx.places.launch(kernel, (blocks_of(gradient.numel()),), parameters)
+        return gradient, None, None
