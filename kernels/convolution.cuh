@@ -10,6 +10,7 @@ struct Convolution {
     const void* weight;       // Value [offsets, in, out], or [offsets, out, in] where transposed
     const void* bias;         // Value [out_channels], or null
     const int* table;         // [offsets, rows]: the feature row seen, negative for none
+    const int* order;         // [rows]: the row that each column of the table is of; null for its own
     const void* scale;        // Sum [N] that feature rows are multiplied by, or null
     void* normalisation;      // Sum [rows] for 1 / (active sites + epsilon): sparsity invariant; or null
     void* output;             // Value [rows, out_channels]
@@ -50,7 +51,8 @@ __device__ __forceinline__ Sum<Value> feature(const Convolution& p, long long ro
 // Divide where the convolution is sparsity invariant, add the bias, round once, write.
 template <class Value>
 __device__ __forceinline__ void finish(
-    const Convolution& p, long long row, int column, Sum<Value> sum, int active) {
+    const Convolution& p, long long place, int column, Sum<Value> sum, int active) {
+    const long long row = p.order == nullptr ? place : p.order[place];
     if (p.normalisation != nullptr) {
         const Sum<Value> divisor =
             static_cast<Sum<Value>>(active) + static_cast<Sum<Value>>(SPARSITY_INVARIANT_EPSILON);
@@ -68,10 +70,10 @@ __device__ __forceinline__ void finish(
 // Keep a sum over some offsets, or finish one over all of them.
 template <class Value>
 __device__ __forceinline__ void store(
-    const Convolution& p, long long row, int column, Sum<Value> sum, int active) {
+    const Convolution& p, long long place, int column, Sum<Value> sum, int active) {
     if (p.shares == nullptr) {
-        finish<Value>(p, row, column, sum, active);
+        finish<Value>(p, place, column, sum, active);
     } else {
-        static_cast<Sum<Value>*>(p.shares)[(blockIdx.z * p.rows + row) * p.out_channels + column] = sum;
+        static_cast<Sum<Value>*>(p.shares)[(blockIdx.z * p.rows + place) * p.out_channels + column] = sum;
     }
 }

@@ -11,7 +11,7 @@ __global__ void finish_shares(const Convolution p) {
     if (item >= size) {
         return;
     }
-    const long long row = item / p.out_channels;
+    const long long place = item / p.out_channels;
     Sum<Value> sum = 0;
     for (int split = 0; split < p.splits; ++split) {
         sum += static_cast<const Sum<Value>*>(p.shares)[split * size + item];
@@ -19,8 +19,8 @@ __global__ void finish_shares(const Convolution p) {
     int active = 0;
     if (p.normalisation != nullptr) {
         for (int offset = 0; offset < p.offsets; ++offset) {
-            active += p.seen(offset)[row] >= 0;
+            active += p.seen(offset)[place] >= 0;
         }
     }
-    finish<Value>(p, row, static_cast<int>(item % p.out_channels), sum, active);
+    finish<Value>(p, place, static_cast<int>(item % p.out_channels), sum, active);
 }

@@ -14,6 +14,7 @@ from impls.cuda.convolving import convolve
 from impls.cuda.launching import VALUE_TYPES, Launcher
 from impls.cuda.places import Places, Tuning
 from impls.cuda.pooling import pool
+from impls.cuda.products import Product, prepare
 from impls.cuda.sites import KernelMap, Sites
 from impls.cuda.structures import AXES
 
@@ -36,8 +37,9 @@ class Cuda(Implementation):
     origin: ClassVar[str] = "this project"
     timed_region = {  # noqa: RUF012
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",
-        Phase.MAP: "bitmap or hash table, output sites and the table of neighbours; one wait for the "
-        "device where output sites are new, none where they are the input's",
+        Phase.MAP: "bitmap or hash table, output sites and the table of neighbours, sorted by the "
+        "neighbours that a row has where rows are many; one wait for the device where output sites are "
+        "new, none where they are the input's",
         Phase.FORWARD: "one kernel, bias and normalisation included; with few rows a second, which "
         "adds up what blocks computed for some offsets each",
         Phase.DECODE: "nothing but handing out the rows, which are in canonical order",
@@ -101,9 +103,13 @@ class Cuda(Implementation):
         return Rows(native.features, Sites(native.sites.places.fresh()))
 
     def build_map(self, module: nn.Module, native: Rows) -> None:
-        """Build the table of neighbours."""
-        if isinstance(module, CudaConvolution | CudaMaxPooling):
-            module.kernel_map(native.sites)
+        """Build the table of neighbours, and group its rows where the kernel wants that."""
+        if not isinstance(module, CudaConvolution | CudaMaxPooling):
+            return
+        kernel_map, _ = module.kernel_map(native.sites)
+        if isinstance(module, CudaConvolution):
+            product = Product(native.features, module.weight, kernel_map)
+            prepare(product, native.sites.places)
 
     def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:
         """All rules and geometries."""

@@ -122,12 +122,13 @@ ADD_UP_TILES = Kernel("outputs.cu", "add_up_tiles")
 EMIT_SITES = Kernel("outputs.cu", "emit_sites")
 LOOK_UP_INPUTS = Kernel("table.cu", "look_up_inputs")
 LOOK_UP_OUTPUTS = Kernel("table.cu", "look_up_outputs")
+NEIGHBOUR_KEYS = Kernel("table.cu", "neighbour_keys")
 
 
 def all_kernels() -> list[Kernel]:
     """Every instantiation that may ever be launched."""
     kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS, COUNT_TILES]
-    kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS]
+    kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS]
     for dtype in VALUE_TYPES:
         for transposed in (False, True):
             kernels += [

@@ -30,6 +30,8 @@ class Tuning:
         few_channels: up to so many input and output channels each row is computed by a few threads.
         tensor_core_channels: from so many input and output channels on, half types are multiplied on
             tensor cores.
+        grouped_rows: from so many rows on, those with the same neighbours are computed together: a tile
+            skips the offsets that none of its rows has, and sorting takes some ten launches.
         share_offsets: least number of kernel offsets that a block adds up where tiles are too few to
             keep the device busy: its sums are written and read once more.
         share_rows: least number of rows that a block adds up for the gradient at the weights.
@@ -40,6 +42,7 @@ class Tuning:
     bitmap_sites_each: int = 4096
     few_channels: int = 32
     tensor_core_channels: int = 16
+    grouped_rows: int = 8192
     share_offsets: int = 3
     share_rows: int = 1024
     blocks_each: int = 4
@@ -111,6 +114,24 @@ class Places:
     def look_up_outputs(self, inputs: Tensor, window: Window) -> Tensor:
         """Row of these sites, the outputs, that sees each input through each offset: int32 `[K, N]`."""
         return self._look_up(launching.LOOK_UP_OUTPUTS, inputs, window)
+
+    def group_rows(self, table: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Bring a table's columns into an order in which rows with the same neighbours lie together.
+
+        Args:
+            table: int32 `[K, M]`, negative where there is no neighbour.
+
+        Returns:
+            The table in that order, and the order, int32 `[M]`; None where it would not pay.
+        """
+        offsets, rows = table.shape
+        if offsets == 1 or rows < self.tuning.grouped_rows:
+            return None
+        keys = torch.empty(rows, dtype=torch.int32, device=table.device)
+        parameters = structures.Neighbours(pointer(table), pointer(keys), rows, offsets)
+        self.launch(launching.NEIGHBOUR_KEYS, (blocks_of(rows),), parameters)
+        order = keys.sort(stable=True).indices.to(torch.int32)
+        return table.index_select(1, order), order
 
     def _look_up(self, kernel: Kernel, rows: Tensor, window: Window) -> Tensor:
         table = torch.empty((window.volume, len(rows)), dtype=torch.int32, device=rows.device)

@@ -50,7 +50,9 @@ class _Pool(torch.autograd.Function):
         (chosen,) = ctx.saved_tensors
         upstream = upstream.contiguous()
         gradient = upstream.new_empty((ctx.kernel_map.inputs, upstream.shape[1]))
-        table, _ = ctx.kernel_map.back()  # in reverse for one offset only, where that is the same
+        table = (
+            ctx.kernel_map.back().table
+        )  # in reverse for one offset only, where that is the same
         parameters = structures.PoolingGradient(
             pointer(upstream),
             pointer(table),

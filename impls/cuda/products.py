@@ -9,7 +9,7 @@ from torch import Tensor
 from impls.cuda import launching, structures
 from impls.cuda.launching import Kernel, Tile
 from impls.cuda.places import Places, blocks_of
-from impls.cuda.sites import KernelMap
+from impls.cuda.sites import KernelMap, View
 from impls.cuda.structures import pointer
 
 
@@ -58,14 +58,13 @@ def multiply(product: Product, places: Places) -> Tensor:
     shares = None
     if splits > 1:
         shares = output.new_empty((splits, *output.shape), dtype=sum_type(output.dtype))
-    table, turned_round = product.kernel_map.table, False
-    if product.backwards:
-        table, turned_round = product.kernel_map.back()
+    view = _view(product, tile)
     parameters = structures.Convolution(
         pointer(features),
         pointer(weight),
         pointer(product.bias),
-        pointer(table),
+        pointer(view.table),
+        pointer(view.order),
         pointer(product.scale),
         pointer(product.normalisation),
         pointer(output),
@@ -74,7 +73,7 @@ def multiply(product: Product, places: Places) -> Tensor:
         len(weight),
         features.shape[1],
         product.out_channels,
-        turned_round,
+        view.turned_round,
         splits,
     )
     places.launch(kernel, blocks, parameters)
@@ -82,6 +81,19 @@ def multiply(product: Product, places: Places) -> Tensor:
         finish = launching.finish_shares(output.dtype)
         places.launch(finish, (blocks_of(output.numel()),), parameters)
     return output
+
+
+def prepare(product: Product, places: Places) -> None:
+    """Sort what its kernel wants sorted, so that this is not left to the first launch."""
+    _view(product, _choose(product, places)[1])
+
+
+def _view(product: Product, tile: Tile | None) -> View:
+    """Rows with the same neighbours share tiles; where there are no tiles, nothing is shared."""
+    kernel_map, backwards = product.kernel_map, product.backwards
+    if tile is not None:
+        return kernel_map.grouped(backwards=backwards)
+    return kernel_map.back() if backwards else View(kernel_map.table)
 
 
 def _choose(product: Product, places: Places) -> tuple[Kernel, Tile | None]:

@@ -1,11 +1,27 @@
 """Active sites with the kernel maps that were built for them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from bench.window import Window
 from impls.cuda.places import Places, touched
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A kernel map in one direction.
+
+    Attributes:
+        table: int32 `[K, M]`, the row that each row sees through each offset; negative for none.
+        turned_round: whether the table's offsets are in reverse.
+        order: int32 `[M]`, the row that each column of the table is of; None for its own.
+    """
+
+    table: Tensor
+    turned_round: bool = False
+    order: Tensor | None = None
 
 
 class KernelMap:
@@ -14,18 +30,26 @@ class KernelMap:
     Args:
         table: int32 `[K, M]`, the input row that each output row sees; negative for none.
         inputs: number of input rows.
+        group_rows: brings a table's columns into an order in which tiles skip more offsets, where
+            that pays.
         look_back: makes the table of the other direction, int32 `[K, N]`, the output row that sees
             each input row; None where it is the same table with the offsets in reverse, as in every
             submanifold convolution.
     """
 
     def __init__(
-        self, table: Tensor, inputs: int, look_back: Callable[[], Tensor] | None = None
+        self,
+        table: Tensor,
+        inputs: int,
+        group_rows: Callable[[Tensor], tuple[Tensor, Tensor] | None],
+        look_back: Callable[[], Tensor] | None = None,
     ) -> None:
         self.table = table
         self.inputs = inputs
+        self._group_rows = group_rows
         self._look_back = look_back
         self._back: Tensor | None = None
+        self._grouped: dict[bool, View] = {}
 
     @property
     def offsets(self) -> int:
@@ -37,13 +61,23 @@ class KernelMap:
         """Number of output rows."""
         return self.table.shape[1]
 
-    def back(self) -> tuple[Tensor, bool]:
-        """Table of the other direction, and whether its offsets are in reverse."""
+    def back(self) -> View:
+        """The other direction."""
         if self._look_back is None:
-            return self.table, True
+            return View(self.table, turned_round=True)
         if self._back is None:
             self._back = self._look_back()
-        return self._back, False
+        return View(self._back)
+
+    def grouped(self, *, backwards: bool) -> View:
+        """One direction, rows with the same neighbours together where that pays; sorted once."""
+        if backwards and self._look_back is None:
+            return replace(self.grouped(backwards=False), turned_round=True)
+        if backwards not in self._grouped:
+            view = self.back() if backwards else View(self.table)
+            found = self._group_rows(view.table)
+            self._grouped[backwards] = view if found is None else View(found[0], order=found[1])
+        return self._grouped[backwards]
 
 
 class Sites:
@@ -65,7 +99,7 @@ class Sites:
         if submanifold or _keeps_sites(window):
             if window not in self._submanifold:
                 table = places.look_up_inputs(places.coordinates, window)
-                self._submanifold[window] = KernelMap(table, places.count)
+                self._submanifold[window] = KernelMap(table, places.count, places.group_rows)
             return self._submanifold[window], self
         if window not in self._full:
             outputs = touched(places, window)
@@ -75,7 +109,7 @@ class Sites:
                 return outputs.look_up_outputs(inputs, window)
 
             table = places.look_up_inputs(outputs.coordinates, window)
-            built = KernelMap(table, places.count, look_back)
+            built = KernelMap(table, places.count, places.group_rows, look_back)
             self._full[window] = built, Sites(outputs)
         return self._full[window]
 
@@ -93,7 +127,7 @@ class Sites:
             return places.look_up_inputs(source.coordinates, window)
 
         table = source.look_up_outputs(places.coordinates, window)
-        built = KernelMap(table, source.count, look_back)
+        built = KernelMap(table, source.count, places.group_rows, look_back)
         self._inverse[window] = source, built
         return built
 

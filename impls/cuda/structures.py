@@ -101,6 +101,17 @@ class Table(Structure):
     )
 
 
+class Neighbours(Structure):
+    """Of `neighbour_keys`."""
+
+    _fields_ = (
+        ("table", c_void_p),
+        ("keys", c_void_p),
+        ("rows", c_int64),
+        ("offsets", c_int32),
+    )
+
+
 class Convolution(Structure):
     """Of `convolve_tiles`, `convolve_tensor_cores`, `convolve_few` and `finish_shares`."""
 
@@ -109,6 +120,7 @@ class Convolution(Structure):
         ("weight", c_void_p),
         ("bias", c_void_p),
         ("table", c_void_p),
+        ("order", c_void_p),
         ("scale", c_void_p),
         ("normalisation", c_void_p),
         ("output", c_void_p),

@@ -5,8 +5,10 @@ import pytest
 from bench.conformance.cases import all_cases
 from impls.cuda.places import Tuning
 
-TILES_AND_HASHES = Tuning(bitmap_sites=0, few_channels=0, share_offsets=1, share_rows=16)
-"""What large grids and many channels take, on small ones; rows are split into shares."""
+TILES_AND_HASHES = Tuning(
+    bitmap_sites=0, few_channels=0, grouped_rows=0, share_offsets=1, share_rows=16
+)
+"""What large grids and many channels take, on small ones; rows are sorted, and split into shares."""
 
 
 def cases(step):

@@ -97,6 +97,36 @@ def test_a_kernel_of_more_offsets_than_a_word_has_bits_is_right(subject, random_
     assert outcome.result is Result.PASSED, outcome.reason
 
 
+@pytest.mark.parametrize("kernel_size", [3, 7])
+def test_rows_with_the_same_neighbours_are_grouped_once_and_before_they_are_multiplied(
+    other_way, random_batch, kernel_size
+):
+    operator = convolution(2, "submanifold", 3, 5, kernel_size)
+    batch = random_batch((40, 40), density=0.05, dtype=torch.float32)
+    native = other_way.encode(batch)
+    module = other_way.convolution(operator, torch.ones(operator.weight_shape), None)
+    other_way.host.launched.clear()
+    other_way.build_map(module, native)
+    assert other_way.host.launched[-1].name == "neighbour_keys"
+    view = module.kernel_map(native.sites)[0].grouped(backwards=False)
+    has_neighbour = view.table >= 0
+    changes = (has_neighbour[:, 1:] != has_neighbour[:, :-1]).any(0)
+    if kernel_size == 3:  # every offset has a bit of its own
+        assert int(changes.sum()) + 1 == has_neighbour.unique(dim=1).shape[1]
+    assert torch.equal(view.order.sort().values, torch.arange(len(batch.coordinates)).int())
+    other_way.host.launched.clear()
+    module(native).features.sum().backward()
+    assert "neighbour_keys" not in {kernel.name for kernel in other_way.host.launched}
+
+
+def test_few_rows_are_not_sorted(subject, random_batch):
+    operator = convolution(2, "submanifold", 1, 33, 3)
+    native = subject.encode(random_batch(channels=1, dtype=torch.float32))
+    module = subject.convolution(operator, torch.ones(operator.weight_shape), None)
+    subject.build_map(module, native)
+    assert module.kernel_map(native.sites)[0].grouped(backwards=False).order is None
+
+
 @pytest.mark.parametrize(("side", "is_split"), [(8, True), (96, False)])
 def test_the_offsets_are_split_where_rows_are_too_few_for_the_device(
     subject, random_batch, side, is_split
@@ -194,6 +224,7 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
         (structures.Touch, {"touch_outputs"}),
         (structures.FirstOfRuns, {"mark_first_of_runs"}),
         (structures.Ranking, {"count_tiles", "add_up_tiles", "emit_sites"}),
+        (structures.Neighbours, {"neighbour_keys"}),
         (structures.Table, {"look_up_inputs", "look_up_outputs"}),
         (
             structures.Convolution,
