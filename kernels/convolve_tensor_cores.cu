@@ -1,36 +1,40 @@
-// Implicit GEMM on tensor cores, float16 and bfloat16 with float32 sums: m16n8k16, fed by asynchronous
-// copies that run some steps ahead. Channels are multiples of 8, so that rows are read 16 bytes at a
-// time; everything else goes to convolve_tiles.
+// Implicit GEMM on tensor cores: float16, bfloat16, and float32 rounded to tf32, with float32 sums, fed by
+// asynchronous copies that run some steps ahead. Channels are multiples of 16 bytes; everything else goes
+// to convolve_tiles.
 
 #include "convolution.cuh"
+#include "fragments.cuh"
 
 constexpr int ROWS = 64;
-constexpr int COLUMNS = 64;
-constexpr int DEPTH = 32;         // input channels of a step
 constexpr int STAGES = 3;         // steps in shared memory: one is multiplied, the others arrive
-constexpr int SKEW = 8;           // elements; eight rows of 16 bytes then lie in all 32 banks
 constexpr int LANES = 32;
-constexpr int WARPS = 4;          // two by two, each 32 x 32
+constexpr int WARPS = 4;          // two by two, each 32 rows
 constexpr int THREADS = WARPS * LANES;
-constexpr int CHUNK = 8;          // elements of 16 bytes
 constexpr int OFFSETS = LANES;    // looked up at a time: a bit each
 constexpr unsigned EVERY_LANE = 0xffffffffu;
 
-template <class Value, bool TRANSPOSED>
+template <class Value, int COLUMNS, bool TRANSPOSED>
 struct Steps {
+    static constexpr int DEPTH = 2 * Fragment<Value>::DEPTH;  // input channels of a step
     static constexpr int RIGHT_ROWS = TRANSPOSED ? COLUMNS : DEPTH;
-    static constexpr int RIGHT_COLUMNS = (TRANSPOSED ? DEPTH : COLUMNS) + SKEW;
-    alignas(16) Value left[STAGES][ROWS][DEPTH + SKEW];
-    alignas(16) Value right[STAGES][RIGHT_ROWS][RIGHT_COLUMNS];  // as the weight lies in memory
+    static constexpr int RIGHT_COLUMNS = TRANSPOSED ? DEPTH : COLUMNS;
+    static constexpr int RIGHT_SKEW =
+        TRANSPOSED ? Fragment<Value>::SKEW_DEEP : Fragment<Value>::SKEW_WIDE;
+    alignas(16) Value left[STAGES][ROWS][DEPTH + Fragment<Value>::SKEW_DEEP];
+    alignas(16) Value right[STAGES][RIGHT_ROWS][RIGHT_COLUMNS + RIGHT_SKEW];  // as the weight lies
     int seen[OFFSETS][ROWS];
     unsigned present[OFFSETS];
     int active[ROWS];
 };
 
 // Begin the copies of one step: input rows and the offset's share of the weight.
-template <class Value, bool TRANSPOSED>
-__device__ __forceinline__ void begin_step(const Convolution& p, Steps<Value, TRANSPOSED>& steps,
-                                           int stage, int first_offset, int number, int channel) {
+template <class Value, int COLUMNS, bool TRANSPOSED>
+__device__ __forceinline__ void begin_step(const Convolution& p,
+                                           Steps<Value, COLUMNS, TRANSPOSED>& steps, int stage,
+                                           int first_offset, int number, int channel) {
+    using Step = Steps<Value, COLUMNS, TRANSPOSED>;
+    constexpr int CHUNK = Fragment<Value>::CHUNK;
+    constexpr int DEPTH = Step::DEPTH;
     const int first_column = blockIdx.y * COLUMNS;
     for (int place = threadIdx.x; place < ROWS * (DEPTH / CHUNK); place += THREADS) {
         const int row = place / (DEPTH / CHUNK);
@@ -43,10 +47,9 @@ __device__ __forceinline__ void begin_step(const Convolution& p, Steps<Value, TR
         }
         copy_16_bytes(&steps.left[stage][row][from], features, present);
     }
-    constexpr int CHUNKS = (TRANSPOSED ? DEPTH : COLUMNS) / CHUNK;
+    constexpr int CHUNKS = Step::RIGHT_COLUMNS / CHUNK;
     const long long matrix = static_cast<long long>(first_offset + number) * p.in_channels * p.out_channels;
-    for (int place = threadIdx.x; place < Steps<Value, TRANSPOSED>::RIGHT_ROWS * CHUNKS;
-         place += THREADS) {
+    for (int place = threadIdx.x; place < Step::RIGHT_ROWS * CHUNKS; place += THREADS) {
         const int row = place / CHUNKS;
         const int from = place % CHUNKS * CHUNK;
         const int in = channel + (TRANSPOSED ? from : row);
@@ -61,52 +64,47 @@ __device__ __forceinline__ void begin_step(const Convolution& p, Steps<Value, TR
     }
 }
 
-// Multiply one step: a warp's 32 x 32 sums as 2 x 4 fragments of 16 x 8.
-template <class Value, bool TRANSPOSED>
-__device__ __forceinline__ void multiply_step(const Steps<Value, TRANSPOSED>& steps, int stage,
+// Multiply one step: a warp's 32 rows and COLUMNS / 2 columns.
+template <class Value, int COLUMNS, bool TRANSPOSED>
+__device__ __forceinline__ void multiply_step(const Steps<Value, COLUMNS, TRANSPOSED>& steps, int stage,
                                               int warp_row, int warp_column,
-                                              float (&sums)[2][4][4]) {
-    const int lane = threadIdx.x % LANES;
+                                              float (&sums)[2][COLUMNS / 16][4]) {
+    constexpr int PAIRS = COLUMNS / 32;
 #pragma unroll
-    for (int depth = 0; depth < DEPTH; depth += 16) {
+    for (int depth = 0; depth < steps.DEPTH; depth += Fragment<Value>::DEPTH) {
         unsigned left[2][4];
+        unsigned right[PAIRS][4];
 #pragma unroll
         for (int part = 0; part < 2; ++part) {
-            load_matrices(left[part], &steps.left[stage][warp_row + part * 16 + lane % 16]
-                                                 [depth + lane / 16 * 8]);
+            load_left(left[part], steps.left[stage], warp_row + part * 16, depth);
         }
 #pragma unroll
-        for (int pair = 0; pair < 2; ++pair) {
+        for (int pair = 0; pair < PAIRS; ++pair) {
             const int column = warp_column + pair * 16;
-            unsigned right[4];
             if (TRANSPOSED) {
-                load_matrices(right, &steps.right[stage][column + lane % 8 + lane / 16 * 8]
-                                                 [depth + lane / 8 % 2 * 8]);
+                load_right(right[pair], steps.right[stage], column, depth);
             } else {
-                load_transposed_matrices(
-                    right, &steps.right[stage][depth + lane % 16][column + lane / 16 * 8]);
-            }
-#pragma unroll
-            for (int part = 0; part < 2; ++part) {
-                multiply_add(sums[part][pair * 2], left[part], right[0], right[1], Value());
-                multiply_add(sums[part][pair * 2 + 1], left[part], right[2], right[3], Value());
+                load_right_across(right[pair], steps.right[stage], column, depth);
             }
         }
+        multiply_fragments<Value>(sums, left, right);
     }
 }
 
 // Grid: tiles of rows x tiles of columns x splits of the offsets.
-template <class Value, bool TRANSPOSED>
+template <class Value, int COLUMNS, bool TRANSPOSED>
 __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convolution p) {
-    Steps<Value, TRANSPOSED>& steps = shared<Steps<Value, TRANSPOSED>>();
+    using Step = Steps<Value, COLUMNS, TRANSPOSED>;
+    constexpr int DEPTH = Step::DEPTH;
+    Step& steps = shared<Step>();
     const int lane = threadIdx.x % LANES;
     const int warp = threadIdx.x / LANES;
     const int warp_row = warp / 2 * 32;
-    const int warp_column = warp % 2 * 32;
+    const int warp_column = warp % 2 * (COLUMNS / 2);
     const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
     const int slices = (p.in_channels + DEPTH - 1) / DEPTH;
 
-    float sums[2][4][4] = {};
+    float sums[2][COLUMNS / 16][4] = {};
     int active = 0;  // of row `threadIdx.x`
     const int end = p.begin(blockIdx.z + 1);
     for (int first_offset = p.begin(blockIdx.z); first_offset < end; first_offset += OFFSETS) {
@@ -163,11 +161,12 @@ __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convoluti
 #pragma unroll
     for (int part = 0; part < 2; ++part) {
 #pragma unroll
-        for (int number = 0; number < 4; ++number) {
+        for (int number = 0; number < COLUMNS / 16; ++number) {
 #pragma unroll
             for (int value = 0; value < 4; ++value) {
-                const int row = warp_row + part * 16 + lane / 4 + value / 2 * 8;
-                const int column = blockIdx.y * COLUMNS + warp_column + number * 8 + lane % 4 * 2 + value % 2;
+                const int row = warp_row + part * 16 + row_of_sum(value);
+                const int column =
+                    blockIdx.y * COLUMNS + warp_column + number * 8 + column_of_sum(value);
                 if (first_row + row < p.rows && column < p.out_channels) {
                     store<Value>(p, first_row + row, column, sums[part][number][value],
                                  steps.active[row]);

@@ -32,6 +32,13 @@ __device__ __forceinline__ BFloat to_bfloat(float value) {
     return result;
 }
 
+// To the nearest of 10 fraction bits, ties away from 0; in the bits of a float.
+__device__ __forceinline__ unsigned to_tf32(float value) {
+    unsigned result;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(result) : "f"(value));
+    return result;
+}
+
 // The one block of shared memory that a kernel uses. A kernel asks for one type only.
 template <class Memory>
 __device__ __forceinline__ Memory& shared() {
@@ -90,6 +97,17 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&
                                              unsigned right_first, unsigned right_second, BFloat) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_first),
+          "r"(right_second));
+}
+
+// 16 x 8 += 16 x 8 times 8 x 8, of elements that `to_tf32` rounded (PTX, mma.m16n8k8).
+__device__ __forceinline__ void multiply_add(float (&sums)[4], const unsigned (&left)[4],
+                                             unsigned right_first, unsigned right_second, float) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
         "{%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right_first),

@@ -2,34 +2,16 @@
 // Rows are split over blocks, each adds up its share in a fixed order, and so are the shares: the result
 // is the same at every run.
 
-#include "values.cuh"
+#include "weight_gradient.cuh"
 
 constexpr int PAIR_DEPTH = 16;  // pairs at a time
 constexpr int PAIR_SKEW = 4;
-constexpr int LANES = 32;
-constexpr unsigned ALL_LANES = 0xffffffffu;
-
-struct WeightGradient {
-    const void* features;   // Value [N, in_channels]
-    const void* upstream;   // Value [rows, out_channels]
-    const void* scale;      // Sum [rows] that upstream rows are multiplied by, or null
-    const int* table;       // [offsets, rows]: the feature row seen, negative for none
-    void* shares;           // Sum [splits, offsets, in_channels, out_channels]
-    void* gradient;         // Value [offsets, in_channels, out_channels]
-    long long rows;
-    int offsets;
-    int in_channels;
-    int out_channels;
-    int splits;
-};
 
 template <class Value, int INS, int OUTS, int THREADS>
 struct PairTiles {
     Sum<Value> left[PAIR_DEPTH][INS + PAIR_SKEW];
     Sum<Value> right[PAIR_DEPTH][OUTS + PAIR_SKEW];
-    int features[THREADS + PAIR_DEPTH];  // pairs found and not yet multiplied
-    int upstream[THREADS + PAIR_DEPTH];
-    int found[THREADS / LANES];
+    Pairs<THREADS, THREADS + PAIR_DEPTH> pairs;
 };
 
 // Grid: tiles of the channels x offsets x splits. A thread computes INS_EACH x OUTS_EACH sums.
@@ -39,8 +21,6 @@ __global__ void __launch_bounds__(INS / INS_EACH * (OUTS / OUTS_EACH))
     constexpr int THREADS = INS / INS_EACH * (OUTS / OUTS_EACH);
     PairTiles<Value, INS, OUTS, THREADS>& tiles = shared<PairTiles<Value, INS, OUTS, THREADS>>();
     const int thread = threadIdx.x;
-    const int lane = thread % LANES;
-    const int warp = thread / LANES;
     const int tiles_out = (p.out_channels + OUTS - 1) / OUTS;
     const int first_in = blockIdx.x / tiles_out * INS;
     const int first_out = blockIdx.x % tiles_out * OUTS;
@@ -48,44 +28,26 @@ __global__ void __launch_bounds__(INS / INS_EACH * (OUTS / OUTS_EACH))
     const int my_in = thread / (OUTS / OUTS_EACH) * INS_EACH;
     const int offset = blockIdx.y;
     const int split = blockIdx.z;
-    const long long begin = p.rows * split / p.splits;
-    const long long end = p.rows * (split + 1) / p.splits;
+    const long long end = p.begin(split + 1);
     const int* seen_by = p.table + offset * p.rows;
 
     Sum<Value> sums[INS_EACH][OUTS_EACH] = {};
-    int pending = 0;
-    for (long long first = begin;; first += THREADS) {
+    int waiting = 0;
+    for (long long first = p.begin(split);; first += THREADS) {
         const bool more = first < end;
         if (more) {
-            // Append the pairs of the next rows, in their order.
-            const long long row = first + thread;
-            const int seen = row < end ? seen_by[row] : -1;
-            const unsigned ballot = __ballot_sync(ALL_LANES, seen >= 0);
-            if (lane == 0) {
-                tiles.found[warp] = __popc(ballot);
-            }
-            __syncthreads();
-            int place = pending + __popc(ballot & ((1u << lane) - 1u));
-            for (int other = 0; other < THREADS / LANES; ++other) {
-                place += other < warp ? tiles.found[other] : 0;
-                pending += tiles.found[other];
-            }
-            if (seen >= 0) {
-                tiles.features[place] = seen;
-                tiles.upstream[place] = static_cast<int>(row);
-            }
-            __syncthreads();
+            waiting = tiles.pairs.append(seen_by, first + thread, end, waiting);
         }
-        const int ready = more ? pending / PAIR_DEPTH * PAIR_DEPTH : pending;
+        const int ready = more ? waiting / PAIR_DEPTH * PAIR_DEPTH : waiting;
         for (int start = 0; start < ready; start += PAIR_DEPTH) {
             for (int place = thread; place < INS * PAIR_DEPTH; place += THREADS) {
                 const int channel = place % INS;
                 const int depth = place / INS;
                 const bool present =
-                    start + depth < pending && first_in + channel < p.in_channels;
+                    start + depth < waiting && first_in + channel < p.in_channels;
                 tiles.left[depth][channel] =
                     present ? widen(static_cast<const Value*>(
-                                  p.features)[static_cast<long long>(tiles.features[start + depth]) *
+                                  p.features)[static_cast<long long>(tiles.pairs.features[start + depth]) *
                                                   p.in_channels +
                                               first_in + channel])
                             : Sum<Value>(0);
@@ -94,8 +56,8 @@ __global__ void __launch_bounds__(INS / INS_EACH * (OUTS / OUTS_EACH))
                 const int channel = place % OUTS;
                 const int depth = place / OUTS;
                 Sum<Value> value = 0;
-                if (start + depth < pending && first_out + channel < p.out_channels) {
-                    const long long row = tiles.upstream[start + depth];
+                if (start + depth < waiting && first_out + channel < p.out_channels) {
+                    const long long row = tiles.pairs.upstream[start + depth];
                     value = widen(static_cast<const Value*>(
                         p.upstream)[row * p.out_channels + first_out + channel]);
                     if (p.scale != nullptr) {
@@ -126,23 +88,8 @@ __global__ void __launch_bounds__(INS / INS_EACH * (OUTS / OUTS_EACH))
         if (!more) {
             break;
         }
-        // The last few pairs wait for more.
-        const int rest = pending - ready;
-        int feature_row = 0;
-        int upstream_row = 0;
-        if (thread < rest) {
-            feature_row = tiles.features[ready + thread];
-            upstream_row = tiles.upstream[ready + thread];
-        }
-        __syncthreads();
-        if (thread < rest) {
-            tiles.features[thread] = feature_row;
-            tiles.upstream[thread] = upstream_row;
-        }
-        pending = rest;
-        __syncthreads();
+        waiting = tiles.pairs.drop(ready, waiting);
     }
-    const long long matrix = static_cast<long long>(split) * p.offsets + offset;
 #pragma unroll
     for (int in = 0; in < INS_EACH; ++in) {
 #pragma unroll
@@ -150,9 +97,7 @@ __global__ void __launch_bounds__(INS / INS_EACH * (OUTS / OUTS_EACH))
             const int row = first_in + my_in + in;
             const int column = first_out + my_out + out;
             if (row < p.in_channels && column < p.out_channels) {
-                static_cast<Sum<Value>*>(
-                    p.shares)[(matrix * p.in_channels + row) * p.out_channels + column] =
-                    sums[in][out];
+                p.share<Sum<Value>>(split, offset, row, column) = sums[in][out];
             }
         }
     }

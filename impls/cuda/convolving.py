@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from impls.cuda.places import Places
-from impls.cuda.products import Product, multiply, sum_type
+from impls.cuda.products import Product, may_use_tensor_cores, multiply, sum_type
 from impls.cuda.sites import KernelMap
 from impls.cuda.weight_gradient import weight_gradient
 
@@ -23,6 +23,8 @@ def convolve(
     """Sum of `features[input] @ weight[offset]` over each output row's pairs, plus the bias.
 
     Sums are taken in float32 for half types, in the features' own type otherwise, and rounded once.
+    Where torch is told that float32 products need not be exact, float32 is rounded to tf32 before it is
+    multiplied, backwards as forwards.
     Under autocast everything but float64 is cast to its type first, as torch's own convolutions do.
 
     Args:
@@ -66,11 +68,20 @@ class _Convolve(torch.autograd.Function):
         normalisation = None
         if invariant:
             normalisation = features.new_empty(kernel_map.outputs, dtype=sum_type(features.dtype))
-        product = Product(features, weight, kernel_map, bias=bias, normalisation=normalisation)
+        tensor_cores = may_use_tensor_cores(features.dtype)
+        product = Product(
+            features,
+            weight,
+            kernel_map,
+            tensor_cores,
+            bias=bias,
+            normalisation=normalisation,
+        )
         output = multiply(product, places)
         ctx.save_for_backward(features, weight, normalisation)
         ctx.kernel_map = kernel_map
         ctx.places = places
+        ctx.tensor_cores = tensor_cores
         return output
 
     @staticmethod
@@ -79,11 +90,20 @@ class _Convolve(torch.autograd.Function):
         upstream = upstream.contiguous()
         at_features = at_weight = at_bias = None
         if ctx.needs_input_grad[0]:
-            product = Product(upstream, weight, ctx.kernel_map, backwards=True, scale=scale)
+            product = Product(
+                upstream, weight, ctx.kernel_map, ctx.tensor_cores, backwards=True, scale=scale
+            )
             at_features = multiply(product, ctx.places)
         if ctx.needs_input_grad[1]:
-            maps = ctx.kernel_map, ctx.places
-            at_weight = weight_gradient(features, upstream, weight, scale, *maps)
+            at_weight = weight_gradient(
+                features,
+                upstream,
+                weight,
+                scale,
+                ctx.kernel_map,
+                ctx.places,
+                tensor_cores=ctx.tensor_cores,
+            )
         if ctx.needs_input_grad[2]:
             with torch.autocast(upstream.device.type, enabled=False):  # no other operator heeds it
                 at_bias = upstream.sum(0)

@@ -14,7 +14,7 @@ from impls.cuda.convolving import convolve
 from impls.cuda.launching import VALUE_TYPES, Launcher
 from impls.cuda.places import Places, Tuning
 from impls.cuda.pooling import pool
-from impls.cuda.products import Product, prepare
+from impls.cuda.products import Product, may_use_tensor_cores, prepare
 from impls.cuda.sites import KernelMap, Sites
 from impls.cuda.structures import AXES
 
@@ -108,7 +108,8 @@ class Cuda(Implementation):
             return
         kernel_map, _ = module.kernel_map(native.sites)
         if isinstance(module, CudaConvolution):
-            product = Product(native.features, module.weight, kernel_map)
+            tensor_cores = may_use_tensor_cores(native.features.dtype)
+            product = Product(native.features, module.weight, kernel_map, tensor_cores)
             prepare(product, native.sites.places)
 
     def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:

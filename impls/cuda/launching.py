@@ -54,6 +54,8 @@ class Tile:
 
 CONVOLUTION_TILES = (Tile(64, 16, 4, 2), Tile(64, 64, 4, 4))
 """By rising number of columns: output channels."""
+FLOAT32_TILES = (Tile(64, 16, 4, 2), Tile(64, 32, 4, 4), Tile(64, 64, 4, 4))
+"""Of the type that is computed without tensor cores as a rule."""
 WEIGHT_GRADIENT_TILES = (Tile(16, 16, 1, 1), Tile(64, 64, 4, 4))
 """By rising number of input x output channels."""
 MOST_FEW_WEIGHTS = 4096
@@ -61,17 +63,26 @@ MOST_FEW_WEIGHTS = 4096
 FEW_COLUMNS = 4
 """Output channels that one thread of `convolve_few` computes."""
 
-TENSOR_CORE_TYPES = (torch.float16, torch.bfloat16)
-TENSOR_CORE_TILE = Tile(64, 64, 4, 8)
-TENSOR_CORE_CHUNK = 8
-"""Channels that are copied at a time: both numbers of channels must be multiples of it."""
+TENSOR_CORE_TYPES = (torch.float16, torch.bfloat16, torch.float32)
+"""Float32 is rounded to tf32 there."""
+TENSOR_CORE_BYTES = 16
+"""Copied at a time: a row of channels must be a multiple of it."""
+TENSOR_CORE_TILES = (Tile(64, 32, 4, 4), Tile(64, 64, 4, 8))
+"""By rising number of columns: output channels."""
+TENSOR_CORE_GRADIENT_TILES = (Tile(32, 32, 4, 2), Tile(64, 64, 8, 4))
+"""By rising number of input x output channels."""
 
 
-def convolve_tensor_cores(dtype: torch.dtype, *, transposed: bool) -> Kernel:
+def convolve_tensor_cores(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
     """Implicit GEMM on tensor cores."""
-    arguments = f"{VALUE_TYPES[dtype]}, {_literal(transposed)}"
+    arguments = f"{VALUE_TYPES[dtype]}, {tile.columns}, {_literal(transposed)}"
     name = f"convolve_tensor_cores<{arguments}>"
-    return Kernel("convolve_tensor_cores.cu", name, TENSOR_CORE_TILE.threads)
+    return Kernel("convolve_tensor_cores.cu", name, tile.threads)
+
+
+def convolution_tiles(dtype: torch.dtype) -> tuple[Tile, ...]:
+    """What `convolve_tiles` there is of a type."""
+    return FLOAT32_TILES if dtype is torch.float32 else CONVOLUTION_TILES
 
 
 def convolve_tiles(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
@@ -96,6 +107,12 @@ def weight_gradient(dtype: torch.dtype, tile: Tile) -> Kernel:
     """Shares of the gradient at the weights."""
     arguments = f"{VALUE_TYPES[dtype]}, {tile.arguments}"
     return Kernel("weight_gradient.cu", f"weight_gradient<{arguments}>", tile.threads)
+
+
+def weight_gradient_tensor_cores(dtype: torch.dtype, tile: Tile) -> Kernel:
+    """Shares of the gradient at the weights on tensor cores."""
+    name = f"weight_gradient_tensor_cores<{VALUE_TYPES[dtype]}, {tile.columns}>"
+    return Kernel("weight_gradient_tensor_cores.cu", name, tile.threads)
 
 
 def add_shares(dtype: torch.dtype) -> Kernel:
@@ -132,11 +149,19 @@ def all_kernels() -> list[Kernel]:
     for dtype in VALUE_TYPES:
         for transposed in (False, True):
             kernels += [
-                convolve_tiles(dtype, tile, transposed=transposed) for tile in CONVOLUTION_TILES
+                convolve_tiles(dtype, tile, transposed=transposed)
+                for tile in convolution_tiles(dtype)
             ]
             kernels.append(convolve_few(dtype, transposed=transposed))
             if dtype in TENSOR_CORE_TYPES:
-                kernels.append(convolve_tensor_cores(dtype, transposed=transposed))
+                kernels += [
+                    convolve_tensor_cores(dtype, tile, transposed=transposed)
+                    for tile in TENSOR_CORE_TILES
+                ]
+        if dtype in TENSOR_CORE_TYPES:
+            kernels += [
+                weight_gradient_tensor_cores(dtype, tile) for tile in TENSOR_CORE_GRADIENT_TILES
+            ]
         kernels += [weight_gradient(dtype, tile) for tile in WEIGHT_GRADIENT_TILES]
         kernels += [finish_shares(dtype), add_shares(dtype), pool(dtype), pool_gradient(dtype)]
     return kernels

@@ -28,8 +28,7 @@ class Tuning:
         bitmap_sites_each: largest number of sites of the grid for each active one: zeroing 4096 bits
             moves as many bytes as filling and reading the slots of a hash table for a site.
         few_channels: up to so many input and output channels each row is computed by a few threads.
-        tensor_core_channels: from so many input and output channels on, half types are multiplied on
-            tensor cores.
+        tensor_core_channels: from so many input and output channels on, tensor cores multiply.
         grouped_rows: from so many rows on, those with the same neighbours are computed together: a tile
             skips the offsets that none of its rows has, and sorting takes some ten launches.
         share_offsets: least number of kernel offsets that a block adds up where tiles are too few to

@@ -22,6 +22,7 @@ class Product:
         weight: `[K, C_in, C_out]`, contiguous; backwards `[K, C_out, C_in]`, whose matrices are
             transposed.
         kernel_map: of N input and M output rows; backwards of M input and N output rows.
+        tensor_cores: whether they may compute it; see `may_use_tensor_cores`.
         backwards: whether it is the gradient at the input.
         bias: `[C_out]`, or None.
         scale: `[N]` that feature rows are multiplied by, or None.
@@ -32,6 +33,7 @@ class Product:
     features: Tensor
     weight: Tensor
     kernel_map: KernelMap
+    tensor_cores: bool
     backwards: bool = False
     bias: Tensor | None = None
     scale: Tensor | None = None
@@ -101,25 +103,46 @@ def _choose(product: Product, places: Places) -> tuple[Kernel, Tile | None]:
     dtype, transposed = product.features.dtype, product.backwards
     ins, outs = product.features.shape[1], product.out_channels
     if _fits_tensor_cores(product, places):
-        kernel = launching.convolve_tensor_cores(dtype, transposed=transposed)
-        return kernel, launching.TENSOR_CORE_TILE
+        tile = narrowest(launching.TENSOR_CORE_TILES, outs)
+        return launching.convolve_tensor_cores(dtype, tile, transposed=transposed), tile
     few = max(ins, outs) <= places.tuning.few_channels
     if few and product.weight.numel() <= launching.MOST_FEW_WEIGHTS:
         return launching.convolve_few(dtype, transposed=transposed), None
-    tile = narrowest(launching.CONVOLUTION_TILES, outs)
+    tile = narrowest(launching.convolution_tiles(dtype), outs)
     return launching.convolve_tiles(dtype, tile, transposed=transposed), tile
 
 
 def _fits_tensor_cores(product: Product, places: Places) -> bool:
-    """Whether rows can be copied 16 bytes at a time, and nothing has to be done to them before."""
-    channels = product.features.shape[1], product.out_channels
     return (
-        product.features.dtype in launching.TENSOR_CORE_TYPES
-        and min(channels) >= places.tuning.tensor_core_channels
-        and all(number % launching.TENSOR_CORE_CHUNK == 0 for number in channels)
+        product.tensor_cores
         and product.scale is None
-        and product.features.data_ptr() % 16 == 0
-        and product.weight.data_ptr() % 16 == 0
+        and can_be_copied(product.features, product.features.shape[1], places)
+        and can_be_copied(product.weight, product.out_channels, places)
+    )
+
+
+def may_use_tensor_cores(dtype: torch.dtype) -> bool:
+    """Whether they compute a type as exactly as the user asks for.
+
+    They round float32 to tf32's 10 fraction bits, so float32 stays away from them unless torch is told
+    that matrix products need not be exact: `torch.set_float32_matmul_precision("high")`.
+    """
+    if dtype is not torch.float32:
+        return dtype in launching.TENSOR_CORE_TYPES
+    matmul = torch.backends.cuda.matmul
+    # Newer releases raise when the older switch is read after the newer was set, which both set.
+    if hasattr(matmul, "fp32_precision"):
+        return bool(matmul.fp32_precision == "tf32")
+    return bool(matmul.allow_tf32)
+
+
+def can_be_copied(tensor: Tensor, channels: int, places: Places) -> bool:
+    """Whether asynchronous copies can bring rows of so many channels, enough to fill tensor cores."""
+    row_bytes = channels * tensor.element_size()
+    return (
+        channels >= places.tuning.tensor_core_channels
+        and row_bytes % launching.TENSOR_CORE_BYTES == 0
+        and tensor.data_ptr() % launching.TENSOR_CORE_BYTES == 0
     )
 
 

@@ -135,7 +135,7 @@ class Convolution(Structure):
 
 
 class WeightGradient(Structure):
-    """Of `weight_gradient` and `add_shares`."""
+    """Of `weight_gradient`, `weight_gradient_tensor_cores` and `add_shares`."""
 
     _fields_ = (
         ("features", c_void_p),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from impls.cuda import launching, structures
 from impls.cuda.places import Places, blocks_of
-from impls.cuda.products import busy_blocks, narrowest, sum_type
+from impls.cuda.products import busy_blocks, can_be_copied, narrowest, sum_type
 from impls.cuda.sites import KernelMap
 from impls.cuda.structures import pointer
 
@@ -22,10 +22,33 @@ def weight_gradient(
     scale: Tensor | None,
     kernel_map: KernelMap,
     places: Places,
+    *,
+    tensor_cores: bool,
 ) -> Tensor:
-    """Shares of the rows, added up in a fixed order."""
+    """Sum of `features[row seen]^T @ upstream[row]` for each offset: shares, added in a fixed order.
+
+    Args:
+        features: `[N, C_in]`, contiguous.
+        upstream: `[M, C_out]`, contiguous.
+        weight: `[K, C_in, C_out]`, whose gradient it is.
+        scale: `[M]` that upstream rows are multiplied by, or None.
+        kernel_map: of N input and M output rows.
+        places: what launches, and how it is tuned.
+        tensor_cores: whether they may compute it.
+    """
     offsets, ins, outs = weight.shape
-    tile = narrowest(launching.WEIGHT_GRADIENT_TILES, max(ins, outs))
+    tensor_cores = (
+        tensor_cores
+        and scale is None
+        and can_be_copied(features, ins, places)
+        and can_be_copied(upstream, outs, places)
+    )
+    if tensor_cores:
+        tile = narrowest(launching.TENSOR_CORE_GRADIENT_TILES, max(ins, outs))
+        kernel = launching.weight_gradient_tensor_cores(weight.dtype, tile)
+    else:
+        tile = narrowest(launching.WEIGHT_GRADIENT_TILES, max(ins, outs))
+        kernel = launching.weight_gradient(weight.dtype, tile)
     tiles = math.ceil(ins / tile.rows) * math.ceil(outs / tile.columns)
     splits = _shares(kernel_map.outputs, tiles * offsets, places)
     gradient = torch.empty_like(weight)
@@ -43,9 +66,7 @@ def weight_gradient(
         outs,
         splits,
     )
-    places.launch(
-        launching.weight_gradient(weight.dtype, tile), (tiles, offsets, splits), parameters
-    )
+    places.launch(kernel, (tiles, offsets, splits), parameters)
     places.launch(launching.add_shares(weight.dtype), (blocks_of(weight.numel()),), parameters)
     return gradient
 

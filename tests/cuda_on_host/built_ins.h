@@ -307,6 +307,18 @@ Value __shfl_xor_sync(unsigned mask, Value value, unsigned pattern) {
     return cuda_on_host::value_of<Value>(values, lane ^ pattern);
 }
 
+inline unsigned __float_as_uint(float value) {
+    unsigned bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+inline float __uint_as_float(unsigned bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 inline int __popc(unsigned word) { return __builtin_popcount(word); }
 inline int __ffs(int word) { return __builtin_ffs(word); }
 

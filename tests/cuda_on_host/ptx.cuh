@@ -39,6 +39,13 @@ inline BFloat to_bfloat(float value) {
     return {static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
 }
 
+constexpr unsigned TF32_BITS = 0xffffe000u;  // sign, exponent, 10 fraction bits
+
+inline unsigned to_tf32(float value) {
+    const unsigned bits = __float_as_uint(value);
+    return (std::isnan(value) ? bits | 0x400000u : bits + 0x1000u) & TF32_BITS;
+}
+
 template <class Memory>
 Memory& shared() {
     static_assert(sizeof(Memory) <= cuda_on_host::SHARED_BYTES, "more than a block may have");
@@ -103,11 +110,24 @@ inline void load_transposed_matrices(unsigned (&values)[4], const void* row) {
     load_any_matrices(values, row, true);
 }
 
-// Element of a fragment: lane and register that hold it, and which half of the register.
+// Element of a fragment: lane and register that hold it, and which part of the register.
 template <class Value>
-float element(const std::uint64_t* registers, unsigned lane, unsigned half) {
-    const unsigned word = cuda_on_host::value_of<unsigned>(registers, lane);
-    return to_float(Value{static_cast<unsigned short>(half ? word >> 16 : word & 0xffffu)});
+struct Element {
+    static constexpr unsigned IN_REGISTER = 2;
+    static float of(unsigned word, unsigned part) {
+        return to_float(Value{static_cast<unsigned short>(part ? word >> 16 : word & 0xffffu)});
+    }
+};
+
+template <>
+struct Element<float> {
+    static constexpr unsigned IN_REGISTER = 1;
+    static float of(unsigned word, unsigned) { return __uint_as_float(word & TF32_BITS); }
+};
+
+template <class Value>
+float element(const std::uint64_t* registers, unsigned lane, unsigned part) {
+    return Element<Value>::of(cuda_on_host::value_of<unsigned>(registers, lane), part);
 }
 
 template <class Value>
@@ -123,12 +143,14 @@ void multiply_add(float (&sums)[4], const unsigned (&left)[4], unsigned right_fi
     for (unsigned number = 0; number < 4; ++number) {
         const unsigned row = lane / 4 + number / 2 * 8;
         const unsigned column = lane % 4 * 2 + number % 2;
-        for (unsigned depth = 0; depth < 16; ++depth) {
-            const unsigned upper = depth / 8;
-            const unsigned place = depth % 8 / 2;
+        constexpr unsigned PARTS = Element<Value>::IN_REGISTER;
+        for (unsigned depth = 0; depth < 8 * PARTS; ++depth) {
+            const unsigned upper = depth / (4 * PARTS);
+            const unsigned place = depth % (4 * PARTS) / PARTS;
+            const unsigned part = depth % PARTS;
             sums[number] +=
-                element<Value>(lefts[row / 8 + 2 * upper], row % 8 * 4 + place, depth % 2) *
-                element<Value>(rights[upper], column * 4 + place, depth % 2);
+                element<Value>(lefts[row / 8 + 2 * upper], row % 8 * 4 + place, part) *
+                element<Value>(rights[upper], column * 4 + place, part);
         }
     }
 }

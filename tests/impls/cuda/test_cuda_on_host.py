@@ -12,6 +12,7 @@ from bench.operators import convolution
 from impls.cuda import Cuda, places, structures
 from impls.cuda.launching import all_kernels
 from impls.cuda.places import Tuning
+from impls.cuda.products import may_use_tensor_cores
 from tests.cuda_on_host.build import COMPILER, HostLauncher
 from tests.impls import libraries
 from tests.impls.cuda_cases import TILES_AND_HASHES, cases
@@ -69,7 +70,7 @@ def test_a_network_down_and_up_is_right(subject, other_way, random_batch, dimens
 
 
 @pytest.mark.parametrize("rule", ["submanifold", "full", "sparsity_invariant"])
-@pytest.mark.parametrize("channels", [(1, 40), (33, 7), (70, 66)])
+@pytest.mark.parametrize("channels", [(1, 40), (33, 28), (70, 66)])
 def test_channels_that_fill_no_tile_are_right(subject, random_batch, rule, channels):
     operator = convolution(2, rule, *channels, 3, padding=1)
     batch = random_batch((16, 12), density=0.2, channels=channels[0], dtype=torch.float32)
@@ -86,7 +87,79 @@ def test_half_types_are_right_on_tensor_cores(subject, random_batch, dtype, rule
     subject.host.launched.clear()
     outcome = check_batch(subject, single(operator), batch)
     assert outcome.result is Result.PASSED, outcome.reason
-    assert any("tensor_cores" in kernel.name for kernel in subject.host.launched)
+    names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
+    assert "convolve_tensor_cores" in names
+    # Upstream rows of a sparsity invariant convolution are scaled first.
+    assert ("weight_gradient_tensor_cores" in names) is (rule != "sparsity_invariant")
+
+
+@pytest.fixture
+def matmul():
+    """Torch's switches, by which float32 products may be rounded; off again afterwards."""
+    yield torch.backends.cuda.matmul
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("switch", ["allow_tf32", "fp32_precision"])
+def test_either_of_torchs_switches_lets_float32_be_rounded(matmul, switch):
+    if not hasattr(matmul, switch):
+        pytest.skip(f"torch {torch.__version__} has no {switch}")
+    assert not may_use_tensor_cores(torch.float32)
+    setattr(matmul, switch, True if switch == "allow_tf32" else "tf32")
+    assert may_use_tensor_cores(torch.float32)
+    assert not may_use_tensor_cores(torch.float64)
+
+
+def to_tf32(values):
+    """To the nearest of 10 fraction bits, ties away from 0."""
+    return ((values.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+@pytest.mark.usefixtures("matmul")
+@pytest.mark.parametrize("channels", [(16, 24), (36, 68)])
+def test_float32_is_rounded_to_tf32_where_torch_may_round_it_and_exact_from_there_on(
+    subject, random_batch, channels
+):
+    operator = convolution(2, "submanifold", *channels, 3)
+    batch = random_batch((16, 12), density=0.3, channels=channels[0], dtype=torch.float32)
+    torch.manual_seed(0)
+    weight = torch.randn(operator.weight_shape)
+    upstream = torch.randn(len(batch.features), channels[1])
+    results = []
+    for name, rounded in (("tf32", False), ("exact", True)):
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+        prepare = to_tf32 if rounded else torch.clone
+        module = subject.convolution(operator, prepare(weight), None)
+        features = prepare(batch.features).requires_grad_()
+        subject.host.launched.clear()
+        output = module(subject.encode(batch.with_features(features))).features
+        output.backward(prepare(upstream))
+        names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
+        assert ({"convolve_tensor_cores", "weight_gradient_tensor_cores"} <= names) is (
+            name == "tf32"
+        )
+        results.append((output, features.grad, module.weight.grad))
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_float32_stays_exact_unless_torch_is_told_otherwise(subject, random_batch):
+    operator = convolution(2, "submanifold", 16, 24, 3)
+    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
+    subject.host.launched.clear()
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+    assert not any("tensor_cores" in kernel.name for kernel in subject.host.launched)
+
+
+def test_pairs_that_fill_more_than_one_round_of_looking_are_all_multiplied(subject, random_batch):
+    operator = convolution(2, "submanifold", 16, 16, 3)
+    batch = random_batch((20, 20), density=0.8, channels=16, dtype=torch.float16)
+    assert len(batch.features) > 512  # a block's rows at a time
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -230,7 +303,10 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
             structures.Convolution,
             {"convolve_tiles", "convolve_few", "convolve_tensor_cores", "finish_shares"},
         ),
-        (structures.WeightGradient, {"weight_gradient", "add_shares"}),
+        (
+            structures.WeightGradient,
+            {"weight_gradient", "weight_gradient_tensor_cores", "add_shares"},
+        ),
         (structures.Pooling, {"pool"}),
         (structures.PoolingGradient, {"pool_gradient"}),
     ],
