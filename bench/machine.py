@@ -11,6 +11,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_info
 
+from bench.gpu import gpu_facts
 from bench.results.schema import Machine
 
 PACKAGES = ("torch", "numpy", "scipy", "sparsebench")
@@ -46,6 +47,7 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
             "gpu": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB",
             "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
             "cudnn settings": "the fastest algorithm is looked for, TF32 off",
+            **gpu_facts(device),
         }
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
 

@@ -132,6 +132,7 @@ def _named(run: Run, number: int) -> Run:
             unit.workload,
             tuple(replace(cell, device=own(cell.device)) for cell in unit.cells),
             unit.seconds,
+            unit.gpu,
         )
         for unit in run.units
     )

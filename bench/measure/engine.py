@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import torch
 
 from bench.errors import UserError
+from bench.gpu import conditions, watched
 from bench.implementation import ledger
 from bench.machine import busy_seconds, commit, describe_machine
 from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
@@ -75,16 +76,18 @@ class Engine:
         records: list[Record] = []
         started = time.perf_counter()
         busy = busy_seconds() - time.process_time()
-        for dtype in self.plan.dtypes:
-            record = Record(self.plan, workload, dtype, self._set_aside)
-            for process in range(self.plan.settings.processes):
-                record.measure(self.templates, process)
-                if tell is not None:
-                    tell(dtype, process)
-            records.append(record)
+        with watched(torch.device(self.plan.device)) as looks:
+            for dtype in self.plan.dtypes:
+                record = Record(self.plan, workload, dtype, self._set_aside)
+                for process in range(self.plan.settings.processes):
+                    record.measure(self.templates, process)
+                    if tell is not None:
+                        tell(dtype, process)
+                records.append(record)
         unit = unit_of(records, time.perf_counter() - started)
         others = busy_seconds() - time.process_time() - busy - unit.seconds.get("processors", 0.0)
-        unit = replace(unit, seconds=unit.seconds | {OTHERS: max(0.0, others)})
+        seconds = unit.seconds | {OTHERS: max(0.0, others)}
+        unit = replace(unit, seconds=seconds, gpu=conditions(looks))
         self.judge(unit)
         return unit
 

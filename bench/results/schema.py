@@ -238,6 +238,23 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class GpuConditions:
+    """How a GPU fared while a unit was measured, looked at about once a second.
+
+    Attributes:
+        looks: that found it at work.
+        megahertz: lowest and highest clock of its multiprocessors in these; None where untold.
+        celsius: temperature at the beginning and at the end; None where untold.
+        slowed: looks at work in which the clock was kept down, by what did so.
+    """
+
+    looks: int
+    megahertz: tuple[int, int] | None
+    celsius: tuple[int, int] | None
+    slowed: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Unit:
     """What is measured in one go and written in one go: a workload with all implementations.
 
@@ -246,11 +263,13 @@ class Unit:
         cells: of all implementations and phases.
         seconds: wall time, and what the workers spent it on; processor time of the workers, and of
             all that was no part of the run (`OTHERS`).
+        gpu: how the GPU fared; None on a CPU, and where nothing tells of it.
     """
 
     workload: WorkloadRecord
     cells: tuple[Cell, ...]
     seconds: dict[str, float] = field(default_factory=dict)
+    gpu: GpuConditions | None = None
 
 
 @dataclass(frozen=True)

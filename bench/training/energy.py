@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from bench.gpu import find_gpu
+
 JOULES = 1e-3
 """The library counts in thousandths."""
 
@@ -14,31 +16,16 @@ def energy_meter(device: torch.device) -> Callable[[], float]:
 
     It returns NaN on a CPU, without the library, and when a GPU does not count.
     """
-    if device.type != "cuda":
-        return _unknown
-    try:
-        import pynvml  # noqa: PLC0415
-    except ImportError:
-        return _unknown
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(_identity(device))
-    except pynvml.NVMLError:
+    gpu = find_gpu(device)
+    if gpu is None:
         return _unknown
 
     def joules() -> float:
-        try:
-            return JOULES * float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-        except pynvml.NVMLError:
-            return math.nan
+        counted = gpu.ask("nvmlDeviceGetTotalEnergyConsumption")
+        return math.nan if counted is None else JOULES * counted
 
     return joules
 
 
 def _unknown() -> float:
     return math.nan
-
-
-def _identity(device: torch.device) -> str:
-    """Name a GPU as the library does, whatever CUDA_VISIBLE_DEVICES makes of its number."""
-    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

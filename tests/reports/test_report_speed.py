@@ -3,11 +3,13 @@
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
 
 from bench.phases import Phase
+from bench.results.schema import GpuConditions
 from bench.statistics import Interval, Ratio, Verdict
 from reports.captions import overview, table
 from reports.speed import Setting, compare
@@ -171,6 +173,20 @@ def test_doubts_of_the_machine_and_of_the_run_are_both_told():
     assert "frequency governor 'powersave'" in found
     quiet = make_run(density_group()[:1], noise=Noise(length=100))
     assert len(doubts(quiet, compare(quiet))) == 1
+
+
+def test_what_kept_a_gpus_clock_down_is_doubted_with_how_often():
+    run = make_run(density_group())
+    cool = GpuConditions(looks=10, megahertz=(1980, 1980), celsius=(40, 50), slowed={})
+    hot = replace(cool, slowed={"the power limit": 3})
+    watched = [
+        replace(unit, gpu=hot if number < 2 else cool) for number, unit in enumerate(run.units)
+    ]
+    slow = replace(run, units=tuple(watched))
+    looks = 10 * len(run.units)
+    wanted = f"the GPU's clock was kept down by the power limit at 6 of {looks} looks"
+    assert wanted in doubts(slow, compare(slow))
+    assert not any("GPU" in doubt for doubt in doubts(run, compare(run)))
 
 
 def test_captions_state_the_finding():
