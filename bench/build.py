@@ -8,6 +8,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from bench.batch import SparseBatch
+from bench.dtypes import rounded, torch_dtype
 from bench.implementation import Implementation, Native, why_unsupported
 from bench.network import Layer, Network
 from bench.operators import (
@@ -66,6 +68,24 @@ def initial_weights(
         bias = draw((channels,), 0.5) if operator.bias else None
         weights[layer.name] = LayerWeights(weight, bias)
     return weights
+
+
+def operands(
+    network: Network, seed: int, batch: SparseBatch, dtype: str, device: torch.device
+) -> tuple[SparseBatch, Weights]:
+    """Round a batch's features and draw initial weights, in an element type by its name.
+
+    In tf32 both are float32 with 10 fraction bits.
+    """
+    features = rounded(batch.features, dtype)
+    weights = initial_weights(network, seed, torch_dtype(dtype), device)
+    known = {
+        name: LayerWeights(
+            rounded(own.weight, dtype), None if own.bias is None else rounded(own.bias, dtype)
+        )
+        for name, own in weights.items()
+    }
+    return batch.with_features(features).to(device), known
 
 
 class Answer(NamedTuple):

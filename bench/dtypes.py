@@ -1,6 +1,10 @@
 """Element types by the names that commands, run files and reports use."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import Tensor
 
 from bench.errors import UserError
 
@@ -10,15 +14,51 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+TF32 = "tf32"
+"""Float32 that tensor cores may round to 10 fraction bits to multiply it: in torch a switch."""
+_DROPPED_BITS = 13
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """Return torch's type of a name.
+    """Return torch's type of a name; that of tf32 is float32.
 
     Raises:
         UserError: if the name is unknown.
     """
+    known = DTYPES | {TF32: torch.float32}
     try:
-        return DTYPES[name]
+        return known[name]
     except KeyError:
-        raise UserError(f"unknown dtype {name!r}; known are {', '.join(DTYPES)}") from None
+        raise UserError(f"unknown dtype {name!r}; known are {', '.join(known)}") from None
+
+
+def rounded(values: Tensor, name: str) -> Tensor:
+    """Round values to a type of this name; to tf32, float32 with 10 fraction bits, ties away from 0."""
+    values = values.to(torch_dtype(name))
+    if name != TF32:
+        return values
+    half = 1 << (_DROPPED_BITS - 1)
+    bits = (values.view(torch.int32) + half) & -(1 << _DROPPED_BITS)
+    return bits.view(torch.float32)
+
+
+@contextmanager
+def products_in(name: str) -> Iterator[None]:
+    """Let torch round float32 to multiply it if the name is tf32's, and forbid it if not."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if name == TF32 else "highest")
+    torch.backends.cudnn.allow_tf32 = name == TF32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def tf32_is_allowed() -> bool:
+    """Whether the user lets float32 be rounded to be multiplied, by either of torch's switches."""
+    matmul = torch.backends.cuda.matmul
+    # Newer releases raise when the older switch is read after the newer was set; both set the newer.
+    if hasattr(matmul, "fp32_precision"):
+        return bool(matmul.fp32_precision == "tf32")
+    return bool(matmul.allow_tf32)

@@ -12,7 +12,7 @@ The set of active output sites is always exact, and of all samples.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -26,6 +26,7 @@ from bench.network import INPUT, Network
 from bench.network_expectation import expect_network
 from bench.operators import Convolution, InverseConvolution, Linear, MaxPooling
 from bench.reference import dense_pass, draw_upstream
+from bench.rounding import HALF_ROUNDINGS, unit_roundoff
 from bench.sites import output_sites
 from bench.windows import Windows
 
@@ -58,6 +59,7 @@ def expect(
     seed: int = 0,
     limits: OracleLimits | None = None,
     cost: Cost | None = None,
+    tf32: bool = False,
 ) -> Expectation:
     """Compute what a right implementation returns for this input and these weights.
 
@@ -69,6 +71,7 @@ def expect(
         seed: of the upstream gradient and of what is sampled.
         limits: where to change from dense to windows.
         cost: of the network on this input, where it is known already.
+        tf32: whether products may be taken of values rounded to tf32.
 
     Raises:
         UserError: if the network does not fit the input, or has no ground state to keep.
@@ -83,15 +86,31 @@ def expect(
         operator = network.single_operator
         if isinstance(operator, Convolution | MaxPooling) and not dense:
             own = weights.get(network.layers[0].name)
-            return _expect_windows(operator, network.layers[0].name, own, batch, seed, limits)
+            found = _expect_windows(operator, network.layers[0].name, own, batch, seed, limits)
+            return _allow_tf32(found, network) if tf32 else found
         if dense and _only_sums(network):
-            return _expect_sums(network, weights, batch, seed)
+            found = _expect_sums(network, weights, batch, seed)
+            return _allow_tf32(found, network) if tf32 else found
     affordable = None
     if not dense:
         cost = cost or network_cost(network, batch)
         work = cost.multiply_adds + limits.pair_multiply_adds * cost.active_pairs
         affordable = limits.window_multiply_adds / max(1.0, work)
-    return expect_network(network, weights, batch, background, seed, affordable)
+    dtype = torch.float16 if tf32 else batch.features.dtype  # with as many fraction bits as tf32
+    return expect_network(network, weights, batch, background, seed, affordable, dtype)
+
+
+def _allow_tf32(found: Expectation, network: Network) -> Expectation:
+    """Allow sums as many roundings to tf32 as those of half types have; a maximum has none."""
+    if isinstance(network.single_operator, MaxPooling):
+        return found
+    unit = HALF_ROUNDINGS * unit_roundoff(torch.float16)
+
+    def loosened(expected: Expected) -> Expected:
+        return replace(expected, slack=expected.slack + unit * expected.magnitude)
+
+    gradients = {name: loosened(expected) for name, expected in found.gradients.items()}
+    return replace(found, output=loosened(found.output), gradients=gradients)
 
 
 def _on_cpu(layer: LayerWeights) -> LayerWeights:

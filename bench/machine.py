@@ -46,7 +46,7 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
         facts |= {
             "gpu": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB",
             "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
-            "cudnn settings": "the fastest algorithm is looked for, TF32 off",
+            "cudnn settings": "the fastest algorithm is looked for, TF32 off but in tf32",
             **gpu_facts(device),
         }
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))

@@ -39,6 +39,7 @@ def expect_network(
     background: Background,
     seed: int,
     affordable: float | None,
+    dtype: torch.dtype,
 ) -> Expectation:
     """Expect what the whole densified input gives, or what its active sites do.
 
@@ -49,20 +50,23 @@ def expect_network(
         background: what inactive sites hold between the layers.
         seed: of the upstream gradient and of the samples that are chosen.
         affordable: which share of the active sites may be computed; None to densify.
+        dtype: the type under test, whose roundings are followed.
     """
     sites = network_sites(network, batch)
     inactive = sites.all_sites - sites.sites
     if affordable is None:
-        return _Passes(network, weights, batch, background, dense=True).expect(seed, inactive)
+        return _Passes(network, weights, batch, background, dtype, dense=True).expect(
+            seed, inactive
+        )
     samples = None
     if not _has_norms(network):
         # A batch norm's statistics couple the samples: there it must be all of them.
         samples = _affordable_samples(batch, affordable, seed)
     if samples is None:
-        return _Passes(network, weights, batch, background).expect(seed, inactive)
+        return _Passes(network, weights, batch, background, dtype).expect(seed, inactive)
     inputs, rows = _rows_in(samples, batch), _rows_in(samples, sites)
     part = replace(batch, coordinates=batch.coordinates[inputs], features=batch.features[inputs])
-    found = _Passes(network, weights, part, background).expect(seed, inactive)
+    found = _Passes(network, weights, part, background, dtype).expect(seed, inactive)
     own = found.gradients[INPUT]
     at_input = replace(
         own,
@@ -87,6 +91,7 @@ class _Passes:
     weights: Weights
     batch: SparseBatch
     background: Background
+    dtype: torch.dtype
     dense: bool = False
     maps: Maps = field(default_factory=dict)
 
@@ -140,7 +145,7 @@ class _Passes:
             traced = self.traced(training=_has_norms(self.network), side=side)
             for name, disturbed in traced.gradients(upstream, at_background).items():
                 slack[name] = max(slack[name], _largest(disturbed - expected[name]))
-        leeway = LEEWAY[self.batch.features.dtype]
+        leeway = LEEWAY[self.dtype]
         return {
             name: Expected(
                 values,
@@ -158,6 +163,7 @@ class _Passes:
             self.weights,
             self.batch,
             self.background,
+            self.dtype,
             training=training,
             side=side,
             maps=self.maps,

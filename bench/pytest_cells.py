@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from bench.build import initial_weights, why_unbuildable
+from bench.build import operands, why_unbuildable
 from bench.cli import selection
 from bench.cli.names import split
 from bench.cli.run import PRECISION, TIMEOUT
-from bench.dtypes import torch_dtype
+from bench.dtypes import TF32, products_in, torch_dtype
 from bench.errors import DataError, UserError
 from bench.exclusive import exclusive, resources
 from bench.expectation import expect
@@ -213,10 +213,11 @@ class SuiteSession:
                 expected.expectation,
                 item.workload.background,
             )
-            self._checked[key] = (
-                _fault_of(candidate.verify_outputs),
-                _fault_of(candidate.verify_gradients),
-            )
+            with products_in(item.dtype):
+                self._checked[key] = (
+                    _fault_of(candidate.verify_outputs),
+                    _fault_of(candidate.verify_gradients),
+                )
         return self._checked[key]
 
     def close(self) -> None:
@@ -233,19 +234,20 @@ class SuiteSession:
         """What the oracle expects; kept for the items that follow, which are the same workload's."""
         key = (workload.name, dtype_name)
         if self._expected is None or self._expected[0] != key:
-            device, dtype = torch.device(self.plan.device), torch_dtype(dtype_name)
+            device = torch.device(self.plan.device)
             try:
                 batch = workload.input.batch(workload.channels, workload.seed)
             except DataError as error:
                 pytest.skip(str(error))
-            batch = batch.checked().sorted().to(device, dtype)
-            weights = initial_weights(workload.network, workload.seed, dtype, device)
+            batch = batch.checked().sorted()
+            batch, weights = operands(workload.network, workload.seed, batch, dtype_name, device)
             expectation = expect(
                 workload.network,
                 weights,
                 batch,
                 background=workload.background,
                 seed=workload.seed,
+                tf32=dtype_name == TF32,
             )
             self._expected = (key, _Expected(batch, weights, expectation))
         return self._expected[1]

@@ -94,12 +94,13 @@ def sparse_pass(
     weights: Weights,
     batch: SparseBatch,
     background: Background,
+    dtype: torch.dtype,
     *,
     training: bool = False,
     side: int = 0,
     maps: Maps | None = None,
 ) -> Traced:
-    """Run active sites through the network, and follow the roundings of the batch's type.
+    """Run active sites through the network, and follow the roundings of a type.
 
     A `side` other than 0 disturbs the run by them, see `bench.rounding`. Passes over the same sites
     may share `maps`.
@@ -109,7 +110,7 @@ def sparse_pass(
     oracle = SparseOracle(
         network,
         own,
-        batch.features.dtype,
+        dtype,
         background=background,
         training=training,
         side=side,

@@ -21,6 +21,8 @@ from torch import Tensor
 from bench.operators import Convolution, InverseConvolution, Linear, Operator
 
 HALF_TYPES = (torch.bfloat16, torch.float16)
+HALF_ROUNDINGS = 8.0
+"""How many roundings of half types a single sum may be off by."""
 DEVIATIONS = 6.0
 """Standard deviations of its own rounding error that a value may be off by."""
 NOISE = 2.0

@@ -11,7 +11,7 @@ from bench.build import Answer, BuiltNetwork
 from bench.expected import Expectation, Expected
 from bench.implementation import Implementation
 from bench.network import INPUT
-from bench.rounding import HALF_TYPES
+from bench.rounding import HALF_ROUNDINGS, HALF_TYPES
 
 
 def output_fault(expectation: Expectation, output: SparseBatch, dtype: torch.dtype) -> str | None:
@@ -83,7 +83,7 @@ def value_fault(what: str, actual: Tensor, expected: Expected, dtype: torch.dtyp
     if actual.shape != expected.values.shape:
         return f"{what} has shape {tuple(actual.shape)}, expected {tuple(expected.values.shape)}"
     difference = (actual.detach().cpu().double() - expected.values.cpu()).abs()
-    roundings = 8.0 if dtype in HALF_TYPES else 8 + 2 * math.sqrt(expected.terms)
+    roundings = HALF_ROUNDINGS if dtype in HALF_TYPES else 8 + 2 * math.sqrt(expected.terms)
     info = torch.finfo(dtype)
     allowed = roundings * info.eps / 2 * expected.magnitude.cpu() + info.tiny * expected.terms
     allowed = allowed + expected.slack

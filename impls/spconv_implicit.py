@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from spconv import constants
 from spconv.core import ConvAlgo
 from spconv.pytorch import functional, ops
 from torch import Tensor
 
+from bench.dtypes import tf32_is_allowed
 from bench.window import Window
 from impls.spconv_maps import KernelMap, Sites
 
@@ -95,6 +97,9 @@ class ImplicitMap(KernelMap):
         *,
         submanifold: bool,
     ) -> Tensor:
+        constants.SPCONV_ALLOW_TF32 = (
+            tf32_is_allowed()
+        )  # its own switch, which it reads at every call
         if not self.gradients:
             result, _, _ = ops.implicit_gemm(
                 features,

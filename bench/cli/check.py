@@ -40,17 +40,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.output import print_json  # noqa: PLC0415
-    from bench.cli.selection import dtypes  # noqa: PLC0415
     from bench.conformance.cases import all_cases  # noqa: PLC0415
     from bench.conformance.checks import Outcome, Result, check  # noqa: PLC0415
     from bench.conformance.properties import check_properties  # noqa: PLC0415
-    from bench.dtypes import DTYPES  # noqa: PLC0415
     from bench.measure.failures import why_unavailable  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
     device = check_device(arguments.device)
-    names = dtypes(arguments.dtype, tuple(DTYPES))
+    names = _dtypes(arguments.dtype)
     chosen, _ = choose(split(arguments.implementation))
     torch.set_num_threads(1)
     records: list[dict[str, str]] = []
@@ -120,6 +118,22 @@ def _naming(implementation: str, case: str) -> Iterator[None]:
             f"{implementation} left the GPU unusable for this process at {case}, "
             f"and nothing after it can be checked: {error}"
         ) from error
+
+
+def _dtypes(names: str | None) -> tuple[str, ...]:
+    """Element types that there are cases in.
+
+    Raises:
+        UserError: if one is unknown, or has none.
+    """
+    from bench.cli.selection import dtypes  # noqa: PLC0415
+    from bench.dtypes import DTYPES, TF32  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+
+    wanted = dtypes(names, tuple(DTYPES))
+    if TF32 in wanted:
+        raise UserError(f"there are no cases in {TF32}; `sparsebench run` checks what it times")
+    return wanted
 
 
 def _network_cases(dtypes: tuple[str, ...]) -> "list[Case]":

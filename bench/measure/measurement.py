@@ -9,9 +9,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from bench.batch import SparseBatch
-from bench.build import Weights, initial_weights, why_unbuildable
+from bench.build import Weights, operands, why_unbuildable
 from bench.cost import Cost, network_cost
-from bench.dtypes import torch_dtype
+from bench.dtypes import TF32
 from bench.errors import DataError, UserError
 from bench.expectation import expect
 from bench.expected import Expectation
@@ -120,9 +120,9 @@ class Measurement:
     def _prepare(self, workload: Workload) -> tuple[Weights, SparseBatch, Expectation]:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
         batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
-        dtype = torch_dtype(self.task.dtype)
-        batch = batch.to(self.device, dtype)
-        weights = initial_weights(workload.network, workload.seed, dtype, self.device)
+        batch, weights = operands(
+            workload.network, workload.seed, batch, self.task.dtype, self.device
+        )
         cost = None
         if not self.task.is_described:
             cost = network_cost(workload.network, batch)
@@ -148,6 +148,7 @@ class Measurement:
                 background=workload.background,
                 seed=workload.seed,
                 cost=cost,
+                tf32=task.dtype == TF32,
             )
             if task.expectation:
                 keep(found, of, path)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.dtypes import torch_dtype
+from bench.dtypes import TF32, torch_dtype
 from bench.errors import UserError
 from bench.plugins import Broken, Reference
 from bench.results.schema import Settings
@@ -54,4 +54,7 @@ class Plan:
             raise UserError("no implementation to measure")
         for name in self.dtypes:
             torch_dtype(name)
-        object.__setattr__(self, "device", str(check_device(self.device)))  # a cell's key has it
+        device = check_device(self.device)
+        if TF32 in self.dtypes and device.type != "cuda":
+            raise UserError(f"{TF32} is what a GPU's tensor cores multiply; {device} has none")
+        object.__setattr__(self, "device", str(device))  # a cell's key has it

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from bench.dtypes import torch_dtype
+from bench.dtypes import products_in, torch_dtype
 from bench.results.schema import Rate
 
 MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
@@ -29,7 +29,8 @@ def _matrix_rate(dtype: str, device: torch.device) -> float:
     try:
         left = torch.randn((size, size), device=device).to(torch_dtype(dtype))
         right = torch.randn((size, size), device=device).to(torch_dtype(dtype))
-        return size**3 / _best_seconds(lambda: left @ right, device)
+        with products_in(dtype):
+            return size**3 / _best_seconds(lambda: left @ right, device)
     except RuntimeError:
         return 0.0
 

@@ -11,6 +11,7 @@ import msgspec
 import torch
 from threadpoolctl import threadpool_limits
 
+from bench.dtypes import products_in
 from bench.errors import DataError, UserError
 from bench.machine import thread_pools
 from bench.measure.failures import why_unavailable
@@ -43,7 +44,7 @@ def serve(stream: BinaryIO) -> None:
 
     torch.set_num_threads(order.threads)
     torch.manual_seed(0)
-    # Nobody rounds float32 to TF32's ten bits: by default, cuDNN would, and cuBLAS would not.
+    # Nobody rounds float32 to TF32's ten bits unasked: by default, cuDNN would, and cuBLAS would not.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.benchmark = True  # dense is to have the fastest algorithm for its shapes
@@ -63,7 +64,8 @@ def serve(stream: BinaryIO) -> None:
             tell(Done({}))
             return
         try:
-            Measurement(order, tell, stream.fileno()).run()
+            with products_in(order.dtype):
+                Measurement(order, tell, stream.fileno()).run()
         except DataError as error:
             for reference in order.implementations:
                 tell(Failed(reference.name, order.phases, Status.UNAVAILABLE, str(error)))

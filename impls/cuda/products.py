@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.dtypes import tf32_is_allowed
 from impls.cuda import launching, structures
 from impls.cuda.launching import Kernel, Tile
 from impls.cuda.places import Places, blocks_of
@@ -129,11 +130,7 @@ def may_use_tensor_cores(dtype: torch.dtype) -> bool:
     """
     if dtype is not torch.float32:
         return dtype in launching.TENSOR_CORE_TYPES
-    matmul = torch.backends.cuda.matmul
-    # Newer releases raise when the older switch is read after the newer was set, which both set.
-    if hasattr(matmul, "fp32_precision"):
-        return bool(matmul.fp32_precision == "tf32")
-    return bool(matmul.allow_tf32)
+    return tf32_is_allowed()
 
 
 def can_be_copied(tensor: Tensor, channels: int, places: Places) -> bool:

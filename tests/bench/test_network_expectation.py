@@ -78,7 +78,9 @@ def test_active_sites_give_what_the_densified_input_gives(
     network = block(dimensions)
     weights = weights_of(network)
     dense = dense_pass(network, weights, batch, training=training)
-    sparse = sparse_pass(network, weights, batch, Background.ZERO, training=training)
+    sparse = sparse_pass(
+        network, weights, batch, Background.ZERO, batch.features.dtype, training=training
+    )
     assert torch.equal(sparse.sites.coordinates, dense.sites.coordinates)
     assert sparse.sites.grid_size == dense.sites.grid_size
     close(sparse.rows, dense.rows)
@@ -92,9 +94,13 @@ def test_active_sites_give_what_the_densified_input_gives(
 
 def test_a_pass_shares_its_maps_with_the_next(random_batch):
     batch, network, maps = random_batch(GRIDS[2]), block(2), {}
-    first = sparse_pass(network, weights_of(network), batch, Background.ZERO, maps=maps)
+    first = sparse_pass(
+        network, weights_of(network), batch, Background.ZERO, torch.float64, maps=maps
+    )
     assert set(maps) == {"stem", "down", "up", "invariant", "pool", "head"}
-    second = sparse_pass(network, weights_of(network), batch, Background.ZERO, maps=maps)
+    second = sparse_pass(
+        network, weights_of(network), batch, Background.ZERO, torch.float64, maps=maps
+    )
     assert torch.equal(first.rows, second.rows)
 
 

@@ -31,6 +31,14 @@ def test_a_device_has_one_name_whatever_it_was_given(name, known_as):
 
 
 @pytest.mark.usefixtures("_two_gpus")
+def test_tf32_is_measured_on_a_gpu_and_refused_on_a_cpu():
+    wanted = replace(plan(seconds=0.05, timeout=60.0, seed=0), device="cuda", dtypes=("tf32",))
+    assert wanted.dtypes == ("tf32",)
+    with pytest.raises(UserError, match="tf32 is what a GPU's tensor cores multiply; cpu has none"):
+        replace(wanted, device="cpu")
+
+
+@pytest.mark.usefixtures("_two_gpus")
 def test_a_gpu_that_is_not_there_is_told_in_one_line():
     with pytest.raises(UserError, match=r"^device 'cuda:2' is not there; .* is cuda:1$"):
         check_device("cuda:2")

@@ -13,7 +13,8 @@ import torch
 from bench.batch import SparseBatch
 from bench.conformance.cases import all_cases
 from bench.conformance.checks import Result, check, check_batch
-from bench.operators import Convolution, Rule
+from bench.dtypes import products_in
+from bench.operators import Convolution, Rule, convolution
 from bench.sites import neighbours, output_sites
 from bench.window import Window
 from impls.spconv import LIBRARY, Spconv
@@ -21,7 +22,8 @@ from impls.spconv import LIBRARY, Spconv
 if LIBRARY.why_unusable() is not None:
     pytest.skip(str(LIBRARY.why_unusable()), allow_module_level=True)
 
-from spconv.pytorch import functional, ops  # only where they can be imported
+from spconv import constants  # only where it can be imported
+from spconv.pytorch import functional, ops
 
 from impls import spconv_modules
 
@@ -113,3 +115,14 @@ def test_every_operator_is_right(subject, case):
 def test_a_network_down_and_up_is_right(subject, random_batch):
     outcome = check_batch(subject, libraries.u_shaped(2), random_batch((12, 14)))
     assert outcome.result is Result.PASSED, outcome.reason
+
+
+def test_float32_is_rounded_where_torch_lets_it_be(subject, random_batch, monkeypatch):
+    operator = convolution(2, "submanifold", 3, 5, 3)
+    module = subject.convolution(operator, torch.ones(operator.weight_shape), None)
+    native = subject.encode(random_batch(dtype=torch.float32))
+    monkeypatch.setattr(constants, "SPCONV_ALLOW_TF32", None)
+    for name, allowed in (("tf32", True), ("float32", False)):
+        with products_in(name), torch.no_grad():
+            module(native)
+        assert constants.SPCONV_ALLOW_TF32 is allowed

@@ -1,18 +1,22 @@
 """The CUDA implementation with its own kernels, built by the host's compiler and run on the CPU."""
 
 import ctypes
+from functools import partial
 
 import pytest
 import torch
 
+from bench.build import operands
 from bench.conformance.checks import Result, check, check_batch
 from bench.conformance.properties import check_properties
-from bench.network import single
-from bench.operators import convolution
+from bench.dtypes import products_in, rounded
+from bench.expectation import expect
+from bench.measure.candidate import Candidate, IncorrectError
+from bench.network import Layer, Network, single
+from bench.operators import BatchNorm, Rectifier, convolution, max_pooling
 from impls.cuda import Cuda, places, structures
 from impls.cuda.launching import all_kernels
 from impls.cuda.places import Tuning
-from impls.cuda.products import may_use_tensor_cores
 from tests.cuda_on_host.build import COMPILER, HostLauncher
 from tests.impls import libraries
 from tests.impls.cuda_cases import TILES_AND_HASHES, cases
@@ -93,31 +97,6 @@ def test_half_types_are_right_on_tensor_cores(subject, random_batch, dtype, rule
     assert ("weight_gradient_tensor_cores" in names) is (rule != "sparsity_invariant")
 
 
-@pytest.fixture
-def matmul():
-    """Torch's switches, by which float32 products may be rounded; off again afterwards."""
-    yield torch.backends.cuda.matmul
-    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.set_float32_matmul_precision("highest")
-
-
-@pytest.mark.parametrize("switch", ["allow_tf32", "fp32_precision"])
-def test_either_of_torchs_switches_lets_float32_be_rounded(matmul, switch):
-    if not hasattr(matmul, switch):
-        pytest.skip(f"torch {torch.__version__} has no {switch}")
-    assert not may_use_tensor_cores(torch.float32)
-    setattr(matmul, switch, True if switch == "allow_tf32" else "tf32")
-    assert may_use_tensor_cores(torch.float32)
-    assert not may_use_tensor_cores(torch.float64)
-
-
-def to_tf32(values):
-    """To the nearest of 10 fraction bits, ties away from 0."""
-    return ((values.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
-
-
-@pytest.mark.usefixtures("matmul")
 @pytest.mark.parametrize("channels", [(16, 24), (36, 68)])
 def test_float32_is_rounded_to_tf32_where_torch_may_round_it_and_exact_from_there_on(
     subject, random_batch, channels
@@ -128,21 +107,55 @@ def test_float32_is_rounded_to_tf32_where_torch_may_round_it_and_exact_from_ther
     weight = torch.randn(operator.weight_shape)
     upstream = torch.randn(len(batch.features), channels[1])
     results = []
-    for name, rounded in (("tf32", False), ("exact", True)):
-        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-        prepare = to_tf32 if rounded else torch.clone
+    for switch, prepare in (("tf32", torch.clone), ("float32", partial(rounded, name="tf32"))):
         module = subject.convolution(operator, prepare(weight), None)
         features = prepare(batch.features).requires_grad_()
         subject.host.launched.clear()
-        output = module(subject.encode(batch.with_features(features))).features
-        output.backward(prepare(upstream))
+        with products_in(switch):
+            output = module(subject.encode(batch.with_features(features))).features
+        output.backward(prepare(upstream))  # as the pass was, whatever the switch is now
         names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
-        assert ({"convolve_tensor_cores", "weight_gradient_tensor_cores"} <= names) is (
-            name == "tf32"
-        )
+        both = {"convolve_tensor_cores", "weight_gradient_tensor_cores"} <= names
+        assert both is (switch == "tf32")
         results.append((output, features.grad, module.weight.grad))
     for found, wanted in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def judged(subject, network, batch, *, tf32):
+    """What is wrong with a network's output and gradients in tf32, or None."""
+    batch, weights = operands(network, 0, batch, "tf32", torch.device("cpu"))
+    expectation = expect(network, weights, batch, tf32=tf32)
+    candidate = Candidate(subject, network, weights, batch, expectation)
+    try:
+        with products_in("tf32"):
+            candidate.verify_outputs()
+            candidate.verify_gradients()
+    except IncorrectError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("rule", ["submanifold", "full"])
+def test_a_convolution_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch, rule):
+    network = single(convolution(2, rule, 16, 24, 3, padding=1))
+    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
+    assert judged(subject, network, batch, tf32=True) is None
+    assert "is wrong in" in judged(subject, network, batch, tf32=False)
+
+
+def test_a_network_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch):
+    layers = (
+        Layer("first", convolution(2, "submanifold", 16, 16, 3)),
+        Layer("norm", BatchNorm(16)),
+        Layer("active", Rectifier(0.0)),
+        Layer("pool", max_pooling(2, 2, 2)),
+        Layer("second", convolution(2, "full", 16, 32, 3, padding=1, bias=True)),
+        Layer("last", convolution(2, "submanifold", 32, 16, 3)),
+    )
+    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
+    assert judged(subject, Network(layers), batch, tf32=True) is None
+    assert "is wrong in" in judged(subject, Network(layers), batch, tf32=False)
 
 
 def test_float32_stays_exact_unless_torch_is_told_otherwise(subject, random_batch):
