@@ -1,14 +1,36 @@
 """What the CUDA kernels are checked on, on the host and on a GPU."""
 
 import pytest
+import torch
 
+from bench.build import operands
 from bench.conformance.cases import all_cases
+from bench.dtypes import products_in
+from bench.expectation import expect
+from bench.measure.candidate import Candidate, IncorrectError
+from bench.network import Layer, Network
+from bench.operators import BatchNorm, Rectifier, convolution, max_pooling
 from impls.cuda.places import Tuning
+
+CPU = torch.device("cpu")
 
 TILES_AND_HASHES = Tuning(
     bitmap_sites=0, few_channels=0, grouped_rows=0, share_offsets=1, share_rows=16
 )
 """What large grids and many channels take, on small ones; rows are sorted, and split into shares."""
+SORTED_AND_WHOLE = Tuning(few_channels=0, grouped_rows=0, share_offsets=1000)
+"""What many rows take: sorted ones, and blocks that add up all offsets."""
+
+half_cases = pytest.mark.parametrize(
+    ("dtype", "rule", "channels", "tuned"),
+    [
+        (dtype, rule, channels, tuned)
+        for dtype in (torch.float16, torch.bfloat16)
+        for rule in ("submanifold", "full", "sparsity_invariant")
+        for channels, tuned in (((16, 24), "subject"), ((40, 72), "whole"))
+    ],
+)
+"""Convolutions of half types that tensor cores multiply, and how the implementation is tuned."""
 
 
 def cases(step):
@@ -20,3 +42,30 @@ def cases(step):
             for number, case in enumerate(all_cases())
         ],
     )
+
+
+def network_in_tf32():
+    """A network whose layers are wide enough for tensor cores."""
+    layers = (
+        Layer("first", convolution(2, "submanifold", 16, 16, 3)),
+        Layer("norm", BatchNorm(16)),
+        Layer("active", Rectifier(0.0)),
+        Layer("pool", max_pooling(2, 2, 2)),
+        Layer("second", convolution(2, "full", 16, 32, 3, padding=1, bias=True)),
+        Layer("last", convolution(2, "submanifold", 32, 16, 3)),
+    )
+    return Network(layers)
+
+
+def judged(subject, network, batch, device=CPU, *, tf32):
+    """What is wrong with a network's output and gradients in tf32, or None."""
+    batch, weights = operands(network, 0, batch, "tf32", device)
+    expectation = expect(network, weights, batch, tf32=tf32)
+    candidate = Candidate(subject, network, weights, batch, expectation)
+    try:
+        with products_in("tf32"):
+            candidate.verify_outputs()
+            candidate.verify_gradients()
+    except IncorrectError as error:
+        return str(error)
+    return None

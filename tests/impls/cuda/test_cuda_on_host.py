@@ -1,49 +1,21 @@
 """The CUDA implementation with its own kernels, built by the host's compiler and run on the CPU."""
 
 import ctypes
-from functools import partial
 
 import pytest
 import torch
 
-from bench.build import operands
 from bench.conformance.checks import Result, check, check_batch
 from bench.conformance.properties import check_properties
-from bench.dtypes import products_in, rounded
-from bench.expectation import expect
-from bench.measure.candidate import Candidate, IncorrectError
-from bench.network import Layer, Network, single
-from bench.operators import BatchNorm, Rectifier, convolution, max_pooling
-from impls.cuda import Cuda, places, structures
+from bench.network import single
+from bench.operators import convolution
+from impls.cuda import places, structures
 from impls.cuda.launching import all_kernels
-from impls.cuda.places import Tuning
-from tests.cuda_on_host.build import COMPILER, HostLauncher
+from tests.cuda_on_host.build import COMPILER
 from tests.impls import libraries
 from tests.impls.cuda_cases import TILES_AND_HASHES, cases
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
-
-
-class OnHost(Cuda):
-    def __init__(self, folder, tuning=None, seed=0):
-        self.host = HostLauncher(folder, seed)
-        self.tuning = tuning or Tuning()
-
-    def unavailable(self, device):
-        return None
-
-    def launcher(self):
-        return self.host
-
-
-@pytest.fixture(scope="session")
-def subject(kernels_folder):
-    return OnHost(kernels_folder)
-
-
-@pytest.fixture(scope="session")
-def other_way(kernels_folder):
-    return OnHost(kernels_folder, TILES_AND_HASHES, seed=1)
 
 
 @cases(5)
@@ -66,9 +38,9 @@ def test_every_drawn_geometry_and_site_set_is_right(subject, other_way, dtype):
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
-def test_a_network_down_and_up_is_right(subject, other_way, random_batch, dimensions):
+def test_a_network_down_and_up_is_right(subject, other_way, whole, random_batch, dimensions):
     batch = random_batch((12, 14) if dimensions == 2 else (6, 8, 4), density=0.2)
-    for implementation in (subject, other_way):
+    for implementation in (subject, other_way, whole):
         outcome = check_batch(implementation, libraries.u_shaped(dimensions), batch)
         assert outcome.result is Result.PASSED, outcome.reason
 
@@ -78,107 +50,6 @@ def test_a_network_down_and_up_is_right(subject, other_way, random_batch, dimens
 def test_channels_that_fill_no_tile_are_right(subject, random_batch, rule, channels):
     operator = convolution(2, rule, *channels, 3, padding=1)
     batch = random_batch((16, 12), density=0.2, channels=channels[0], dtype=torch.float32)
-    outcome = check_batch(subject, single(operator), batch)
-    assert outcome.result is Result.PASSED, outcome.reason
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("rule", ["submanifold", "full", "sparsity_invariant"])
-@pytest.mark.parametrize("channels", [(16, 24), (40, 72)])
-def test_half_types_are_right_on_tensor_cores(subject, random_batch, dtype, rule, channels):
-    operator = convolution(2, rule, *channels, 3, padding=1)
-    batch = random_batch((9, 8), density=0.2, channels=channels[0], dtype=dtype)
-    subject.host.launched.clear()
-    outcome = check_batch(subject, single(operator), batch)
-    assert outcome.result is Result.PASSED, outcome.reason
-    names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
-    assert "convolve_tensor_cores" in names
-    # Upstream rows of a sparsity invariant convolution are scaled first.
-    assert ("weight_gradient_tensor_cores" in names) is (rule != "sparsity_invariant")
-
-
-@pytest.mark.parametrize("channels", [(16, 24), (36, 68)])
-def test_float32_is_rounded_to_tf32_where_torch_may_round_it_and_exact_from_there_on(
-    subject, random_batch, channels
-):
-    operator = convolution(2, "submanifold", *channels, 3)
-    batch = random_batch((16, 12), density=0.3, channels=channels[0], dtype=torch.float32)
-    torch.manual_seed(0)
-    weight = torch.randn(operator.weight_shape)
-    upstream = torch.randn(len(batch.features), channels[1])
-    results = []
-    for switch, prepare in (("tf32", torch.clone), ("float32", partial(rounded, name="tf32"))):
-        module = subject.convolution(operator, prepare(weight), None)
-        features = prepare(batch.features).requires_grad_()
-        subject.host.launched.clear()
-        with products_in(switch):
-            output = module(subject.encode(batch.with_features(features))).features
-        output.backward(prepare(upstream))  # as the pass was, whatever the switch is now
-        names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
-        both = {"convolve_tensor_cores", "weight_gradient_tensor_cores"} <= names
-        assert both is (switch == "tf32")
-        results.append((output, features.grad, module.weight.grad))
-    for found, wanted in zip(*results, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
-
-
-def judged(subject, network, batch, *, tf32):
-    """What is wrong with a network's output and gradients in tf32, or None."""
-    batch, weights = operands(network, 0, batch, "tf32", torch.device("cpu"))
-    expectation = expect(network, weights, batch, tf32=tf32)
-    candidate = Candidate(subject, network, weights, batch, expectation)
-    try:
-        with products_in("tf32"):
-            candidate.verify_outputs()
-            candidate.verify_gradients()
-    except IncorrectError as error:
-        return str(error)
-    return None
-
-
-@pytest.mark.parametrize("rule", ["submanifold", "full"])
-def test_a_convolution_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch, rule):
-    network = single(convolution(2, rule, 16, 24, 3, padding=1))
-    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
-    assert judged(subject, network, batch, tf32=True) is None
-    assert "is wrong in" in judged(subject, network, batch, tf32=False)
-
-
-def test_a_network_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch):
-    layers = (
-        Layer("first", convolution(2, "submanifold", 16, 16, 3)),
-        Layer("norm", BatchNorm(16)),
-        Layer("active", Rectifier(0.0)),
-        Layer("pool", max_pooling(2, 2, 2)),
-        Layer("second", convolution(2, "full", 16, 32, 3, padding=1, bias=True)),
-        Layer("last", convolution(2, "submanifold", 32, 16, 3)),
-    )
-    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
-    assert judged(subject, Network(layers), batch, tf32=True) is None
-    assert "is wrong in" in judged(subject, Network(layers), batch, tf32=False)
-
-
-def test_float32_stays_exact_unless_torch_is_told_otherwise(subject, random_batch):
-    operator = convolution(2, "submanifold", 16, 24, 3)
-    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
-    subject.host.launched.clear()
-    outcome = check_batch(subject, single(operator), batch)
-    assert outcome.result is Result.PASSED, outcome.reason
-    assert not any("tensor_cores" in kernel.name for kernel in subject.host.launched)
-
-
-def test_pairs_that_fill_more_than_one_round_of_looking_are_all_multiplied(subject, random_batch):
-    operator = convolution(2, "submanifold", 16, 16, 3)
-    batch = random_batch((20, 20), density=0.8, channels=16, dtype=torch.float16)
-    assert len(batch.features) > 512  # a block's rows at a time
-    outcome = check_batch(subject, single(operator), batch)
-    assert outcome.result is Result.PASSED, outcome.reason
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_kernel_of_more_offsets_than_a_word_has_bits_is_right(subject, random_batch, dtype):
-    operator = convolution(2, "submanifold", 16, 16, 7)
-    batch = random_batch(density=0.3, channels=16, dtype=dtype)
     outcome = check_batch(subject, single(operator), batch)
     assert outcome.result is Result.PASSED, outcome.reason
 
@@ -248,12 +119,12 @@ def test_a_new_map_waits_for_the_device_once_and_a_submanifold_one_never(
         assert len(reads) == waits
 
 
-def test_the_order_in_which_threads_run_changes_no_bit(kernels_folder, random_batch):
+def test_the_order_in_which_threads_run_changes_no_bit(on_host, random_batch):
     operator = convolution(2, "full", 5, 40, 3, 2, 1)
     batch = random_batch((40, 30), density=0.2, channels=5, dtype=torch.float32)
     results = []
     for seed in (0, 1, 2):
-        subject = OnHost(kernels_folder, TILES_AND_HASHES, seed)
+        subject = on_host(TILES_AND_HASHES, seed)
         torch.manual_seed(0)
         module = subject.convolution(operator, torch.randn(operator.weight_shape), torch.ones(40))
         features = batch.features.clone().requires_grad_()

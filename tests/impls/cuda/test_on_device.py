@@ -6,10 +6,18 @@ import sys
 import pytest
 import torch
 
-from bench.conformance.checks import Result, check
+from bench.conformance.checks import Result, check, check_batch
+from bench.network import single
 from bench.operators import convolution
 from impls.cuda import Cuda
-from tests.impls.cuda_cases import TILES_AND_HASHES, cases
+from tests.impls.cuda_cases import (
+    SORTED_AND_WHOLE,
+    TILES_AND_HASHES,
+    cases,
+    half_cases,
+    judged,
+    network_in_tf32,
+)
 
 if not torch.cuda.is_available():
     pytest.skip("no CUDA device", allow_module_level=True)
@@ -36,6 +44,10 @@ assert module.weight.grad.sum().item() == 3.0
 
 class ByTilesAndHashes(Cuda):
     tuning = TILES_AND_HASHES
+
+
+class SortedAndWhole(Cuda):
+    tuning = SORTED_AND_WHOLE
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +88,23 @@ def test_every_operator_is_right_by_tiles_and_hash_tables(case):
     assert outcome.result is Result.PASSED, outcome.reason
 
 
-@pytest.mark.parametrize("kind", [Cuda, ByTilesAndHashes])
+@half_cases
+@pytest.mark.usefixtures("subject")
+def test_half_types_are_right_on_tensor_cores(random_batch, dtype, rule, channels, tuned):
+    operator = convolution(2, rule, *channels, 3, padding=1)
+    batch = random_batch((40, 30), density=0.2, channels=channels[0], dtype=dtype)
+    implementation = Cuda() if tuned == "subject" else SortedAndWhole()
+    outcome = check_batch(implementation, single(operator), batch, DEVICE)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+def test_a_network_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch):
+    batch = random_batch((40, 30), channels=16, dtype=torch.float32)
+    assert judged(subject, network_in_tf32(), batch, DEVICE, tf32=True) is None
+    assert "is wrong in" in judged(subject, network_in_tf32(), batch, DEVICE, tf32=False)
+
+
+@pytest.mark.parametrize("kind", [Cuda, ByTilesAndHashes, SortedAndWhole])
 def test_the_same_input_gives_the_same_bits(layer, kind):
     assert all(map(torch.equal, layer(kind()), layer(kind())))
 

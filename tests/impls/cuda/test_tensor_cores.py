@@ -1,0 +1,93 @@
+"""What tensor cores multiply, on the CPU: half types, and float32 where it may be rounded to tf32."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from bench.conformance.checks import Result, check_batch
+from bench.dtypes import products_in, rounded
+from bench.network import single
+from bench.operators import convolution
+from tests.cuda_on_host.build import COMPILER
+from tests.impls.cuda_cases import half_cases, judged, network_in_tf32
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+
+
+@half_cases
+def test_half_types_are_right_on_tensor_cores(request, random_batch, dtype, rule, channels, tuned):
+    subject = request.getfixturevalue(tuned)
+    operator = convolution(2, rule, *channels, 3, padding=1)
+    batch = random_batch((9, 8), density=0.2, channels=channels[0], dtype=dtype)
+    subject.host.launched.clear()
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+    names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
+    assert "convolve_tensor_cores" in names
+    # Upstream rows of a sparsity invariant convolution are scaled first.
+    assert ("weight_gradient_tensor_cores" in names) is (rule != "sparsity_invariant")
+
+
+@pytest.mark.parametrize("channels", [(16, 24), (36, 68)])
+def test_float32_is_rounded_to_tf32_where_torch_may_round_it_and_exact_from_there_on(
+    subject, random_batch, channels
+):
+    operator = convolution(2, "submanifold", *channels, 3)
+    batch = random_batch((16, 12), density=0.3, channels=channels[0], dtype=torch.float32)
+    torch.manual_seed(0)
+    weight = torch.randn(operator.weight_shape)
+    upstream = torch.randn(len(batch.features), channels[1])
+    results = []
+    for switch, prepare in (("tf32", torch.clone), ("float32", partial(rounded, name="tf32"))):
+        module = subject.convolution(operator, prepare(weight), None)
+        features = prepare(batch.features).requires_grad_()
+        subject.host.launched.clear()
+        with products_in(switch):
+            output = module(subject.encode(batch.with_features(features))).features
+        output.backward(prepare(upstream))  # as the pass was, whatever the switch is now
+        names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
+        both = {"convolve_tensor_cores", "weight_gradient_tensor_cores"} <= names
+        assert both is (switch == "tf32")
+        results.append((output, features.grad, module.weight.grad))
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["submanifold", "full"])
+def test_a_convolution_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch, rule):
+    network = single(convolution(2, rule, 16, 24, 3, padding=1))
+    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
+    assert judged(subject, network, batch, tf32=True) is None
+    assert "is wrong in" in judged(subject, network, batch, tf32=False)
+
+
+def test_a_network_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch):
+    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
+    assert judged(subject, network_in_tf32(), batch, tf32=True) is None
+    assert "is wrong in" in judged(subject, network_in_tf32(), batch, tf32=False)
+
+
+def test_float32_stays_exact_unless_torch_is_told_otherwise(subject, random_batch):
+    operator = convolution(2, "submanifold", 16, 24, 3)
+    batch = random_batch((16, 12), channels=16, dtype=torch.float32)
+    subject.host.launched.clear()
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+    assert not any("tensor_cores" in kernel.name for kernel in subject.host.launched)
+
+
+def test_pairs_that_fill_more_than_one_round_of_looking_are_all_multiplied(subject, random_batch):
+    operator = convolution(2, "submanifold", 16, 16, 3)
+    batch = random_batch((20, 20), density=0.8, channels=16, dtype=torch.float16)
+    assert len(batch.features) > 512  # a block's rows at a time
+    outcome = check_batch(subject, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_kernel_of_more_offsets_than_a_word_has_bits_is_right(whole, random_batch, dtype):
+    operator = convolution(2, "submanifold", 16, 16, 7)
+    batch = random_batch(density=0.3, channels=16, dtype=dtype)
+    outcome = check_batch(whole, single(operator), batch)
+    assert outcome.result is Result.PASSED, outcome.reason
