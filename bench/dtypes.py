@@ -15,7 +15,7 @@ DTYPES = {
     "float16": torch.float16,
 }
 TF32 = "tf32"
-"""Float32 that tensor cores may round to 10 fraction bits to multiply it: in torch a switch."""
+"""Float32 that tensor cores may round to 10 fraction bits and multiply so: in torch a switch."""
 _DROPPED_BITS = 13
 
 
@@ -44,7 +44,7 @@ def rounded(values: Tensor, name: str) -> Tensor:
 
 @contextmanager
 def products_in(name: str) -> Iterator[None]:
-    """Let torch round float32 to multiply it if the name is tf32's, and forbid it if not."""
+    """Let torch round what it multiplies in float32 if the type is tf32, and forbid it in any other."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if name == TF32 else "highest")
     torch.backends.cudnn.allow_tf32 = name == TF32
@@ -56,7 +56,7 @@ def products_in(name: str) -> Iterator[None]:
 
 
 def tf32_is_allowed() -> bool:
-    """Whether the user lets float32 be rounded to be multiplied, by either of torch's switches."""
+    """Whether torch's switches, of either kind, let products of float32 be taken of rounded values."""
     matmul = torch.backends.cuda.matmul
     # Newer releases raise when the older switch is read after the newer was set; both set the newer.
     if hasattr(matmul, "fp32_precision"):

@@ -64,6 +64,11 @@ def command_modules():
         (["run", "quick", "--impl", ","], "names nothing"),
         (["run", "quick", "--workload", "nosuch*"], "no workload of suite 'quick' matches"),
         (["run", "quick", "--dtype", "float8"], "unknown dtype 'float8'"),
+        (
+            ["run", "quick", "--dtype", "tf32"],
+            "tf32 is what a GPU's tensor cores multiply; cpu has none",
+        ),
+        (["check", "dense", "--dtype", "tf32"], "there are no cases in tf32"),
         (["run", "quick", "--phase", "sideways"], "unknown phase 'sideways'"),
         (["run", "quick", "--device", "abacus"], "unknown device 'abacus'"),
         (["run", "quick", "--device", "meta"], "is not measured"),

@@ -76,6 +76,19 @@ def test_rows_with_the_same_neighbours_are_grouped_once_and_before_they_are_mult
     assert "neighbour_keys" not in {kernel.name for kernel in other_way.host.launched}
 
 
+def test_grouped_rows_leave_tiles_less_than_half_of_their_offsets(other_way, random_batch):
+    batch = random_batch((32, 32, 32), density=0.05, channels=1, batch_size=1)
+    window = convolution(3, "submanifold", 1, 1, 3).window
+    kernel_map, _ = other_way.encode(batch).sites.kernel_map(window, submanifold=True)
+
+    def multiplied(table):
+        tiles = (table >= 0).split(64, dim=1)
+        return sum(int(tile.any(1).sum()) for tile in tiles)
+
+    grouped = kernel_map.grouped(backwards=False).table
+    assert multiplied(grouped) < 0.5 * multiplied(kernel_map.table)
+
+
 def test_few_rows_are_not_sorted(subject, random_batch):
     operator = convolution(2, "submanifold", 1, 33, 3)
     native = subject.encode(random_batch(channels=1, dtype=torch.float32))
