@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,8 @@ LOCK_STEP = Path("bench/measure/turns.py")
 SIDES = ("base", "head")
 AGAIN_SHARE = 0.4
 """What is measured again takes at most this share of the time that everything took, or as much as one
-phase of all workloads. Where more is suspected, which mostly is noise, each gets less."""
+phase of all workloads. Where it would take more, what is merely too noisy is left as it is; and if that
+is not enough, each gets less."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def compare_revisions(
             stack.enter_context(closing(_Side(_plan_at(plan, revision), revision)))
             for revision in (base, head)
         ]
-        headers = [side.prepare() for side in sides]
+        with ThreadPoolExecutor(len(sides)) as pool:  # each compiles in its own checkout
+            list(pool.map(_Side.prepare, sides))
+        headers = [side.header() for side in sides]
 
         def measure(suspects: Suspects | None) -> Changes:
             units = _measure(plan, sides, suspects, tell)
@@ -131,10 +135,14 @@ def compare_revisions(
 
         changes = measure(None)
         again = suspected(changes)
+        if _share(plan, again) < 1:
+            again = suspected(changes, noisy=False)
         if not again:
             return changes
         for side in sides:
             side.restart()
+        for side in sides:
+            side.prepare()
         return together(changes, measure(again))
 
 
@@ -154,17 +162,21 @@ class _Side:
         """End the templates."""
         self.templates.close()
 
-    def prepare(self) -> Header:
-        """Have the code imported and compiled, and describe it and the machine.
+    def prepare(self) -> None:
+        """Have the code imported, and compiled by one template for all others.
 
         Raises:
             UserError: if it cannot be imported.
         """
         try:
-            self._prepare()
+            preparation = Preparation(self.plan.implementations, self.plan.device)
+            self.templates.prepare(preparation, one_first=True)
             self.templates.wait_until_ready()
         except UserError as error:
             raise UserError(f"cannot run at {self._revision.name}: {error}") from error
+
+    def header(self) -> Header:
+        """Describe the revision and the machine, once nobody prepares anything any more."""
         header = Engine(self.plan, self.templates).header()
         return replace(header, commit=self._revision.commit)
 
@@ -172,7 +184,6 @@ class _Side:
         """Go on with new templates."""
         self.templates.close()
         self.templates = self._start()
-        self._prepare()
 
     def _start(self) -> Templates:
         is_here = self._revision.folder == PROJECT or self._revision.plugins is not None
@@ -182,11 +193,6 @@ class _Side:
             checkout=None if is_here else self._revision.folder,
             count=self.plan.settings.processes,
         )
-
-    def _prepare(self) -> None:
-        """One of them compiles what all others then load."""
-        preparation = Preparation(self.plan.implementations, self.plan.device)
-        self.templates.prepare(preparation, one_first=True)
 
 
 def _measure(
@@ -242,7 +248,7 @@ def _record(plan: Plan, workload: Workload, dtype: str, suspects: Suspects | Non
 def _share(plan: Plan, suspects: Suspects) -> float:
     """How much of its time a phase gets when it is measured again."""
     phases = max(1.0, AGAIN_SHARE * len(plan.settings.phases))
-    again = sum(len({phase for _, phase in own}) for own in suspects.values())
+    again = max(1, sum(len({phase for _, phase in own}) for own in suspects.values()))
     return min(1.0, phases * len(plan.workloads) / again)
 
 

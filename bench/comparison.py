@@ -230,18 +230,22 @@ Suspects = dict[str, frozenset[tuple[str, Phase]]]
 """Implementations and phases that may have become slower, by workload."""
 
 
-def suspected(changes: Changes) -> Suspects:
+def suspected(changes: Changes, *, noisy: bool = True) -> Suspects:
     """What is to be measured again.
 
-    A cell is suspected whose uncorrected interval lies above 1, or which is ambiguous and seems
-    slower; so are all cells of a family whose shared change does.
+    A cell is suspected whose uncorrected interval lies above 1; so are all cells of a family whose
+    shared change does.
+
+    Args:
+        changes: of everything.
+        noisy: whether cells are, too, that are ambiguous and seem slower.
     """
     families = {family.key for family in changes.families if _may_be_slower(family.shared)}
     found: dict[str, set[tuple[str, Phase]]] = {}
     for cell in changes.compared:
         family = (cell.implementation, cell.phase, cell.dtype, cell.device)
-        noisy = cell.verdict is Verdict.AMBIGUOUS and _shows(cell.ratio)
-        if noisy or _may_be_slower(cell.ratio) or family in families:
+        seems = noisy and cell.verdict is Verdict.AMBIGUOUS and _shows(cell.ratio)
+        if seems or _may_be_slower(cell.ratio) or family in families:
             found.setdefault(cell.workload, set()).add((cell.implementation, cell.phase))
     return {workload: frozenset(cells) for workload, cells in found.items()}
 

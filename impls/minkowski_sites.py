@@ -74,7 +74,7 @@ class Sites:
     def coordinates(self) -> Tensor:
         """Grid coordinates in the order of the rows: int32 `[N, 1 + D]`."""
         if self._coordinates is None:  # the library made them
-            return self.lattice.restore(self.manager.get_coordinates(self.key))
+            self._coordinates = self.lattice.restore(self.manager.get_coordinates(self.key))
         return self._coordinates
 
     @property
@@ -131,7 +131,7 @@ class Sites:
             count = pool(
                 self._ones(), MinkowskiEngine.PoolingMode.LOCAL_SUM_POOLING, kernel, self, outputs
             )
-            full = full_windows(count[:, 0], outputs.coordinates, window, self.grid_size)
+            full = full_windows(count[:, 0], lambda: outputs.coordinates, window, self.grid_size)
             floor = torch.where(full, -torch.inf, 0.0)[:, None]
             self._floors[window] = None if bool(full.all()) else floor
         return self._floors[window]

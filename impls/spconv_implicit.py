@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.dtypes import tf32_is_allowed
 from bench.window import Window
-from impls.spconv_maps import KernelMap, Sites
+from impls.spconv_maps import KernelMap, Sites, with_bias
 
 
 class Direction(NamedTuple):
@@ -61,13 +61,15 @@ class ImplicitMap(KernelMap):
         self.submanifold = submanifold
         self.gradients = gradients
 
-    def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Multiply what each output row sees."""
-        return self._multiply(features, weight, self.forth, self.back, submanifold=self.submanifold)
+        there, back = self.forth, self.back
+        return self._multiply(features, weight, bias, there, back, submanifold=self.submanifold)
 
-    def convolve_back(self, features: Tensor, weight: Tensor) -> Tensor:
+    def convolve_back(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The same through the inverse table."""
-        return self._multiply(features, weight, self.back, self.forth, submanifold=False)
+        there, back = self.back, self.forth
+        return self._multiply(features, weight, bias, there, back, submanifold=False)
 
     def maximum(self, features: Tensor) -> Tensor:
         """The library's maximum, raised to 0 in case that it is over active sites alone."""
@@ -92,14 +94,14 @@ class ImplicitMap(KernelMap):
         self,
         features: Tensor,
         weight: Tensor,
+        bias: Tensor | None,
         there: Direction,
         back: Direction,
         *,
         submanifold: bool,
     ) -> Tensor:
-        constants.SPCONV_ALLOW_TF32 = (
-            tf32_is_allowed()
-        )  # its own switch, which it reads at every call
+        # Its own switch, which it reads at every call.
+        constants.SPCONV_ALLOW_TF32 = tf32_is_allowed()
         if not self.gradients:
             result, _, _ = ops.implicit_gemm(
                 features,
@@ -111,6 +113,7 @@ class ImplicitMap(KernelMap):
                 self.splits,
                 False,  # noqa: FBT003  # with gradients
                 submanifold,
+                bias=bias,  # added by the same kernel
             )
         else:
             result = functional.implicit_gemm(
@@ -127,5 +130,6 @@ class ImplicitMap(KernelMap):
                 True,  # noqa: FBT003  # with gradients
                 submanifold,
             )
+            result = with_bias(result, bias)
         multiplied: Tensor = result
         return multiplied

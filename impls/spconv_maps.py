@@ -12,6 +12,13 @@ from bench.window import Axes, Window
 from impls.full_windows import full_windows
 
 
+def with_bias(sums: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias `[C_out]` to sums `[M, C_out]` in place, where there is one."""
+    if bias is not None:
+        sums += bias
+    return sums
+
+
 class Sites:
     """Active sites in the order of the rows, with the kernel maps that were built for them."""
 
@@ -62,11 +69,11 @@ class KernelMap(ABC):
         self._rows: dict[Sites, Tensor] = {}
 
     @abstractmethod
-    def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Sum over the pairs of each output row: `[M, C_out]`; weight `[C_out, *kernel, C_in]`."""
 
     @abstractmethod
-    def convolve_back(self, features: Tensor, weight: Tensor) -> Tensor:
+    def convolve_back(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The same from output rows to input rows: `[N, C_out]`."""
 
     @abstractmethod
@@ -103,7 +110,9 @@ class KernelMap(ABC):
     def full_windows(self) -> tuple[Tensor, Tensor]:
         """Windows without an inactive site: their output rows `[F]`, and input rows `[K, F]`."""
         if self._full is None:
-            full = full_windows(self.active, self.outputs.indices, self.window, self.grid_size)
+            full = full_windows(
+                self.active, lambda: self.outputs.indices, self.window, self.grid_size
+            )
             rows = full.nonzero().squeeze(1)
             seen = rows
             if len(rows):

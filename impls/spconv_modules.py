@@ -15,7 +15,7 @@ from bench.operators import (
 from bench.window import Window
 from impls.empty_sums import empty_sums
 from impls.spconv_implicit import ImplicitMap
-from impls.spconv_maps import KernelMap, Sites
+from impls.spconv_maps import KernelMap, Sites, with_bias
 from impls.spconv_native import NativeMap
 
 LARGEST_IMPLICIT_KERNEL = 32
@@ -75,27 +75,25 @@ class SpconvConvolution(nn.Module):
 
     def forward(self, native: Rows) -> Rows:
         """Convolve, divide where the rule says so, add the bias."""
-        features, outputs = self._sums(*native)
-        if self.bias is not None:
-            features += self.bias
-        return Rows(features, outputs)
-
-    def _sums(self, features: Tensor, sites: Sites) -> tuple[Tensor, Sites]:
+        features, sites = native
         rule, window = self.operator.rule, self.operator.window
         submanifold = rule is Rule.SUBMANIFOLD
         if self.pointwise:
             sums = features @ self.weight.flatten(0, -2).T
             if rule is Rule.SPARSITY_INVARIANT:
                 sums = sums / (1 + SPARSITY_INVARIANT_EPSILON)
-            return sums, sites
+            return Rows(with_bias(sums, self.bias), sites)
         if not sites.count:
             outputs = sites if submanifold else sites.after(window)
-            return empty_sums(0, len(self.weight), features, self.weight), outputs
+            sums = empty_sums(0, len(self.weight), features, self.weight)
+            return Rows(with_bias(sums, self.bias), outputs)
         pairs = kernel_map(sites, window, submanifold=submanifold)
+        outputs = sites if submanifold else pairs.outputs
+        if rule is not Rule.SPARSITY_INVARIANT:
+            return Rows(pairs.convolve(features, self.weight, self.bias), outputs)
         sums = pairs.convolve(features, self.weight)
-        if rule is Rule.SPARSITY_INVARIANT:
-            sums = sums / (pairs.active[:, None].to(sums.dtype) + SPARSITY_INVARIANT_EPSILON)
-        return sums, sites if submanifold else pairs.outputs
+        sums = sums / (pairs.active[:, None].to(sums.dtype) + SPARSITY_INVARIANT_EPSILON)
+        return Rows(with_bias(sums, self.bias), outputs)
 
 
 class SpconvInverseConvolution(nn.Module):
@@ -115,12 +113,9 @@ class SpconvInverseConvolution(nn.Module):
             rows = pairs.rows_of(source.sites)
             if rows is not None:
                 features = nn.functional.pad(features, (0, 0, 0, 1))[rows]
-            features = pairs.convolve_back(features, self.weight)
-        else:
-            features = empty_sums(sites.count, len(self.weight), features, self.weight)
-        if self.bias is not None:
-            features += self.bias
-        return Rows(features, sites)
+            return Rows(pairs.convolve_back(features, self.weight, self.bias), sites)
+        sums = empty_sums(sites.count, len(self.weight), features, self.weight)
+        return Rows(with_bias(sums, self.bias), sites)
 
 
 class SpconvMaxPooling(nn.Module):

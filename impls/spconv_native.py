@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from bench.window import Window
 from impls.one_thread import one_thread
-from impls.spconv_maps import KernelMap, Sites
+from impls.spconv_maps import KernelMap, Sites, with_bias
 
 FORTH, BACK = False, True
 """From input rows to output rows, and the other way: spconv's argument `inverse`."""
@@ -38,15 +38,15 @@ class NativeMap(KernelMap):
         super().__init__(sites, window, indices)
         self.submanifold = submanifold
 
-    def convolve(self, features: Tensor, weight: Tensor) -> Tensor:
+    def convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Multiply the pairs of each offset."""
         result: Tensor = _Multiply.apply(features, weight, self, FORTH)  # type: ignore[no-untyped-call]
-        return result
+        return with_bias(result, bias)
 
-    def convolve_back(self, features: Tensor, weight: Tensor) -> Tensor:
+    def convolve_back(self, features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Multiply them the other way."""
         result: Tensor = _Multiply.apply(features, weight, self, BACK)  # type: ignore[no-untyped-call]
-        return result
+        return with_bias(result, bias)
 
     def maximum(self, features: Tensor) -> Tensor:
         """Take the maximum offset by offset, from 0."""

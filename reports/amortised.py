@@ -19,6 +19,7 @@ class Amortised:
         ratios: the same relative to the baseline's, or empty.
         pays_from: the smallest number of uses that makes it cheaper than the baseline; None where
             no number does, or there is no baseline.
+        pays_until: the largest; None where there is none.
     """
 
     workload: str
@@ -26,6 +27,7 @@ class Amortised:
     seconds: tuple[float, ...]
     ratios: tuple[float, ...]
     pays_from: int | None
+    pays_until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def summarise(rows: list[Amortised], baseline: str) -> list[AmortisedSummary]:
         members = [row for row in rows if row.implementation == name and row.ratios]
         if not members or name == baseline:
             continue
-        pays = [row.pays_from for row in members if row.pays_from is not None]
+        pays = [
+            row.pays_from for row in members if row.pays_from is not None and row.pays_until is None
+        ]
         means = tuple(
             math.exp(sum(math.log(row.ratios[place]) for row in members) / len(members))
             for place in range(len(REUSES))
@@ -100,7 +104,7 @@ def _amortise(
     ratios = tuple(
         mine / _per_call(against, uses) for mine, uses in zip(seconds, REUSES, strict=True)
     )
-    return Amortised(workload, name, seconds, ratios, _pays_from(own, against))
+    return Amortised(workload, name, seconds, ratios, *_pays(own, against))
 
 
 def _per_call(cold_and_warm: tuple[float, float], uses: int) -> float:
@@ -108,12 +112,15 @@ def _per_call(cold_and_warm: tuple[float, float], uses: int) -> float:
     return (cold + (uses - 1) * warm) / uses
 
 
-def _pays_from(own: tuple[float, float], against: tuple[float, float]) -> int | None:
-    """Smallest k with cold + (k - 1) warm below the other's; both sides grow linearly in k."""
+def _pays(own: tuple[float, float], against: tuple[float, float]) -> tuple[int | None, int | None]:
+    """Smallest and largest k with cold + (k - 1) warm below the other's.
+
+    Both sides grow linearly in k: they cross once at most.
+    """
     behind = own[0] - against[0]
     gain = against[1] - own[1]
     if behind < 0:
-        return 1
+        return 1, None if gain >= 0 else math.ceil(behind / gain)
     if gain <= 0:
-        return None
-    return 2 + math.floor(behind / gain)
+        return None, None
+    return 2 + math.floor(behind / gain), None

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.phases import Phase
 from reports import words
-from reports.break_even import Curve, Group, Outcome
+from reports.break_even import Crossing, Curve, Group, Outcome
 from reports.drawing import log_ticks, sheet, style, to_svg
 from reports.figures import (
     BOTTOM,
@@ -26,7 +26,7 @@ from reports.speed import Comparison, Setting
 
 GRID, CHANNELS = "grid size", "channels"
 NAMED_GRID = re.compile(r"\bgrid ?\d+\b")
-NAMED_CHANNELS = re.compile(r"\bc\d+\b(?!to)|\b\d+ channels\b")
+NAMED_CHANNELS = re.compile(r"\bc\d+\b|\b\d+ channels\b")
 LOWEST_CEILING = 1.0
 FEWEST = 2
 
@@ -100,15 +100,24 @@ def said(curve: Curve | None) -> str:
             return "nowhere"
         case Outcome.CROSSES:
             crossing = curve.crossings[-1]
-            text = words.percent(crossing.position)
-            return text if crossing.faster_below else f"above {text}"
+            places = [words.percent(each.position) for each in curve.crossings]
+            if len(places) > 1:
+                return f"changes at {words.listed(places)}"
+            return places[0] if crossing.faster_below else f"above {places[0]}"
         case _:
             return "not told apart"
 
 
+def _below(curve: Curve | None) -> Crossing | None:
+    """The one density below which an implementation is faster, if there is one."""
+    if curve is None or len(curve.crossings) != 1 or not curve.crossings[0].faster_below:
+        return None
+    return curve.crossings[0]
+
+
 def band(curve: Curve | None) -> str:
-    """The band of the last crossing."""
-    if curve is None or not curve.crossings:
+    """The band of a crossing, if there is one only."""
+    if curve is None or len(curve.crossings) != 1:
         return ""
     low, high = curve.crossings[-1].low, curve.crossings[-1].high
     ends = ["open" if end is None else words.percent(end) for end in (low, high)]
@@ -123,9 +132,10 @@ def shade(curve: Curve | None) -> str:
         return "faster far"
     if curve.outcome is Outcome.SLOWER:
         return "slower mid"
-    if not curve.crossings or not curve.crossings[-1].faster_below:
+    crossing = _below(curve)
+    if crossing is None:
         return ""
-    position = curve.crossings[-1].position
+    position = crossing.position
     return "faster mid" if position >= 1 / 3 else "faster near" if position >= 1 / 10 else ""
 
 
@@ -174,8 +184,8 @@ def _rows(found: Map, axis: str, phase: Phase, comparison: Comparison) -> list[t
         points: Points = []
         for place in places:
             curve = find(place, name, phase)
-            if curve is not None and curve.crossings and curve.crossings[-1].faster_below:
-                crossing = curve.crossings[-1]
+            crossing = _below(curve)
+            if crossing is not None:
                 middle = crossing.position
                 at = place.grid if axis == GRID else float(place.channels)
                 points.append((at, middle, crossing.low or middle, crossing.high or middle))

@@ -42,11 +42,11 @@ def command(run: Run, table: Table, arguments: dict[str, str]) -> Command:
     settings = run.header.settings
     names = dict.fromkeys(row.cell.implementation for row in table.rows)
     phases = dict.fromkeys(str(row.cell.phase) for row in table.rows)
-    device = table.setting.device.partition(MACHINE_SEPARATOR)[0].partition(":")[0]
+    device = table.setting.device.partition(MACHINE_SEPARATOR)[0]
     return Command(
         f"sparsebench run {label(shlex.quote(table.workload.suite), LONGEST)} "
         f"--workload {label(shlex.quote(table.workload.name), LONGEST)}",
-        f"--impl {','.join(arguments[name] for name in names)}",
+        f"--impl {','.join(dict.fromkeys(arguments[name] for name in names))}",
         f"--phase {','.join(phases)}",
         f"--dtype {label(shlex.quote(table.setting.dtype))} --device {label(shlex.quote(device))} "
         f"--threads {settings.threads} --processes {settings.processes} "
@@ -60,10 +60,10 @@ def impl_arguments(run: Run) -> dict[str, str]:
     names += [cell.implementation for cell in run.cells]
     found = {name: label(shlex.quote(name), LONGEST) for name in names}
     files = [each for each in _given(run.header.command) if each.endswith(".py")]
-    for file in files:
-        stem = PurePath(file).stem
-        if stem in found:
-            found[stem] = label(shlex.quote(file), LONGEST)
+    paths = {PurePath(file).name: file for file in files}
+    for record in run.header.implementations:
+        if record.file in paths:
+            found[record.name] = label(shlex.quote(paths[record.file]), LONGEST)
     return found
 
 

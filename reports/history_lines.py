@@ -50,10 +50,10 @@ def draw(series: Series, steps: tuple[Step, ...]) -> Line:
     rows = _rows(values, middle, span)
     places = zip(_grouped(columns).tolist(), _grouped(rows).tolist(), strict=True)
     bounds = levels(series.values, steps) if steps else []
+    heights = _rows(np.log([level for _, _, level in bounds]), middle, span).round().tolist()
     flat = [
-        f"M{round(columns[start])} {y}H{round(columns[end - 1])}"
-        for start, end, level in bounds
-        if (y := round(float(_rows(np.array([math.log(level)]), middle, span)[0]))) is not None
+        f"M{round(columns[start])} {y:.0f}H{round(columns[end - 1])}"
+        for (start, end, _), y in zip(bounds, heights, strict=True)
     ]
     marks = tuple(
         (round((columns[step.at - 1] + columns[step.at]) / 2), step.is_slower) for step in steps

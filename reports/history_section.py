@@ -7,6 +7,7 @@ from markupsafe import Markup
 from bench.history.archive import Archive
 from bench.history.events import Event, breakages, events
 from bench.history.series import History, Key, Series, read_cells
+from bench.history.summary import baseline_of
 from bench.results.schema import Run
 from reports import history as told
 from reports import words
@@ -31,6 +32,7 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
             str(cell.phase),
             cell.dtype,
             cell.device,
+            baseline_of(run),
         )
         for run in runs
         for unit in run.units

@@ -75,7 +75,10 @@ const groups = $$("tbody").flatMap((body) => {
   const phase = head && phaseOf(head.textContent.trim());
   return phase ? [{ body, phase }] : [];
 });
+const isByImplementation = (table) =>
+  $("thead th", table)?.textContent.trim().startsWith("Implementation");
 const rows = $$("table:not(.matrix) tbody th[scope=row]").flatMap((head) => {
+  if (!isByImplementation(head.closest("table"))) return [];
   const implementation = implementationOf($("span", head)?.textContent ?? head.textContent);
   return implementation < 0 ? [] : [{ row: head.parentElement, implementation }];
 });

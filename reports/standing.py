@@ -36,7 +36,7 @@ class Lead:
     """The first and second of a phase and setting, on the workloads that all contenders share.
 
     Attributes:
-        ranking: contenders with the geometric mean of their times relative to the first.
+        ranking: contenders, by the geometric mean of their times relative to the baseline.
         ahead: second relative to first, with its interval; None where there is no second.
         against_baseline: first relative to the baseline; None without one, and for the baseline.
         workloads: number of workloads that all contenders completed.

@@ -66,7 +66,8 @@ def detectable(comparison: Comparison) -> str:
         return "No ratio was measured, so nothing can be said about the smallest detectable effect."
     # One of an open interval is infinite: it could have detected nothing.
     most = effects[min(len(effects) - 1, int(0.9 * len(effects)))]
-    verdicts = Counter(row.verdict for row in comparison.rows if row.verdict)
+    judged = [row.verdict for row in comparison.rows if row.ratio]
+    verdicts = Counter(each for each in judged if each)
     counts = words.listed(
         f"{verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdicts[verdict]
     )

@@ -16,6 +16,8 @@ SHOWN_FAILURES = 10
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
+    from bench.cli.run import positive  # noqa: PLC0415
+
     parser = commands.add_parser(
         "check", help="check an implementation against torch, in every case", description=__doc__
     )
@@ -23,7 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument(
-        "--examples", type=int, default=100, help="hypothesis examples a type (default: 100)"
+        "--examples", type=positive, default=100, help="hypothesis examples a type (default: 100)"
     )
     parser.add_argument(
         "--networks",

@@ -221,6 +221,7 @@ def _gallery(arguments: argparse.Namespace) -> int:
     pictures = []
     for path, name in zip(paths, names, strict=True):
         run = load(path)
+        _check_baseline(run, arguments.baseline)
         refuse_foreign(folder / name, _marker("html"), "html report")
         write(folder / name, render(run, arguments.baseline))
         pictures.append(gallery.picture(run, name, arguments.baseline))

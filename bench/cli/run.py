@@ -125,7 +125,12 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         names = sorted({name for plan, _ in jobs for name in resources(plan.device)})
         with exclusive(names, wait=arguments.wait, tell=say):
-            return max([_run_one(arguments, plan, journal, templates) for plan, journal in jobs])
+            codes = [0]
+            for plan, journal in jobs:
+                codes.append(_run_one(arguments, plan, journal, templates))
+                if codes[-1] == INTERRUPTED:
+                    break
+            return max(codes)
 
 
 def _finished_before(arguments: argparse.Namespace) -> int | None:
@@ -147,7 +152,6 @@ def _sweep(arguments: argparse.Namespace) -> int:
         UserError: if an option does not go with a fleet.
     """
     from bench.cli import progress, selection  # noqa: PLC0415
-    from bench.cli.summary import print_summary  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.fleet.sweep import sweep  # noqa: PLC0415
     from bench.registry import load_suite  # noqa: PLC0415
@@ -157,6 +161,10 @@ def _sweep(arguments: argparse.Namespace) -> int:
         raise UserError("--scheduler takes --device cpu or cuda: the workers decide which one")
     if arguments.resume is not None:
         raise UserError("--scheduler goes on with what is unfinished in the folder of -o")
+    if arguments.json:
+        raise UserError(
+            "--scheduler writes a run file for each kind of machine: --json reads no one"
+        )
     suite = load_suite(arguments.suite)
     chosen = selection.shard(selection.workloads(suite, arguments.workload), arguments.shard)
     folder = arguments.output or Path("runs") / f"sweep-{arguments.suite}-{arguments.device}"
@@ -177,10 +185,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
             tell=tell,
             patience=arguments.patience,
         )
-    runs = [load(path) for path in written]
-    for run, path in zip(runs, written, strict=True):
-        print_summary(run, path, as_json=arguments.json)
-    return max(map(_exit_code, runs))
+    return max([_conclude(arguments, load(path), path) for path in written])
 
 
 def _passed_on(arguments: argparse.Namespace) -> list[str]:

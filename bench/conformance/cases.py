@@ -62,6 +62,19 @@ SUBMANIFOLD: dict[int, tuple[tuple[int | Axes, int], ...]] = {
     2: ((1, 1), (3, 1), (5, 1), (3, 2), ((3, 1), 1)),
     3: ((1, 1), (3, 1), (3, 2), ((1, 3, 5), 1)),
 }
+WIDE: dict[int, tuple[tuple[Rule, int, int, int, int, Axes], ...]] = {
+    # rule, channels in and out, kernel size, stride, grid: as large as what is timed, for which an
+    # implementation may take other kernels than for the small cases
+    2: (
+        (Rule.FULL, 16, 32, 3, 2, (5, 150)),
+        (Rule.SUBMANIFOLD, 64, 40, 3, 1, (3, 150)),
+        (Rule.SPARSITY_INVARIANT, 33, 16, 3, 1, (20, 21)),
+    ),
+    3: (
+        (Rule.FULL, 32, 64, 2, 2, (6, 4, 70)),
+        (Rule.SUBMANIFOLD, 16, 32, 3, 1, (3, 3, 80)),
+    ),
+}
 POOLINGS: dict[int, tuple[Geometry, ...]] = {
     2: ((2, 2, 0, 1), (3, 2, 0, 1), (3, 2, 1, 1), (3, 1, 1, 2), ((2, 3), (1, 2), (0, 1), 1)),
     3: ((2, 2, 0, 1), (3, 2, 1, 1), ((1, 2, 3), (1, 2, 1), 0, 1)),
@@ -131,7 +144,16 @@ def all_cases(dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[Case]:
                 Case(name, network, GRIDS[dimensions], density, dtype, seed, background)
                 for seed, density in enumerate(densities)
             ]
+    cases += [case for dimensions in (2, 3) for case in _wide(dimensions, dtypes)]
     return cases
+
+
+def _wide(dimensions: int, dtypes: tuple[str, ...]) -> Iterator[Case]:
+    for rule, inputs, outputs, kernel_size, stride, grid_size in WIDE[dimensions]:
+        operator = convolution(dimensions, rule, inputs, outputs, kernel_size, stride)
+        name = f"{_name(rule, operator)}-c{inputs}to{outputs}"
+        for dtype in dtypes:
+            yield Case(name, single(operator), grid_size, USUAL_DENSITY, dtype)
 
 
 def _networks(dimensions: int) -> Iterator[tuple[str, Network]]:

@@ -93,4 +93,4 @@ class Part:
 def _how(run: Run) -> object:
     """What units of one run file have in common."""
     implementations = [(record.name, record.version) for record in run.header.implementations]
-    return run.header.settings, implementations
+    return run.header.settings, run.header.commit, implementations

@@ -41,6 +41,7 @@ class Key(NamedTuple):
     phase: str
     dtype: str
     device: str
+    baseline: str | None
 
 
 @dataclass(frozen=True)

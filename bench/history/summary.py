@@ -69,7 +69,7 @@ def to_parquet(run: Run, name: str) -> bytes:
         return target.read_bytes()
 
 
-def _baseline(run: Run) -> str | None:
+def baseline_of(run: Run) -> str | None:
     """What a run's times are followed relative to: dense, or else the first that starts dense."""
     found = [each.name for each in run.header.implementations if each.starts_dense]
     return BASELINE if BASELINE in found else next(iter(found), None)
@@ -77,7 +77,7 @@ def _baseline(run: Run) -> str | None:
 
 def rows(run: Run, name: str) -> Iterator[Row]:
     """Yield one row for each cell of a run."""
-    baseline = _baseline(run)
+    baseline = baseline_of(run)
     header = run.header
     libraries = header.machine.facts.get("libraries", "")
     for unit in run.units:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
@@ -287,6 +288,7 @@ def _record(reference: Reference, unavailable: str) -> ImplementationRecord:
         starts_dense=implementation.starts_dense,
         unavailable=unavailable,
         ledger=ledger(implementation),
+        file=Path(reference.source).name if reference.is_file else "",
     )
 
 

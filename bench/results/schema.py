@@ -178,6 +178,7 @@ class ImplementationRecord:
     Attributes:
         unavailable: why it could not run here, or empty.
         ledger: by phase, what lies inside its timed region.
+        file: name of the plug-in file that it came from, or empty.
     """
 
     name: str
@@ -186,6 +187,7 @@ class ImplementationRecord:
     starts_dense: bool
     unavailable: str
     ledger: dict[str, str]
+    file: str = ""
 
 
 @dataclass(frozen=True)

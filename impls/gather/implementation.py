@@ -35,7 +35,7 @@ class Rows(NamedTuple):
 
 
 class Gather(Implementation):
-    """Active pairs only, each offset's as one matrix product."""
+    """Active pairs only: compiled loops on a CPU, else a matrix product for each offset."""
 
     name: ClassVar[str] = "gather"
     version: ClassVar[str] = source_digest(FOLDER) + ("" if compiled.NUMBA else " without numba")
@@ -136,8 +136,10 @@ class GatherConvolution(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def prepare(self, sites: Sites) -> None:
-        """Build the kernel map."""
-        self.kernel_map(sites)
+        """Build the kernel map, and what else is derived from it."""
+        pairs, _ = self.kernel_map(sites)
+        if self.operator.rule is Rule.SPARSITY_INVARIANT:
+            _ = pairs.active
 
     def forward(self, native: Rows) -> Rows:
         """Gather, multiply, add."""

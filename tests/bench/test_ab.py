@@ -148,6 +148,7 @@ def test_what_is_measured_again_takes_two_fifths_of_the_time_or_one_phase_at_mos
     assert seconds(five, phases[:2]) == pytest.approx(whole * 2 / 5)
     assert seconds(five, phases) == pytest.approx(whole * 2 / 5)
     assert seconds(one, [Phase.FORWARD]) == pytest.approx(1.0)
+    assert ab._share(five, {}) == 1.0
 
 
 @pytest.fixture

@@ -97,16 +97,16 @@ def test_full_windows_ignore_what_lies_beyond_the_grid():
     outputs = coordinates_of(torch.arange(9), grid_size)
     on_grid = torch.tensor([4, 6, 4, 6, 9, 6, 4, 6, 4])
     geometry = window(2, 3, 1, 1)
-    assert full_windows(on_grid, outputs, geometry, grid_size).all()
+    assert full_windows(on_grid, lambda: outputs, geometry, grid_size).all()
     for site in range(9):
         fewer = on_grid.clone()
         fewer[site] -= 1
-        full = full_windows(fewer, outputs, geometry, grid_size)
+        full = full_windows(fewer, lambda: outputs, geometry, grid_size)
         assert full.tolist() == [other != site for other in range(9)]
 
 
 def test_full_windows_without_padding_hold_every_tap():
     outputs = torch.tensor(list(itertools.product([0], range(2), range(2))), dtype=torch.int32)
     active = torch.tensor([4, 3, 0, 4])
-    full = full_windows(active, outputs, window(2, 2), (3, 3))
+    full = full_windows(active, lambda: outputs, window(2, 2), (3, 3))
     assert full.tolist() == [True, False, False, True]

@@ -74,14 +74,15 @@ def subject(monkeypatch):
         pairs.bind(*arguments, **named)
         return stand_in_pairs(*arguments, **named)
 
-    def without_gradients(*arguments):
+    def without_gradients(*arguments, bias):
         given = without.bind(*arguments).arguments
         assert not given["is_train"]
         assert given["masks"] == "splits"
         assert given["num_activate_out"] == given["pair_fwd"].shape[1]
         inverse = given["pair_mask_fwd_splits"] == ["inverse masks"]
         assert given["mask_argsort_fwd_splits"] == ["inverse order" if inverse else "order"]
-        return multiply(given["features"], given["filters"], given["pair_fwd"]), None, None
+        sums = multiply(given["features"], given["filters"], given["pair_fwd"])
+        return sums if bias is None else sums + bias, None, None
 
     def with_gradients(*arguments):
         given = recorded.bind(None, *arguments).arguments

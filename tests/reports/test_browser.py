@@ -183,6 +183,10 @@ def test_phase_implementation_verdict_and_words_narrow_the_page_down(visit):
     page.get_by_role("checkbox", name="masked").uncheck()
     assert page.locator("table.matrix th:visible", has_text="masked").count() == 0
     assert page.locator("tbody th[scope=row]:visible", has_text="masked").count() == 0
+    page.get_by_role("checkbox", name="dense", exact=True).uncheck()
+    checked = page.locator("#method caption", has_text="How the oracle checked").locator("..")
+    assert checked.locator("th[scope=row]", has_text="dense").first.is_visible()
+    page.get_by_role("checkbox", name="dense", exact=True).check()
     page.locator("[name=workload]").fill("grid192")
     assert page.locator("form output").inner_text().startswith("4 of 12")
     page.locator("[name=verdict]").select_option("slower")

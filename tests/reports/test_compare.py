@@ -246,6 +246,17 @@ def lock_step(factor, seed):
     return compare_runs(base, head, paired=True)
 
 
+def test_what_is_merely_noisy_need_not_be_measured_again():
+    loud = Noise(rounds=0.2, processes=0.2, count=3)
+    base, head = made(seed=1, noise=loud), made(1.05, seed=2, noise=loud)
+    changes = compare_runs(base, head, paired=True)
+    sure, all_of_them = suspected(changes, noisy=False), suspected(changes)
+    assert sum(map(len, sure.values())) < sum(map(len, all_of_them.values()))
+    assert all(cells <= all_of_them[workload] for workload, cells in sure.items())
+    plain = lock_step(1.05, 1)
+    assert suspected(plain, noisy=False) == suspected(plain)
+
+
 def test_what_was_suspected_is_judged_by_both_measurements_together():
     first, second = lock_step(1.05, 1), lock_step(1.05, 11)
     assert set(suspected(first)) == {record.name for record in density_group()[:3]}

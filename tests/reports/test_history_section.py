@@ -157,3 +157,13 @@ def test_the_command_puts_history_into_the_page_and_asks_for_it_only_there(store
 def test_an_empty_archive_is_refused(tmp_path):
     with pytest.raises(UserError, match="history add"):
         section([nightly(0)], Archive(str(tmp_path / "nothing")))
+
+
+def test_what_was_followed_relative_to_nothing_is_another_series(store, tmp_path):
+    archive = Archive(str(store))
+    for number in range(LAST + 1, LAST + 5):
+        archive.add(saved(nightly(number, names=("gather",)), tmp_path))
+    run = nightly(LAST, factor=1.2)
+    page = shown(run, store)
+    assert len(page.table("changed lastingly").rows) == 1 + len(RECORDS)
+    assert "never stood in it" not in page.text("history")

@@ -85,8 +85,14 @@ def test_the_command_names_the_workload_and_repeats_the_settings(run):
 
 def test_the_command_quotes_names_and_gives_a_plug_in_s_file(run):
     given = ("sparsebench", "run", "made", "--impl", "dense,my plug-ins/twin.py")
-    changed = replace(run, header=replace(run.header, command=given))
-    assert impl_arguments(changed)["twin"] == "'my plug-ins/twin.py'"
+    plugged = tuple(
+        replace(record, file="twin.py") if record.name in {"masked", "twin"} else record
+        for record in run.header.implementations
+    )
+    header = replace(run.header, command=given, implementations=plugged)
+    changed = replace(run, header=header)
+    found = command(changed, compare(changed).tables[0], impl_arguments(changed))
+    assert found.implementations == "--impl dense,gather,'my plug-ins/twin.py'"
     spaced = make_run([workload("a b; rm", 0.1)], ("dense",), phases=(Phase.FORWARD,))
     found = command(spaced, compare(spaced).tables[0], impl_arguments(spaced))
     assert found.start.endswith("--workload 'a b; rm'")
@@ -104,3 +110,10 @@ def test_a_command_is_one_that_the_command_line_understands(run):
     add_parser(parser.add_subparsers())
     parsed = parser.parse_args(shlex.split(line)[1:])
     assert (parsed.suite, parsed.workload, parsed.seconds) == ("made", "one", 1.0)
+
+
+def test_the_command_names_the_gpu_that_was_measured(run):
+    cells = tuple(replace(cell, device="cuda:1") for cell in run.units[0].cells)
+    second = replace(run, units=(replace(run.units[0], cells=cells),))
+    found = command(second, compare(second).tables[0], impl_arguments(second))
+    assert " --device cuda:1 " in found.end

@@ -72,20 +72,27 @@ def amortised_run(cold, warm):
 
 
 @pytest.mark.parametrize(
-    ("cold", "warm", "pays_from"),
-    [(1.0, 0.5, 1), (5.2, 0.5, 9), (1.3 + 0.25, 0.5, 2), (9.0, 1.2, None), (1.1, 1.2, 1)],
+    ("cold", "warm", "pays_from", "pays_until"),
+    [
+        (1.0, 0.5, 1, None),
+        (5.2, 0.5, 9, None),
+        (1.3 + 0.25, 0.5, 2, None),
+        (9.0, 1.2, None, None),
+        (1.11, 1.2, 1, 1),
+        (1.0, 1.04, 1, 8),
+    ],
 )
-def test_a_cold_start_is_spread_over_the_uses_of_its_map(cold, warm, pays_from):
+def test_a_cold_start_is_spread_over_the_uses_of_its_map(cold, warm, pays_from, pays_until):
     comparison = compare(amortised_run(cold, warm))
     rows = amortised(comparison, SETTING)
     gather = next(row for row in rows if row.implementation == "gather")
     for uses, seconds in zip((1, 10, 100), gather.seconds, strict=True):
         expected = DENSE_SECONDS * (cold + (uses - 1) * warm) / uses
         assert seconds == pytest.approx(expected, rel=1e-3)
-    assert gather.pays_from == pays_from
+    assert (gather.pays_from, gather.pays_until) == (pays_from, pays_until)
     assert gather.ratios[0] == pytest.approx(cold / 1.3, rel=1e-3)
     (summary,) = summarise(rows, "dense")
-    assert summary.pays == (pays_from is not None)
+    assert summary.pays == (pays_from is not None and pays_until is None)
 
 
 def test_an_implementation_without_a_warm_time_is_not_amortised():

@@ -70,6 +70,28 @@ def test_groups_that_differ_in_grid_size_and_channels_only_make_a_map():
     assert "forward, by channels" not in figure, "one place with a crossing makes no curve"
 
 
+def test_a_curve_that_crosses_twice_is_told_whole_and_has_no_place_in_the_figure():
+    def times(name, record):
+        if name == "gather" and 0.02 < record.density < 0.5:
+            return DENSE_SECONDS / 2
+        return DENSE_SECONDS if name == "dense" else DENSE_SECONDS * 2
+
+    records = [
+        replace(record, grid_size=(grid, grid))
+        for grid in (96, 192)
+        for record in density_group(f"2d-submanifold-k3s1-c32-grid{grid}-uniform")
+    ]
+    run = make_run(records, ("dense", "gather"), times=times, phases=HEADLINE, noise=QUIET)
+    comparison = compare(run)
+    curves = break_even.groups(comparison, comparison.headline)
+    (found,) = break_even_map.maps(comparison, curves)
+    curve = break_even_map.find(found.places[0], "gather", Phase.FORWARD)
+    assert len(curve.crossings) == 2
+    assert break_even_map.said(curve).startswith("changes at ")
+    assert break_even_map.band(curve) == break_even_map.shade(curve) == ""
+    assert break_even_map.map_figure(found, comparison, "map") == ""
+
+
 def test_a_single_grid_size_and_number_of_channels_makes_no_map():
     comparison = compare(make_run(density_group(), noise=QUIET))
     assert not break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
