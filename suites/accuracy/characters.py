@@ -17,6 +17,8 @@ from suites.data.draw import placed, strokes_on_grids
 from suites.data.recording import Recording
 
 KINDS_OF_BENDING = 3
+MAP = 6
+"""Numbers of a map from points to points: a matrix and a shift."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,17 @@ class Motion:
 
 
 STILL = Motion()
+
+
+@dataclass(frozen=True)
+class LooseMotion(Motion):
+    """A motion before which every stroke moves a little for itself, as in Graham's code.
+
+    Attributes:
+        stroke_shift: pixels along each axis, at most, of each stroke.
+    """
+
+    stroke_shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,10 +137,14 @@ class _Strokes(Samples):
         ]
         self.points = np.concatenate(pixels) - self.middle
         self.strokes = np.concatenate([each.strokes for each in recordings])
+        self.stroke_shift = motion.stroke_shift if isinstance(motion, LooseMotion) else 0.0
         self.ends = np.cumsum([len(each.points) for each in recordings])
 
     def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float32]:
-        """Draw maps from points to points: a matrix, row after row, and a shift, in pixels."""
+        """Draw maps from points to points: a matrix, row after row, and a shift, in pixels.
+
+        Where strokes move for themselves, as many shifts follow as the most strokes of a character.
+        """
         motion = self.motion
         shift = generator.uniform(-motion.shift, motion.shift, (count, 2))
         amount = generator.uniform(-motion.bending, motion.bending, count)
@@ -138,15 +155,22 @@ class _Strokes(Samples):
         matrix[:, 0, 1] = np.choose(kind, [amount, 0 * amount, -np.sin(amount)])
         matrix[:, 1, 0] = np.choose(kind, [0 * amount, amount, np.sin(amount)])
         matrix *= stretch[:, :, None]
-        return np.concatenate([matrix.reshape(count, 4), shift], axis=1).astype(np.float32)
+        columns = [matrix.reshape(count, 4), shift]
+        if self.stroke_shift:
+            most = 2 * (int(self.strokes.max()) + 1)
+            columns.append(generator.uniform(-self.stroke_shift, self.stroke_shift, (count, most)))
+        return np.concatenate(columns, axis=1).astype(np.float32)
 
     def batch(self, indices: NDArray[np.int64], drawn: NDArray[np.float32]) -> SparseBatch:
         """Move strokes and draw them; what leaves the field is cut off."""
         rows, numbers = rows_of(self.ends, indices)
-        x, y = self.points[rows].T
-        a, b, c, d, across, down = drawn.astype(np.float64)[numbers].T
+        points, strokes = self.points[rows], self.strokes[rows]
+        if self.stroke_shift:
+            points = points + drawn[:, MAP:].reshape(len(indices), -1, 2)[numbers, strokes]
+        x, y = points.T
+        a, b, c, d, across, down = drawn[:, :MAP].astype(np.float64)[numbers].T
         moved = np.stack([a * x + b * y + across, c * x + d * y + down], axis=1) + self.middle
-        drawing = strokes_on_grids(moved, self.strokes[rows], numbers, self.grid)
+        drawing = strokes_on_grids(moved, strokes, numbers, self.grid)
         return SparseBatch(
             torch.from_numpy(drawing.sites),
             torch.from_numpy(drawing.features[:, -self.channels :].copy()),

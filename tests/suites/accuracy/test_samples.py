@@ -11,7 +11,13 @@ from PIL import Image
 
 from bench.errors import DataError, UserError
 from suites.accuracy import photographs as decoded
-from suites.accuracy.characters import STILL, AssameseStrokes, FilledAssameseStrokes, Motion
+from suites.accuracy.characters import (
+    STILL,
+    AssameseStrokes,
+    FilledAssameseStrokes,
+    LooseMotion,
+    Motion,
+)
 from suites.accuracy.digits import BundledDigits, InkDigits, KeptDigits
 from suites.accuracy.experiments import find
 from suites.accuracy.photographs import KeptPhotographs
@@ -205,6 +211,36 @@ def test_maps_are_a_shear_or_a_rotation_with_a_shift_within_bounds(handwriting):
     assert min(along_x.sum(), along_y.sum(), rotated.sum()) > 900
     assert 0.19 < max(np.abs(b).max(), np.abs(c).max()) <= 0.2
     assert np.array_equal(drawn(samples, 3000), rows)
+
+
+def test_every_stroke_of_a_loose_character_moves_for_itself_within_bounds(handwriting):
+    source = AssameseStrokes(95, 63, 1, LooseMotion(stroke_shift=4))
+    samples, held = (
+        replace(source, motion=motion).load(train=True) for motion in (source.motion, STILL)
+    )
+    still = np.array([[1, 0, 0, 1, 0, 0]], dtype=np.float32)
+    rows = drawn(samples, 3000)
+    assert rows.shape == (3000, 6 + 2 * 2)
+    assert np.array_equal(rows[:, :6], still.repeat(3000, axis=0))
+    assert 3.9 < np.abs(rows[:, 6:]).max() <= 4
+    by_strokes = np.array([[1, 0, 0, 1, 0, 0, 0, 0, 4, -3]], dtype=np.float32)
+    whole = held.batch(np.array([2]), still).coordinates
+    moved = samples.batch(np.array([2]), by_strokes).coordinates
+    first = {tuple(row) for row in whole.tolist()} & {tuple(row) for row in moved.tolist()}
+    second = {tuple(row) for row in moved.tolist()} - first
+    back = {(number, row + 3, column - 4) for number, row, column in second}
+    assert first
+    assert second
+    assert back <= {tuple(row) for row in whole.tolist()}
+
+
+def test_strokes_of_test_characters_stay_where_they_are(handwriting):
+    still, loose = (
+        AssameseStrokes(95, 63, 1, motion).load(train=False)
+        for motion in (STILL, LooseMotion(stroke_shift=4))
+    )
+    assert drawn(loose, 2).shape == (2, 6)
+    assert batch_of(loose, 0, 1).coordinates.equal(batch_of(still, 0, 1).coordinates)
 
 
 def test_a_character_that_stands_still_is_shifted_by_whole_numbers_unchanged(handwriting):
