@@ -30,8 +30,9 @@ DEEPCNET_ERRORS = {
 VGG_PASSES = 200
 """Over the recordings: 20 epochs of the example, each of 10 passes."""
 VGG_MOTION = LooseMotion(shift=8, bending=0.3, stretching=0.3, stroke_shift=2)
-"""Of Graham's earlier program for the same characters, but for the shifts: the example's, up to 0.2
-and of whole characters, lets the network learn the 36 writers by heart."""
+"""Stretches and bends are those of Graham's earlier program for the same characters, shifts of strokes
+twice its. Under the example's, bends up to 0.2 and shifts of the whole, the network learns the 36
+writers by heart."""
 
 
 def experiments() -> Iterator[Entry]:
@@ -53,7 +54,7 @@ def _small_cnn(*, small: bool) -> Experiment:
         description="small CNN on Assamese characters, 48x48, no augmentation",
         network=small_cnn(48, source.classes),
         source=source,
-        schedule=adam(10, batch_size=32) if small else adam(20, batch_size=64),
+        schedule=adam(10, batch_size=32) if small else adam(40, 3e-3, 64),
         implementation="dense",
         published=(Published(40.0, f"{REPRODUCTION}, about"),),
         target_percent=40.0,
@@ -91,7 +92,7 @@ def _deepcnet(levels: int, kind: str, error: float, *, small: bool) -> Experimen
         f"augmentation: {kind}",
         network=deep_cnet(levels, 30, source.classes),
         source=source,
-        schedule=adam(20, batch_size=32) if small else adam(100, batch_size=64),
+        schedule=adam(20, batch_size=32) if small else adam(100, 3e-3, 64),
         published=(Published(error, SLIDES),),
         target_percent=None if small else error,
     )
