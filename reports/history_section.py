@@ -7,7 +7,6 @@ from markupsafe import Markup
 from bench.history.archive import Archive
 from bench.history.events import Event, breakages, events
 from bench.history.series import History, Key, Series, read_cells
-from bench.history.summary import baseline_of
 from bench.results.schema import Run
 from reports import history as told
 from reports import words
@@ -32,7 +31,6 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
             str(cell.phase),
             cell.dtype,
             cell.device,
-            baseline_of(run),
         )
         for run in runs
         for unit in run.units
@@ -42,7 +40,8 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
     every = events(history)
     happened = every[:MOST_EVENTS]
     shown = _most_changed(happened)
-    steps = dict(zip((each.key for each in history.series), history.steps, strict=True))
+    # By itself: a cell has several series where runs had several baselines.
+    steps = {id(each): own for each, own in zip(history.series, history.steps, strict=True)}
     page = environment().get_template("history_section.html.jinja")
     return Markup(  # noqa: S704  # the template escapes
         page.render(
@@ -56,7 +55,7 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
             machines=[
                 (
                     machine,
-                    [draw(each, steps[each.key]) for each in shown if each.machine == machine],
+                    [draw(each, steps[id(each)]) for each in shown if each.machine == machine],
                 )
                 for machine in dict.fromkeys(each.machine for each in shown)
             ],
@@ -69,7 +68,7 @@ def _most_changed(happened: Sequence[Event]) -> list[Series]:
     """Return the cells that changed most in each event, no more than `told.SHOWN` over all."""
     share = max(1, told.SHOWN // max(1, len(happened)))
     found = [change.series for event in happened for change in event.changes[:share]]
-    return list({series.key: series for series in found}.values())
+    return list({id(series): series for series in found}.values())
 
 
 def _extent(history: History, runs: Sequence[Run], cells: int) -> str:
@@ -87,7 +86,7 @@ def _extent(history: History, runs: Sequence[Run], cells: int) -> str:
     elif missing:
         verb = "is" if missing == 1 else "are"
         said.append(f"{words.count(missing, 'run')} of this page {verb} not in the archive.")
-    if new := cells - len(history.series):
+    if new := cells - len({series.key for series in history.series}):
         said.append(f"{words.count(new, 'cell')} of this page never stood in it.")
     return " ".join(said)
 

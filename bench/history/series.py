@@ -31,7 +31,7 @@ class RunPoint:
 
 
 class Key(NamedTuple):
-    """What a series is of: runs are followed where all of this agrees."""
+    """What a series is of: runs are followed where all of this and the baseline agree."""
 
     machine: str
     suite: str
@@ -41,7 +41,6 @@ class Key(NamedTuple):
     phase: str
     dtype: str
     device: str
-    baseline: str | None
 
 
 @dataclass(frozen=True)
