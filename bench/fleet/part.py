@@ -59,7 +59,8 @@ class Part:
             self.journal.begin(self._header)
         elif _how(run) != _how(Run(self._header, ())):
             raise UserError(
-                f"{name} came back with other settings or implementations than {self.journal.path} has"
+                f"{name} came back with other settings, implementations or another commit than "
+                f"{self.journal.path} has"
             )
         for unit in run.units:
             self.journal.add(unit)

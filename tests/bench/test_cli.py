@@ -5,11 +5,15 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bench.cli import run
 from bench.cli.main import main
+from bench.cli.run import INTERRUPTED
 from bench.conformance import cases
+from bench.measure import processes
 from bench.results.store import load
 from suites.networks import small
 
@@ -268,3 +272,19 @@ def test_who_raises_when_asked_is_told_and_stops_nobody(capsys):
     assert statuses["raises_when_asked"].startswith(
         "unavailable: RuntimeError: asked at the wrong moment"
     )
+
+
+def test_an_interruption_ends_a_run_on_two_devices_after_the_first(monkeypatch, tmp_path):
+    measured = []
+
+    def run_one(_arguments, plan, _journal, _templates):
+        measured.append(plan.device)
+        return INTERRUPTED
+
+    templates = SimpleNamespace(prepare=lambda _: None, close=lambda: None)
+    monkeypatch.setattr(processes, "Templates", lambda *_: templates)
+    monkeypatch.setattr(run, "_devices", lambda _: ["cpu", "cpu"])
+    monkeypatch.setattr(run, "_run_one", run_one)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "quick", "--impl", "gather"]) == INTERRUPTED
+    assert measured == ["cpu"]

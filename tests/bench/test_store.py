@@ -447,8 +447,10 @@ def test_merging_keeps_element_types_and_suites_apart():
     assert merged.header.suites == ("quick", "layers")
 
 
-def test_merging_keeps_the_later_end():
-    assert merge([run(finished="2026-11-21"), run(finished="")]).finished == "2026-11-21"
+def test_merging_keeps_the_later_end_where_all_have_one():
+    first, second = run(finished="2026-11-21"), run(finished="2026-11-22")
+    assert merge([second, first]).finished == "2026-11-22"
+    assert not merge([first, run(finished="")]).finished
 
 
 def test_merging_runs_of_different_machines_is_refused_with_their_names():

@@ -1,5 +1,6 @@
 import gc
 import weakref
+from functools import cached_property
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from bench.operators import (
 )
 from bench.window import window
 from impls.gather import Gather, compiled, multiply
+from impls.gather.pairs import Pairs
 from impls.gather.sites import Sites
 
 CPU = torch.device("cpu")
@@ -138,14 +140,21 @@ def test_without_maps_nothing_derived_from_the_coordinates_is_left(random_batch)
 
 def test_building_the_map_leaves_nothing_of_it_to_the_forward_pass(monkeypatch, random_batch):
     built_maps = counted(monkeypatch)
-    for operator in (convolution(2, "full", 3, 3, 2), max_pooling(2, 2, 2)):
+    counts = []
+    active = Pairs.__dict__["active"].func
+    counting = cached_property(lambda pairs: counts.append(pairs) or active(pairs))
+    counting.__set_name__(Pairs, "active")
+    monkeypatch.setattr(Pairs, "active", counting)
+    invariant = convolution(2, "sparsity_invariant", 3, 3, 2)
+    for operator in (convolution(2, "full", 3, 3, 2), max_pooling(2, 2, 2), invariant):
         modules = built(single(operator))
         native = GATHER.encode(random_batch())
         GATHER.build_map(modules.layers["layer"], native)
-        before = len(built_maps)
-        assert before
+        before = len(built_maps), len(counts)
+        assert before[0]
         modules(native)
-        assert len(built_maps) == before
+        assert (len(built_maps), len(counts)) == before
+    assert len(counts) == 1
 
 
 @pytest.mark.parametrize("rule", ["full", "submanifold", "sparsity_invariant"])
