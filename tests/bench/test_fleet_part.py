@@ -24,6 +24,6 @@ def test_what_was_measured_otherwise_does_not_join(change, tmp_path):
     whole = load(GOLDEN)
     part = Part(Journal(tmp_path / "run.json"), "cpu", "a machine", ["first", "second"])
     part.keep("first", whole)
-    with pytest.raises(UserError, match="second came back with other settings.* another commit"):
+    with pytest.raises(UserError, match=r"second came back with other settings.* another commit"):
         part.keep("second", replace(whole, header=change(whole.header)))
     assert part.missing == ["second"]
