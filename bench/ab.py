@@ -21,6 +21,7 @@ import msgspec
 
 from bench.comparison import Changes, Suspects, compare_runs, suspected, together
 from bench.errors import UserError
+from bench.machine import idle_processors
 from bench.measure.engine import Engine
 from bench.measure.messages import Preparation
 from bench.measure.plan import Plan
@@ -285,6 +286,8 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
     """
     plan, workload = records[0].plan, records[0].workload
     order = random.Random(f"{plan.settings.seed} {workload.name} {process}")  # noqa: S311
+    # Two processors may differ by more than two revisions do: both sides keep to the same.
+    processors = idle_processors(plan.settings.threads, order) if plan.device == "cpu" else ()
     failures: list[Exception] = []
     with (
         tempfile.TemporaryDirectory(prefix="sparsebench-turns-") as folder,
@@ -293,7 +296,7 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
 
         def measure(number: int) -> None:
             try:
-                turns = TurnsAt(str(turnstile.path), SIDES[number])
+                turns = TurnsAt(str(turnstile.path), SIDES[number], processors)
                 records[number].measure(templates[number], process, turns)
             except (UserError, msgspec.DecodeError) as error:
                 failures.append(error)

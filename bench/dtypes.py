@@ -16,6 +16,7 @@ DTYPES = {
 }
 TF32 = "tf32"
 """Float32 that tensor cores may round to 10 fraction bits and multiply so: in torch a switch."""
+NEWER = "newer: "
 _DROPPED_BITS = 13
 
 
@@ -45,14 +46,34 @@ def rounded(values: Tensor, name: str) -> Tensor:
 @contextmanager
 def products_in(name: str) -> Iterator[None]:
     """Let torch round what it multiplies in float32 if the type is tf32, and forbid it in any other."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high" if name == TF32 else "highest")
+    before = matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_matmul_precision("high" if name == TF32 else "highest")
     torch.backends.cudnn.allow_tf32 = name == TF32
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before[0])
+        set_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def matmul_precision() -> str:
+    """What `torch.get_float32_matmul_precision` says; `newer: ...` where it will not say.
+
+    Newer releases refuse to where their newer switch, `fp32_precision`, was set by itself.
+    """
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return f"{NEWER}{torch.backends.cuda.matmul.fp32_precision}"
+
+
+def set_matmul_precision(precision: str) -> None:
+    """Set what `matmul_precision` said."""
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):  # else the older switch may be refused
+        matmul.fp32_precision = precision.removeprefix(NEWER) if NEWER in precision else "ieee"
+    if NEWER not in precision:
+        torch.set_float32_matmul_precision(precision)
 
 
 def tf32_is_allowed() -> bool:

@@ -106,8 +106,14 @@ def look_at(gpu: Gpu) -> Look:
     return Look(
         gpu.ask("nvmlDeviceGetClockInfo", _CLOCK_SM),
         gpu.ask("nvmlDeviceGetTemperature", _TEMPERATURE_GPU),
-        gpu.ask("nvmlDeviceGetCurrentClocksThrottleReasons"),
+        _reasons(gpu),
     )
+
+
+def _reasons(gpu: Gpu) -> int | None:
+    """Why the clock is lowered, by the call of newer drivers or that of older ones."""
+    found = gpu.ask("nvmlDeviceGetCurrentClocksEventReasons")
+    return gpu.ask("nvmlDeviceGetCurrentClocksThrottleReasons") if found is None else found
 
 
 @contextmanager
@@ -141,11 +147,12 @@ def watched(device: torch.device) -> Iterator[list[Look]]:
 def conditions(looks: Sequence[Look]) -> GpuConditions | None:
     """Sum up what was seen; None where there was nothing to see.
 
-    Clocks and reasons are those of looks that found the GPU at work: an idle one lowers its clock.
+    Clocks and reasons are those of looks that found the GPU at work: an idle one lowers its clock, and
+    one that gives no reasons may be idle.
     """
     if not looks:
         return None
-    busy = [look for look in looks if not (look.reasons or 0) & IDLE]
+    busy = [look for look in looks if look.reasons is not None and not look.reasons & IDLE]
     clocks = [look.megahertz for look in busy if look.megahertz is not None]
     heat = [look.celsius for look in looks if look.celsius is not None]
     slowed = Counter(

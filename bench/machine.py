@@ -6,6 +6,7 @@ import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from random import Random
 
 import psutil
 import torch
@@ -19,10 +20,18 @@ CPU_INFO = Path("/proc/cpuinfo")
 ARM_NUMBERS = ("CPU implementer", "CPU part", "CPU variant")
 BUSY = 0.3
 """Other load, in processors' worth, from which a run's times are doubted."""
+LOOK_SECONDS = 0.1
+MEASURED = "the fastest algorithm is looked for, TF32 off but in tf32"
 
 
-def describe_machine(device: torch.device, threads: int) -> Machine:
-    """Record processor, memory, device, libraries and settings, and the doubts that they raise."""
+def describe_machine(device: torch.device, threads: int, cudnn: str = MEASURED) -> Machine:
+    """Record processor, memory, device, libraries and settings, and the doubts that they raise.
+
+    Args:
+        device: what is used.
+        threads: of each worker.
+        cudnn: how cuDNN is set where a GPU is used, in words; by default, as workers set it.
+    """
     model = _processor()
     cores = psutil.cpu_count(logical=False) or 1
     logical = psutil.cpu_count() or 1
@@ -46,10 +55,31 @@ def describe_machine(device: torch.device, threads: int) -> Machine:
         facts |= {
             "gpu": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB",
             "cuda": f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
-            "cudnn settings": "the fastest algorithm is looked for, TF32 off but in tf32",
+            "cudnn settings": cudnn,
             **gpu_facts(device),
         }
     return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
+
+
+def idle_processors(count: int, chance: Random) -> tuple[int, ...]:
+    """So many processors that others use least now, of those that this process may use.
+
+    Args:
+        count: how many.
+        chance: decides between those that are used alike.
+
+    Returns:
+        Their numbers, ascending; none where there is no choice, or the system pins no process.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    if count >= len(allowed):
+        return ()
+    busy = dict(enumerate(psutil.cpu_percent(interval=LOOK_SECONDS, percpu=True)))
+    tenths = {number: round(busy.get(number, 0.0) / 10) for number in allowed}
+    chosen = sorted(allowed, key=lambda number: (tenths[number], chance.random()))[:count]
+    return tuple(sorted(chosen))
 
 
 def busy_seconds() -> float:

@@ -205,15 +205,15 @@ class SuiteSession:
         key = (item.workload.name, item.dtype, item.implementation)
         if key not in self._checked:
             expected = self._expectation(item.workload, item.dtype)
-            candidate = Candidate(
-                implementation,
-                item.workload.network,
-                expected.weights,
-                expected.batch,
-                expected.expectation,
-                item.workload.background,
-            )
             with products_in(item.dtype):
+                candidate = Candidate(
+                    implementation,
+                    item.workload.network,
+                    expected.weights,
+                    expected.batch,
+                    expected.expectation,
+                    item.workload.background,
+                )
                 self._checked[key] = (
                     _fault_of(candidate.verify_outputs),
                     _fault_of(candidate.verify_gradients),

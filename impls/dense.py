@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch, from_dense
+from bench.dtypes import tf32_is_allowed
 from bench.implementation import Implementation, OnFeatures, pointwise_module, source_digest
 from bench.operators import (
     SPARSITY_INVARIANT_EPSILON,
@@ -27,6 +28,7 @@ from bench.operators import (
     Rule,
 )
 from bench.phases import Phase
+from bench.rounding import HALF_TYPES
 from bench.window import Window
 from impls.torch_operators import (
     active_rows,
@@ -338,10 +340,10 @@ def _is_faster_channels_last(tensor: Tensor) -> bool:
     Measured on a CPU with AVX-512, one thread, forward and backward, 1 to 128 channels, kernels 2, 3,
     5: nearly all cases in float32 (up to 5 times) and bfloat16 (up to 2 times); not in float64 below
     8 channels. On a GPU, not measured, as cuDNN's guide has it: tensor cores want channels last, and
-    float32 without TF32 does not use them.
+    float32 uses them where TF32 is allowed.
     """
     if tensor.device.type == "cuda":
-        return tensor.dtype in {torch.float16, torch.bfloat16}
+        return tensor.dtype in HALF_TYPES or (tensor.dtype == torch.float32 and tf32_is_allowed())
     return tensor.dtype != torch.float64
 
 

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from spconv import constants
 from spconv.core import ConvAlgo
 from spconv.pytorch import ops
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bench.dtypes import tf32_is_allowed
 from bench.window import Window
 from impls.one_thread import one_thread
 from impls.spconv_maps import KernelMap, Sites, with_bias
@@ -80,6 +82,8 @@ class _Multiply(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.pairs, ctx.back = pairs, back
+        ctx.tf32 = features.is_cuda and tf32_is_allowed()
+        constants.SPCONV_ALLOW_TF32 = ctx.tf32  # its own switch, which it reads at every call
         count = pairs.input_count if back else pairs.outputs.count
         with one_thread():
             result: Tensor = ops.indice_conv(
@@ -92,6 +96,7 @@ class _Multiply(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:  # noqa: ANN401
         features, weight = ctx.saved_tensors
         pairs = ctx.pairs
+        constants.SPCONV_ALLOW_TF32 = ctx.tf32
         with one_thread(), _stream_for(features):
             at_features, at_weight = ops.indice_conv_backward(
                 features,

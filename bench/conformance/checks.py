@@ -10,6 +10,7 @@ from bench.background import Background
 from bench.batch import SparseBatch
 from bench.build import BuiltNetwork, initial_weights, why_unbuildable
 from bench.conformance.cases import Case
+from bench.dtypes import products_in
 from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
 from bench.implementation import Implementation
@@ -70,7 +71,8 @@ def check_batch(
     Raises:
         DeadDeviceError: if a failure left a dead CUDA context behind; nothing can be checked in it.
     """
-    outcome = _checked(implementation, network, batch, device, background, seed)
+    with products_in("float32"):
+        outcome = _checked(implementation, network, batch, device, background, seed)
     if not outcome.passed and device.type == "cuda":
         ensure_device_lives(device)
     return outcome

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from bench.dtypes import matmul_precision, set_matmul_precision
+
 KEPT_SHARE = 0.25
 """Who keeps more than this share of the memory that the process may take leaves others too little."""
 SETTLING_VISITS = 2
@@ -36,8 +38,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     (
         "torch's precision of matrix products",
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
+        matmul_precision,
+        set_matmul_precision,
     ),
     (
         "the timer that ends the process",

@@ -23,6 +23,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         expectation: file where what the oracle found is kept for other processes; empty for none.
         verified: implementations that another process found right before it measured them. Here only
             the last results of timed calls are checked.
+        processors: numbers of those that the worker is to keep to; empty for any.
         left_out: phases by implementation that are not measured, as where another process found it
             wrong.
     """
@@ -46,6 +47,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     turnstile: str = ""
     side: str = ""
     expectation: str = ""
+    processors: tuple[int, ...] = ()
     verified: tuple[str, ...] = ()
     left_out: dict[str, tuple[Phase, ...]] = {}
 

@@ -1,5 +1,6 @@
 """What a run is to measure, checked before anything is measured."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,9 @@ from bench.errors import UserError
 from bench.plugins import Broken, Reference
 from bench.results.schema import Settings
 from bench.workload import Suite, Workload
+
+FIRST_WITH_TF32 = 8, 0
+"""Compute capability."""
 
 
 def check_device(name: str) -> torch.device:
@@ -29,6 +33,20 @@ def check_device(name: str) -> torch.device:
         last = torch.cuda.device_count() - 1
         raise UserError(f"device {name!r} is not there; the last CUDA device is cuda:{last}")
     return device if device.index else torch.device(device.type)
+
+
+def _check_tf32(device: torch.device) -> None:
+    """Raise a UserError where float32 would be measured under tf32's name."""
+    if device.type != "cuda":
+        raise UserError(f"{TF32} is what a GPU's tensor cores multiply; {device} has none")
+    capability = torch.cuda.get_device_capability(device)
+    if capability < FIRST_WITH_TF32:
+        major, minor = capability
+        raise UserError(
+            f"{TF32} needs a GPU of compute capability 8.0; {device} has {major}.{minor}"
+        )
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        raise UserError(f"NVIDIA_TF32_OVERRIDE=0 forbids what {TF32} measures: unset it")
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,6 @@ class Plan:
         for name in self.dtypes:
             torch_dtype(name)
         device = check_device(self.device)
-        if TF32 in self.dtypes and device.type != "cuda":
-            raise UserError(f"{TF32} is what a GPU's tensor cores multiply; {device} has none")
+        if TF32 in self.dtypes:
+            _check_tf32(device)
         object.__setattr__(self, "device", str(device))  # a cell's key has it

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from bench.dtypes import products_in, torch_dtype
+from bench.measure.timers import HOLD_CYCLES
 from bench.results.schema import Rate
 
 MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
@@ -67,12 +68,13 @@ def _best_seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Of one call; on a GPU between events, without the launch."""
+    """Of one call; on a GPU between events, held until the call is queued: without the launch."""
     if device.type != "cuda":
         before = time.perf_counter()
         call()
         return time.perf_counter() - before
     start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda._sleep(HOLD_CYCLES)  # noqa: SLF001  # torch has no other name for it
     start.record()
     call()
     stop.record()

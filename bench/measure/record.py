@@ -24,10 +24,11 @@ from bench.workload import Workload
 
 
 class TurnsAt(NamedTuple):
-    """Socket of a turnstile, and a worker's name there."""
+    """Socket of a turnstile, a worker's name there, and the processors that all who go there keep to."""
 
     socket: str
     side: str
+    processors: tuple[int, ...] = ()
 
 
 @dataclass
@@ -135,6 +136,7 @@ class Record:
             is_described=self.described is not None,
             turnstile=turns.socket if turns else "",
             side=turns.side if turns else "",
+            processors=turns.processors if turns else (),
             expectation=templates.expectation_path if settings.processes > 1 else "",
             verified=tuple(self.verified),
             left_out={each.name: self._unmeasured(each.name) for each in implementations},

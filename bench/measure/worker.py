@@ -26,6 +26,7 @@ from bench.measure.messages import (
     RateTask,
     Refused,
     Surroundings,
+    Task,
 )
 from bench.measure.pulse import NOBODY, Pulse
 from bench.measure.rates import machine_rates
@@ -42,6 +43,8 @@ def serve(stream: BinaryIO) -> None:
         stream.write(msgspec.json.encode(event) + b"\n")
         stream.flush()
 
+    if isinstance(order, Task) and order.processors:
+        os.sched_setaffinity(0, order.processors)
     torch.set_num_threads(order.threads)
     torch.manual_seed(0)
     # Nobody rounds float32 to TF32's ten bits unasked: by default, cuDNN would, and cuBLAS would not.

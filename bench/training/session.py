@@ -11,6 +11,7 @@ from uuid import uuid4
 import torch
 from threadpoolctl import threadpool_limits
 
+from bench.dtypes import products_in
 from bench.errors import UserError
 from bench.implementation import Implementation
 from bench.machine import commit, describe_machine
@@ -25,6 +26,7 @@ from bench.training.processes import Group
 from bench.training.training import DivergedError, Report, Training
 
 CHECKPOINT_SECONDS = 60.0
+CUDNN = "no algorithm is looked for, as a resumed curve is to be the same; TF32 off"
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ def train(
     """
     device = torch.device(job.settings.device)
     job.implementation.unavailable(device)  # loads its library, whose threads are to be pinned, too
-    with _threads(job.settings.threads):
-        machine = describe_machine(device, job.settings.threads)
+    with _threads(job.settings.threads), products_in("float32"):
+        machine = describe_machine(device, job.settings.threads, CUDNN)
         training = Training(job.experiment, job.implementation, job.settings, group, job.loaders)
         if saved is None:
             training.progress.started = _now()

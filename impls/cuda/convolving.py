@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from impls.cuda.places import Places
 from impls.cuda.products import Product, may_use_tensor_cores, multiply, sum_type
@@ -85,6 +86,7 @@ class _Convolve(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         features, weight, scale = ctx.saved_tensors
         upstream = upstream.contiguous()

@@ -1,16 +1,18 @@
 """The implementation `cuda`: its native tensor and its modules."""
 
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch
-from bench.implementation import Implementation
+from bench.implementation import Implementation, source_digest
 from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator, Rule
 from bench.phases import Phase
 from impls.cuda.availability import why_unavailable
 from impls.cuda.convolving import convolve
+from impls.cuda.launching import FOLDER as KERNELS
 from impls.cuda.launching import VALUE_TYPES, Launcher
 from impls.cuda.places import Places, Tuning
 from impls.cuda.pooling import pool
@@ -18,6 +20,7 @@ from impls.cuda.products import Product, may_use_tensor_cores, prepare
 from impls.cuda.sites import KernelMap, Sites
 from impls.cuda.structures import AXES
 
+FOLDER = Path(__file__).parent
 MOST_OFFSETS = 65535
 """Blocks along the grid's y axis."""
 
@@ -33,7 +36,7 @@ class Cuda(Implementation):
     """Implicit GEMM over a table of neighbours, in CUDA C++ of this project."""
 
     name: ClassVar[str] = "cuda"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = f"{source_digest(FOLDER)} {source_digest(KERNELS, '*.cu*')}"
     origin: ClassVar[str] = "this project"
     timed_region = {  # noqa: RUF012
         Phase.ENCODE: "nothing but keeping the rows: coordinates are the native form",
@@ -43,6 +46,8 @@ class Cuda(Implementation):
         Phase.FORWARD: "one kernel, bias and normalisation included; with few rows a second, which "
         "adds up what blocks computed for some offsets each",
         Phase.DECODE: "nothing but handing out the rows, which are in canonical order",
+        Phase.TRAIN_STEP: "encode, map, forward and backward; for gradients of strided layers at their "
+        "input, the table of the other direction too, looked up and sorted",
     }
     tuning: Tuning = Tuning()
 

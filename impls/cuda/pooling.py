@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from impls.cuda import launching, structures
 from impls.cuda.places import Places, blocks_of
@@ -46,6 +47,7 @@ class _Pool(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         (chosen,) = ctx.saved_tensors
         upstream = upstream.contiguous()

@@ -5,7 +5,16 @@ from contextlib import suppress
 import pytest
 import torch
 
-from bench.dtypes import DTYPES, TF32, products_in, rounded, tf32_is_allowed, torch_dtype
+from bench.dtypes import (
+    DTYPES,
+    TF32,
+    matmul_precision,
+    products_in,
+    rounded,
+    set_matmul_precision,
+    tf32_is_allowed,
+    torch_dtype,
+)
 from bench.errors import UserError
 
 STEP = 2.0**-10
@@ -69,3 +78,16 @@ def test_either_of_torchs_switches_allows_tf32(matmul, switch):
     assert not tf32_is_allowed()
     setattr(matmul, switch, True if switch == "allow_tf32" else "tf32")
     assert tf32_is_allowed()
+
+
+def test_what_torch_will_not_say_of_its_newer_switch_is_read_and_put_back(matmul):
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip(f"torch {torch.__version__} has no newer switch")
+    matmul.fp32_precision = "tf32"
+    before = matmul_precision()
+    with products_in("float32"):
+        assert not tf32_is_allowed()
+    assert matmul_precision() == before
+    assert tf32_is_allowed()
+    set_matmul_precision("highest")
+    assert matmul_precision() == torch.get_float32_matmul_precision() == "highest"

@@ -100,7 +100,7 @@ def test_an_idle_gpu_tells_nothing_of_its_clock_at_work():
 
 
 def test_a_gpu_that_tells_nothing_has_no_clock_and_no_temperature():
-    assert conditions([Look(None, None, None)]) == GpuConditions(1, None, None, {})
+    assert conditions([Look(None, None, None)]) == GpuConditions(0, None, None, {})
 
 
 def test_a_gpus_rates_are_measured_between_events(monkeypatch):
@@ -120,5 +120,16 @@ def test_a_gpus_rates_are_measured_between_events(monkeypatch):
             return 2.0
 
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda _: done.append("hold"))
     assert rates._seconds(lambda: done.append("call"), GPU) == 0.002
-    assert done == ["record", "call", "record", "synchronize"]
+    assert done == ["hold", "record", "call", "record", "synchronize"]
+
+
+def test_reasons_are_told_by_older_drivers_too_and_a_look_without_them_may_be_idle(library):
+    found = gpu.find_gpu(GPU)
+    assert gpu.look_at(found).reasons == POWER
+    del library.nvmlDeviceGetCurrentClocksThrottleReasons
+    assert gpu.look_at(found).reasons is None
+    library.nvmlDeviceGetCurrentClocksEventReasons = lambda _: THERMAL
+    assert gpu.look_at(found).reasons == THERMAL
+    assert conditions([Look(345, 30, None), Look(1980, 50, 0)]).megahertz == (1980, 1980)

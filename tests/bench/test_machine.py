@@ -1,6 +1,7 @@
 """What a machine is called, by which runs are told apart."""
 
 import subprocess
+from random import Random
 
 import pytest
 import torch
@@ -54,3 +55,16 @@ def test_a_commit_is_dirty_by_what_was_changed_and_not_by_files_that_git_does_no
     assert machine.commit() == clean
     known.write_text("changed")
     assert machine.commit() == f"{clean}+dirty"
+
+
+def test_the_processors_that_others_use_least_are_chosen_of_those_that_are_allowed(monkeypatch):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {0, 1, 3, 4}, raising=False)
+    monkeypatch.setattr(
+        machine.psutil, "cpu_percent", lambda **_: [99.0, 12.0, 0.0, 8.0, 100.0, 0.0]
+    )
+    chosen = {machine.idle_processors(1, Random(seed)) for seed in range(20)}
+    assert chosen == {(1,), (3,)}  # used alike
+    assert machine.idle_processors(2, Random(0)) == (1, 3)
+    assert machine.idle_processors(4, Random(0)) == ()
+    monkeypatch.delattr(machine.os, "sched_getaffinity")
+    assert machine.idle_processors(1, Random(0)) == ()

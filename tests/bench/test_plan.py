@@ -10,7 +10,7 @@ import torch
 from bench.errors import UserError
 from bench.measure import worker
 from bench.measure.messages import RateTask
-from bench.measure.plan import check_device
+from bench.measure.plan import _check_tf32, check_device
 from tools.harms import plan
 
 
@@ -18,6 +18,7 @@ from tools.harms import plan
 def _two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
 
 
 @pytest.mark.usefixtures("_two_gpus")
@@ -58,3 +59,15 @@ def test_a_worker_makes_a_numbered_gpu_the_current_one(monkeypatch, tmp_path, na
     stream.write = lambda told: None
     worker.serve(stream)
     assert found == made_current
+
+
+def test_tf32_is_refused_where_float32_would_be_measured_under_its_name(monkeypatch):
+    device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with pytest.raises(UserError, match=r"compute capability 8\.0; cuda has 7\.5"):
+        _check_tf32(device)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    _check_tf32(device)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    with pytest.raises(UserError, match="NVIDIA_TF32_OVERRIDE"):
+        _check_tf32(device)

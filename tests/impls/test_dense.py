@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from bench.background import Background
 from bench.build import BuiltNetwork, initial_weights
+from bench.dtypes import products_in
 from bench.ground_state import build
 from bench.network import INPUT, Layer, Network, single
 from bench.operators import (
@@ -328,3 +331,17 @@ def test_the_plain_network_of_an_exact_ground_state_computes_no_mask(masks, rand
     native = plain(DENSE.encode(batch))
     assert masks == []
     torch.testing.assert_close(native.values, plain_dense(valid, weights, batch.dense()))
+
+
+def test_on_a_gpu_what_tensor_cores_multiply_has_its_channels_last():
+    def is_last(dtype, device="cuda"):
+        tensor = SimpleNamespace(dtype=dtype, device=torch.device(device))
+        return module_of_dense._is_faster_channels_last(tensor)
+
+    assert is_last(torch.float16)
+    assert is_last(torch.bfloat16)
+    assert not is_last(torch.float64)
+    for name in ("float32", "tf32"):
+        with products_in(name):
+            assert is_last(torch.float32) is (name == "tf32")
+            assert is_last(torch.float32, "cpu")
