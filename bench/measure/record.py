@@ -24,7 +24,7 @@ from bench.workload import Workload
 
 
 class TurnsAt(NamedTuple):
-    """Socket of a turnstile, a worker's name there, and the processors that all who go there keep to."""
+    """Socket of a turnstile, a worker's name there, and the processors that all there keep to."""
 
     socket: str
     side: str

@@ -62,9 +62,10 @@ def test_the_processors_that_others_use_least_are_chosen_of_those_that_are_allow
     monkeypatch.setattr(
         machine.psutil, "cpu_percent", lambda **_: [99.0, 12.0, 0.0, 8.0, 100.0, 0.0]
     )
-    chosen = {machine.idle_processors(1, Random(seed)) for seed in range(20)}
+    chances = [Random(seed) for seed in range(20)]  # noqa: S311
+    chosen = {machine.idle_processors(1, chance) for chance in chances}
     assert chosen == {(1,), (3,)}  # used alike
-    assert machine.idle_processors(2, Random(0)) == (1, 3)
-    assert machine.idle_processors(4, Random(0)) == ()
+    assert machine.idle_processors(2, chances[0]) == (1, 3)
+    assert machine.idle_processors(4, chances[0]) == ()
     monkeypatch.delattr(machine.os, "sched_getaffinity")
-    assert machine.idle_processors(1, Random(0)) == ()
+    assert machine.idle_processors(1, chances[0]) == ()
