@@ -35,7 +35,7 @@ from bench.measure.messages import (
 )
 from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
-from bench.measure.rounds import Contestant, Spent, run_rounds
+from bench.measure.rounds import VISIT_NS, Contestant, Spent, run_rounds
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import timer_for
 from bench.measure.turns import Alone, Turns
@@ -48,7 +48,7 @@ PHASES = tuple(Phase)
 LAYERS_SHARE = 0.05
 """Passes that time layers or parts begin within this share of a phase's rounds, in the first process
 only."""
-RETIMED_NS = (20_000_000, 1_000_000)
+RETIMED_NS = (VISIT_NS, 1_000_000)
 """A call that seems shorter than these is timed again before measuring, once for each: a first time may
 hold page faults or a disturbance, and a sample of too few calls would be the worse for it."""
 
@@ -167,7 +167,8 @@ class Measurement:
         name = implementation.name
         self._beat(number, NOBODY)
         started = time.perf_counter()
-        backward = tuple(phase for phase in self.task.phases if phase.needs_gradients)
+        unfit = self.unfit.get(name, set())
+        backward = tuple(p for p in self.task.phases if p.needs_gradients and p not in unfit)
         try:
             reason = implementation.unavailable(self.device)
             if reason is not None:
@@ -182,7 +183,9 @@ class Measurement:
             candidate = Candidate(
                 implementation, workload.network, weights, batch, expectation, workload.background
             )
-            if name not in self.task.verified:
+            if name in self.task.verified:
+                candidate.verify_first_call()
+            else:
                 candidate.verify_outputs()
             self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
@@ -191,8 +194,8 @@ class Measurement:
         finally:
             self.oracle_seconds += time.perf_counter() - started
         self.candidates[name] = candidate
+        self._verify_gradients(name, candidate, backward)
         if name not in self.task.verified:
-            self._verify_gradients(name, candidate, backward)
             self.tell(Checked(name, expectation.coverage))
 
     def _verify_gradients(self, name: str, candidate: Candidate, phases: tuple[Phase, ...]) -> None:
@@ -313,8 +316,6 @@ class Measurement:
             for limit in RETIMED_NS:
                 if known < limit:
                     known = min(known, self._time_once(step))
-        else:
-            step.call(step.prepare())
         self.spent.warm_up += time.perf_counter() - started
         return Contestant(name, number, step, known), peak
 

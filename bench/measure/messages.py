@@ -22,7 +22,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
         is_described: whether another process told already what the workload turned out to be.
         expectation: file where what the oracle found is kept for other processes; empty for none.
         verified: implementations that another process found right before it measured them. Here only
-            the last results of timed calls are checked.
+            a first call, a pass with gradients and the last results of timed calls are checked.
         processors: numbers of those that the worker is to keep to; empty for any.
         left_out: phases by implementation that are not measured, as where another process found it
             wrong.

@@ -219,3 +219,27 @@ def test_a_network_that_reads_its_input_last_still_has_it(random_batch):
         )
     )
     candidate(Gather(), network, random_batch()).verify_outputs()
+
+
+@every_implementation
+def test_what_has_been_called_once_is_not_warmed_up_again(
+    implementation, random_batch, monkeypatch
+):
+    subject = candidate(implementation, TRAINED, random_batch())
+    subject.verify_first_call()
+    calls = []
+    answer = subject.built.answer
+    monkeypatch.setattr(subject.built, "answer", lambda native: calls.append(1) or answer(native))
+    step = subject.step(Phase.FORWARD)
+    assert not calls
+    step.renew()  # other memory, without maps
+    assert len(calls) == 1
+    step.check(call(step))
+
+
+def test_a_first_call_is_checked_in_another_process_too(random_batch):
+    subject = candidate(Gather(), TRAINED, random_batch())
+    with torch.no_grad():
+        next(iter(subject.built.leaves()))[2].add_(1)
+    with pytest.raises(IncorrectError, match="first call in another process"):
+        subject.verify_first_call()
