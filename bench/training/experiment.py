@@ -14,7 +14,7 @@ from bench.batch import SparseBatch
 from bench.errors import UserError
 from bench.network import Network
 from bench.results.accuracy import Published
-from bench.training.weights import enlargement
+from bench.training.weights import RECTIFIED_GAIN, enlargement
 from bench.window import Axes
 from bench.workload import plain, version_of
 
@@ -155,6 +155,7 @@ class Experiment:
             they are called.
         target_percent: test error that counts as reached, for the time to accuracy.
         background: what inactive sites hold between layers.
+        gain: variance of the weights that training starts from, times their fan-in.
 
     Raises:
         UserError: if network and source do not fit each other.
@@ -170,6 +171,7 @@ class Experiment:
     also_tested: tuple[tuple[str, Source], ...] = ()
     target_percent: float | None = None
     background: Background = Background.ZERO
+    gain: float = RECTIFIED_GAIN
 
     def __post_init__(self) -> None:
         channels, grid = self.network.shapes(self.source.channels, self.source.grid_size)[
@@ -192,7 +194,8 @@ class Experiment:
         }
         factors = {layer.name: enlargement(layer.operator) for layer in self.network.layers}
         enlarged = {name: factor for name, factor in factors.items() if factor != 1}
-        return found | {"enlarged_weights": enlarged} if enlarged else found
+        found |= {"enlarged_weights": enlarged} if enlarged else {}
+        return found | ({"gain": self.gain} if self.gain != RECTIFIED_GAIN else {})
 
     def version(self) -> str:
         """Hash of the definition: a checkpoint of another version cannot be gone on with."""

@@ -104,7 +104,7 @@ class Training:
         self.schedule = schedule_of(experiment, settings, self.train_samples, group)
         self.steps = len(self.train_samples.labels) // self.schedule.batch_size
         network = experiment.network
-        weights = starting_weights(network, settings.seed, self.dtype)
+        weights = starting_weights(network, settings.seed, self.dtype, experiment.gain)
         self.model = Classifier(
             build(implementation, network, weights, self.dtype, self.device, settings.background)
         )

@@ -33,8 +33,10 @@ def enlargement(operator: Operator) -> int:
             return 1
 
 
-def starting_weights(network: Network, seed: int, dtype: torch.dtype) -> Weights:
-    """Draw weights from N(0, 2/fan-in), on the CPU; biases are 0 and batch norms the identity.
+def starting_weights(
+    network: Network, seed: int, dtype: torch.dtype, gain: float = RECTIFIED_GAIN
+) -> Weights:
+    """Draw weights from N(0, gain/fan-in), on the CPU; biases are 0 and batch norms the identity.
 
     Drawn in float64, so that every type rounds the same numbers. Where sums are normalised, weights
     are enlarged.
@@ -55,7 +57,7 @@ def starting_weights(network: Network, seed: int, dtype: torch.dtype) -> Weights
         if isinstance(operator, Convolution | InverseConvolution):
             fan_in *= operator.window.volume
         drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
-        weight = drawn * (RECTIFIED_GAIN / fan_in) ** 0.5 * enlargement(operator)
+        weight = drawn * (gain / fan_in) ** 0.5 * enlargement(operator)
         bias = torch.zeros(operator.out_channels, dtype=dtype) if operator.bias else None
         weights[layer.name] = LayerWeights(weight.to(dtype), bias)
     return weights

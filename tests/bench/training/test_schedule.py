@@ -126,6 +126,23 @@ def test_only_sparsity_invariant_weights_are_enlarged_and_the_version_says_so():
     assert "enlarged_weights" not in definitions[1]
 
 
+def test_weights_of_another_gain_are_the_same_weights_scaled_and_another_version():
+    network = deep_cnet(3, 4, 5)
+    usual = starting_weights(network, 0, torch.float64)
+    smaller = starting_weights(network, 0, torch.float64, gain=0.5)
+    assert torch.equal(usual["conv2"].weight, 2 * smaller["conv2"].weight)
+    experiment = find("mnist-deepcnet-5-10")
+    assert "gain" not in experiment.definition()
+    assert replace(experiment, gain=1.0).definition()["gain"] == 1.0
+    assert replace(experiment, gain=1.0).version() != experiment.version()
+
+
+def test_training_starts_from_weights_of_the_experiments_gain():
+    trained = [training(corners(gain=gain)).model for gain in (2.0, 0.5)]
+    usual, smaller = (each.weights_in_torch_layout()["conv2.weight"] for each in trained)
+    assert torch.allclose(usual, 2 * smaller)
+
+
 def test_weights_keep_the_size_of_values_from_layer_to_layer():
     weights = starting_weights(assamese_vgg(), 0, torch.float32)
     wide = weights["conv7"].weight
