@@ -28,8 +28,8 @@ DEEPCNET_ERRORS = {
 }
 """Test errors of DeepCNet(l, 30) in percent, by l, one for each kind of motion."""
 DEEPCNET_GAIN = 1.0
-"""Few sites are active, so that little of a fan-in is; and what pools and rectifiers pass on has a large
-mean, alike in all samples. Weights of twice the variance leave the loss where it is for epochs."""
+"""What poolings and rectifiers pass on has a large mean, alike in all samples. Weights of twice the
+variance leave the loss where it is for epochs."""
 VGG_PASSES = 200
 """Over the recordings: 20 epochs of the example, each of 10 passes."""
 VGG_MOTION = LooseMotion(shift=8, bending=0.3, stretching=0.3, stroke_shift=2)
