@@ -6,11 +6,7 @@ from reports.break_even import Crossing, Curve, Group, Outcome
 MOST_GROUPS = 3
 """With more groups than that in a phase and setting, they are summed up by implementation."""
 LONGEST_NAME = 100
-FLAT_ENDINGS = {
-    Outcome.FASTER: "faster than {} at every measured density",
-    Outcome.SLOWER: "slower at every measured density",
-    Outcome.LEVEL: "neither clearly faster nor clearly slower",
-}
+NOWHERE = "neither clearly faster nor clearly slower"
 
 
 def position(group: Group, value: float) -> str:
@@ -33,7 +29,7 @@ def outcome(group: Group, curve: Curve, baseline: str) -> str:
         case Outcome.SLOWER:
             return f"no crossing: slower at every measured {words.label(group.axis, 30)}"
         case Outcome.LEVEL:
-            return f"no crossing: {_level(group, curve)}"
+            return f"no crossing: {_level(group, curve) or 'not told apart anywhere'}"
         case Outcome.UNKNOWN:
             return f"no ratio to {words.label(baseline)}"
 
@@ -91,14 +87,27 @@ def _group_sentence(group: Group, baseline: str) -> str:
         verb, write = (f" beats {other}", _crossing) if not said else ("", _brief_crossing)
         places = " and ".join(write(group, each) for each in curve.crossings)
         said.append(f"{words.label(curve.implementation)}{verb} {places}")
-    parts = [words.listed(said)] if said else []
-    for outcome_, ending in FLAT_ENDINGS.items():
-        names = [words.label(curve.implementation) for curve in curves if curve.outcome is outcome_]
-        if names:
-            verb = "is" if len(names) == 1 else "are"
-            sentence = f"{words.listed(names)} {verb} {ending.format(other)}"
-            parts.insert(0 if outcome_ is Outcome.FASTER else len(parts), sentence)
+    always, never = (
+        [words.label(curve.implementation) for curve in curves if curve.outcome is wanted]
+        for wanted in (Outcome.FASTER, Outcome.SLOWER)
+    )
+    somewhere: dict[str, list[str]] = {}
+    for curve in curves:
+        if curve.outcome is Outcome.LEVEL:
+            where = _level(group, curve, f" than {other}") or NOWHERE
+            somewhere.setdefault(where, []).append(words.label(curve.implementation))
+    parts = [
+        f"{_are(always)} faster than {other} at every measured density" if always else "",
+        words.listed(said) if said else "",
+        *(f"{_are(names)} {where}" for where, names in somewhere.items()),
+        f"{_are(never)} slower at every measured density" if never else "",
+    ]
+    parts = [part for part in parts if part]
     return f"For {words.label(group.name, LONGEST_NAME)}: {'; '.join(parts)}." if parts else ""
+
+
+def _are(names: list[str]) -> str:
+    return f"{words.listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _place(group: Group, crossing: Crossing) -> str:
@@ -123,8 +132,8 @@ def _band(group: Group, crossing: Crossing) -> str:
     return f"{low.removesuffix(words.SPACE + '%')}{words.DASH}{high}"
 
 
-def _level(group: Group, curve: Curve) -> str:
-    """Where a curve without a crossing is clearly on one side, and where it is not."""
+def _level(group: Group, curve: Curve, than: str = "") -> str:
+    """Where a curve without a crossing is clearly on one side, and where it is not; "" for nowhere."""
     places: dict[str, list[str]] = {"faster": [], "slower": []}
     for point in curve.points:
         if point.ratio is not None:
@@ -132,8 +141,8 @@ def _level(group: Group, curve: Curve) -> str:
             side = "faster" if interval.high < 1 else "slower" if interval.low > 1 else ""
             if side:
                 places[side].append(measured_position(group, point.position))
-    said = [f"{side} at {words.listed(found)}" for side, found in places.items() if found]
-    return ", ".join([*said, "elsewhere not told apart"]) if said else "not told apart anywhere"
+    said = [f"{side}{than} at {words.listed(found)}" for side, found in places.items() if found]
+    return ", ".join([*said, "elsewhere not told apart"]) if said else ""
 
 
 def _flat(by_name: dict[str, list[tuple[Group, Curve]]], baseline: str) -> list[str]:

@@ -182,6 +182,31 @@ def test_a_group_s_sentence_begins_with_who_pays_longest_and_ends_with_who_never
     assert said, sentence
 
 
+def test_a_group_s_sentence_says_where_a_curve_without_a_crossing_is_faster():
+    factors = {
+        "dense": lambda _density: 1.0,
+        "mostly": lambda density: 0.5 if density < 0.2 else 0.97,
+        "hardly": lambda _density: 1.0,
+        "never": lambda _density: 2.0,
+    }
+    run = make_run(
+        density_group(),
+        tuple(factors),
+        times=lambda name, record: DENSE_SECONDS * factors[name](record.density),
+        phases=(Phase.FORWARD,),
+        noise=NOISY,
+    )
+    found = groups(compare(run), (Phase.FORWARD,))
+    (sentence,) = break_even_sentences(found, "dense")
+    said = re.fullmatch(
+        r"For 2d-[^:]*: mostly is faster than dense at 0\.5 %, 1 %, .*, elsewhere not told apart; "
+        r"hardly is neither clearly faster nor clearly slower; never is slower at every measured "
+        r"density\.",
+        sentence.replace("\u00a0", " "),
+    )
+    assert said, sentence
+
+
 def test_many_crossings_are_summed_up_with_their_range():
     records = [record for number in range(8) for record in density_group(f"group-{number}")]
     run = make_run(
