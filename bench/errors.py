@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class DataError(UserError):
     """A data file, run file or archive that cannot be used as it is."""
+
+
+class MissingDataError(DataError):
+    """A data file that is not there: others can be measured without it."""

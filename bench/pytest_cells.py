@@ -16,7 +16,7 @@ from bench.cli import selection
 from bench.cli.names import split
 from bench.cli.run import PRECISION, TIMEOUT
 from bench.dtypes import TF32, products_in, torch_dtype
-from bench.errors import DataError, UserError
+from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import why_unmeasured
@@ -237,7 +237,7 @@ class SuiteSession:
             device = torch.device(self.plan.device)
             try:
                 batch = workload.input.batch(workload.channels, workload.seed)
-            except DataError as error:
+            except MissingDataError as error:
                 pytest.skip(str(error))
             batch = batch.checked().sorted()
             batch, weights = operands(workload.network, workload.seed, batch, dtype_name, device)

@@ -6,6 +6,7 @@ named is the user's to mend. Two that share a name are an error: results could n
 
 import importlib.util
 import inspect
+import re
 import sys
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -19,6 +20,8 @@ from bench.trial import how_it_ends
 from bench.workload import Suite
 
 OWN_PACKAGE = "sparsebench"
+NAME = re.compile(r"[\w.+-]+")
+"""Of an implementation: options list names between commas, messages and tables have one in a line."""
 
 
 def installed() -> tuple[list[Reference], list[Broken]]:
@@ -75,15 +78,22 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
                 f"unknown implementation {item!r}; installed: {names}; a file needs its path, as in "
                 f"--impl path/to/file.py"
             )
+    _check_once_each(chosen)
+    return chosen, []
+
+
+def _check_once_each(chosen: list[Reference]) -> None:
+    """Refuse a name that comes twice."""
     seen: dict[str, Reference] = {}
     for reference in chosen:
         other = seen.setdefault(reference.name, reference)
+        if other is not reference and other == reference:
+            raise UserError(f"implementation {reference.name!r} is named twice")
         if other is not reference:
             raise UserError(
                 f"two implementations are called {reference.name!r}: {other.source} and "
                 f"{reference.source}; rename one"
             )
-    return chosen, []
 
 
 def load(reference: Reference) -> Implementation:
@@ -103,6 +113,8 @@ def references_in(path: Path) -> list[Reference]:
         UserError: if the file is missing, does not import, defines none, or takes an installed name.
     """
     path = path.resolve()
+    if path.is_dir():
+        raise UserError(f"plug-in file {path} is a folder; name a file in it")
     if not path.is_file():
         raise UserError(f"plug-in file {path} does not exist")
     if _module_name(path) not in sys.modules:
@@ -200,8 +212,14 @@ def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
         missing = ", ".join(sorted(getattr(own[0], "__abstractmethods__", ())))
         raise UserError(f"{path}: class {own[0].__name__} lacks {missing}")
     for kind in whole:
-        if not isinstance(getattr(kind, "name", None), str) or not kind.name:
+        name = getattr(kind, "name", None)
+        if not isinstance(name, str) or not name:
             raise UserError(f'{path}: class {kind.__name__} has no name; give it `name = "..."`')
+        if not NAME.fullmatch(name):
+            raise UserError(
+                f"{path}: class {kind.__name__} is called {name!r}; a name has letters, digits, "
+                f"`_`, `-`, `.` and `+` only"
+            )
     if not whole:
         raise UserError(
             f"{path} has no class that derives from bench.implementation.Implementation"

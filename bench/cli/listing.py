@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what there is."""
     from bench.cli.output import print_json, print_table  # noqa: PLC0415
 
-    if arguments.suite:
+    if arguments.suite is not None:
         rows = _workloads(arguments.suite)
         title = f"Workloads of suite {arguments.suite}"
         if arguments.json:

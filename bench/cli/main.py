@@ -18,8 +18,9 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 POSIX_ONLY = {"fcntl", "resource"}
 """Modules that Windows has no counterpart of."""
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-"""What writing fails with on a full or read-only disk: the user's to put right, wherever it strikes."""
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG}
+"""What writing fails with on a full or read-only disk, or under a name that is too long: the user's to
+put right, wherever it strikes."""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -200,11 +200,15 @@ def _run_one(
 ) -> int:
     from bench.cli.output import say  # noqa: PLC0415
     from bench.cli.progress import shown  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
     from bench.measure.engine import execute  # noqa: PLC0415
 
     try:
         with shown() as tell, _patient_interruption() as is_interrupted:
             measured: Run | None = execute(plan, journal, tell, templates, is_interrupted)
+    except UserError:
+        journal.drop_if_empty()
+        raise
     except KeyboardInterrupt:
         measured = None
     if measured is None or not measured.finished:

@@ -201,7 +201,7 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     differing = [what for what, differs in differences.items() if differs]
     if differing:
         raise UserError(
-            f"the unfinished run {header.id} has another {', '.join(differing)}: it was begun at "
+            f"the unfinished run {header.id} differs in its {', '.join(differing)}: it was begun at "
             f"{header.commit or 'no commit'} with `{' '.join(header.command)}`, to which "
             f"--resume PATH.partial is to be added"
         )

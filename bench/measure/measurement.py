@@ -12,7 +12,7 @@ from bench.batch import SparseBatch
 from bench.build import Weights, operands, why_unbuildable
 from bench.cost import Cost, network_cost
 from bench.dtypes import TF32
-from bench.errors import DataError, UserError
+from bench.errors import MissingDataError, UserError
 from bench.expectation import expect
 from bench.expected import Expectation
 from bench.implementation import Implementation, why_unmeasured
@@ -87,7 +87,7 @@ class Measurement:
             raise UserError(f"workload {workload.name!r} changed since the run was planned")
         try:
             weights, batch, expectation = self._prepare(workload)
-        except DataError:
+        except MissingDataError:
             raise
         except UserError as error:
             raise UserError(f"workload {workload.name!r}: {error}") from error

@@ -27,6 +27,8 @@ def check_device(name: str) -> torch.device:
         raise UserError(f"unknown device {name!r}; known are cpu and cuda") from None
     if device.type not in {"cpu", "cuda"}:
         raise UserError(f"device {name!r} is not measured; known are cpu and cuda")
+    if device.type == "cpu" and device.index:
+        raise UserError(f"device {name!r} is not there; all processors together are cpu")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device {name!r}: torch {torch.__version__} finds no CUDA device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

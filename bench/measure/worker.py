@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from bench.dtypes import products_in
-from bench.errors import DataError, UserError
+from bench.errors import MissingDataError, UserError
 from bench.machine import thread_pools
 from bench.measure.failures import why_unavailable
 from bench.measure.measurement import Measurement
@@ -69,7 +69,7 @@ def serve(stream: BinaryIO) -> None:
         try:
             with products_in(order.dtype):
                 Measurement(order, tell, stream.fileno()).run()
-        except DataError as error:
+        except MissingDataError as error:
             for reference in order.implementations:
                 tell(Failed(reference.name, order.phases, Status.UNAVAILABLE, str(error)))
             tell(Done({}))

@@ -103,6 +103,11 @@ class Journal:
         self._remove()
         return self.target
 
+    def drop_if_empty(self) -> None:
+        """Remove the journal if no unit is finished: there is nothing to go on with."""
+        if self.path.exists() and not self.read().units:
+            self._remove()
+
     def completed(self) -> Run | None:
         """Return the run if its file is written; a kill may have left the journal beside it.
 

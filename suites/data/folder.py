@@ -2,13 +2,15 @@
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_cache_path
 
-from bench.errors import DataError, UserError
+from bench.errors import DataError, MissingDataError, UserError
 from suites.data.catalogue import DataFile, DataSet
+from suites.data.digests import is_published
 
 VARIABLE = "SPARSEBENCH_DATA"
 
@@ -34,15 +36,33 @@ def parsed_folder() -> Path:
 
 
 def find(data_set: DataSet, name: str) -> Path:
-    """Return the path of a data set's file.
+    """Return the path of a data set's file, which is the publisher's byte for byte.
+
+    Of a file that may be packed in another way, whoever reads it knows the content.
 
     Raises:
-        DataError: if it is not there.
+        MissingDataError: if it is not there.
+        DataError: if its bytes are not the publisher's.
     """
-    path = data_folder() / data_set.file(name).path
+    file = data_set.file(name)
+    path = data_folder() / file.path
     if not path.is_file():
-        raise DataError(f"{data_set.name}: {path} is missing; get it by {data_set.how_to_get}")
+        raise MissingDataError(
+            f"{data_set.name}: {path} is missing; get it by {data_set.how_to_get}"
+        )
+    status = path.stat()
+    if file.content is None and not _is_good(file, path, status.st_mtime_ns, status.st_size):
+        raise DataError(
+            f"{data_set.name}: {path} is not what its publisher has; move it away and get it by "
+            f"{data_set.how_to_get}"
+        )
     return path
+
+
+@lru_cache
+def _is_good(file: DataFile, path: Path, _time: int, _size: int) -> bool:
+    """Compare a file with its digest once, until it changes."""
+    return is_published(file, path)
 
 
 @dataclass(frozen=True)

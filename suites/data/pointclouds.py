@@ -86,10 +86,9 @@ def spconv_voxels(data_set: DataSet = POINTCLOUDS) -> Voxels:
     Raises:
         DataError: if both files are missing, or the one that is there is broken.
     """
-    file = data_set.file("spconv_test_spconv.npz")
-    path = data_folder() / file.path
-    if path.is_file():
-        return _read_voxels(path)
+    name = "spconv_test_spconv.npz"
+    if (data_folder() / data_set.file(name).path).is_file():
+        return _read_voxels(find(data_set, name))
     points = load("spconv_benchmark-pc", data_set).points
     # In float32, because spconv divides so: float64 puts five points into other voxels.
     cells = np.floor((points - CORNER_XYZ) / VOXEL_METRES).astype(np.int32)[:, ::-1]

@@ -15,6 +15,7 @@ from bench.cli.run import INTERRUPTED
 from bench.conformance import cases
 from bench.measure import processes
 from bench.results.store import load
+from suites.data.catalogue import MNIST
 from suites.networks import small
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -162,6 +163,28 @@ def test_run_without_its_data_exits_3_and_says_how_to_get_it(tmp_path, monkeypat
     arguments = ["--workload", "mnist-full*", "--impl", "gather", "-o", str(target)]
     assert main(["run", "real", *FAST, *arguments]) == 3
     assert "sparsebench data fetch mnist" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_run_on_damaged_data_exits_2_with_one_line_and_writes_no_run_file(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("SPARSEBENCH_DATA", str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    for file in MNIST.files:
+        (tmp_path / file.path).write_bytes(b"\0" * file.size_bytes)
+    target = tmp_path / "run.json"
+    arguments = ["--workload", "mnist-full*", "--impl", "gather", "-o", str(target)]
+    assert main(["run", "real", *FAST, *arguments]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "-ubyte.gz is not what its publisher has; move it away and get it by" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist"]  # no journal either
+
+
+def test_a_name_too_long_for_a_file_is_one_line(tmp_path, capsys):
+    target = tmp_path / ("a" * 300 + ".json")
+    assert main(["run", "quick", *ONE, *FAST, "--impl", "gather", "-o", str(target)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File name too long" in line
 
 
 @pytest.fixture

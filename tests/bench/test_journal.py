@@ -83,6 +83,16 @@ def test_a_journal_of_a_newer_schema_is_refused(journal):
     assert "update sparsebench" in refusal(journal.read)
 
 
+def test_a_journal_without_a_finished_unit_is_dropped_and_no_other(journal, target):
+    journal.drop_if_empty()
+    assert journal.path.exists()
+    other = Journal(target.with_name("other.json"))
+    other.drop_if_empty()  # not even begun
+    other.begin(header())
+    other.drop_if_empty()
+    assert not other.path.exists()
+
+
 def test_finishing_a_journal_leaves_the_run_file_alone(journal, target):
     assert journal.finish(run()) == target
     assert load(target) == run()

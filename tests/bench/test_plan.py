@@ -45,6 +45,11 @@ def test_a_gpu_that_is_not_there_is_told_in_one_line():
         check_device("cuda:2")
 
 
+def test_there_is_one_cpu_however_many_processors_it_has():
+    with pytest.raises(UserError, match=r"^device 'cpu:5' is not there; .* are cpu$"):
+        check_device("cpu:5")
+
+
 @pytest.mark.parametrize(("name", "made_current"), [("cuda:1", ["cuda:1"]), ("cuda", [])])
 def test_a_worker_makes_a_numbered_gpu_the_current_one(monkeypatch, tmp_path, name, made_current):
     found = []

@@ -1,5 +1,6 @@
 import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 import torch
@@ -104,7 +105,6 @@ def test_a_plug_in_file_may_define_several_and_import_others(plugin):
 def test_a_missing_plug_in_file_is_named(tmp_path):
     path = tmp_path / "nowhere.py"
     assert refusal(references_in, path) == f"plug-in file {path} does not exist"
-    assert "does not exist" in refusal(references_in, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,18 @@ def test_a_class_that_lacks_methods_is_refused_with_their_names(plugin):
 def test_a_class_without_a_name_is_refused_with_what_to_write(line, plugin):
     message = refusal(references_in, plugin(whole().replace('name = "mine"', line)))
     assert 'class Mine has no name; give it `name = "..."`' in message
+
+
+@pytest.mark.parametrize("name", ["a,b", "a b", "a\nb", "a/b"])
+def test_a_name_that_cannot_stand_in_a_list_or_a_line_is_refused(name, plugin):
+    path = plugin(whole().replace('name = "mine"', f"name = {name!r}"))
+    message = refusal(references_in, path)
+    assert f"class Mine is called {name!r}; a name has letters, digits" in message
+    assert "\n" not in message
+
+
+def test_a_folder_is_called_one(tmp_path):
+    assert refusal(references_in, tmp_path).endswith("is a folder; name a file in it")
 
 
 def test_a_file_that_is_not_python_is_refused(plugin):
@@ -305,7 +317,13 @@ def test_an_unknown_implementation_is_refused_where_none_is_installed(entries):
 
 def test_naming_one_implementation_twice_is_refused(entries):
     entries(DENSE)
-    assert "'dense'" in refusal(choose, ["dense", "dense"])
+    assert refusal(choose, ["dense", "dense"]) == "implementation 'dense' is named twice"
+
+
+def test_naming_one_file_twice_is_refused(plugin, entries):
+    entries(DENSE)
+    path = str(plugin(whole()))
+    assert refusal(choose, [path, path]) == "implementation 'mine' is named twice"
 
 
 def test_the_order_that_the_user_names_is_kept(plugin, entries):
@@ -352,3 +370,13 @@ def test_variants_may_share_an_abstract_base_in_their_file(plugin):
         "class Small(Base):\n    name = 'small'\n    def tile(self): return 8\n"
     )
     assert [reference.name for reference in references_in(path)] == ["small"]
+
+
+def test_the_readmes_plug_in_is_the_example_and_has_at_most_forty_lines():
+    project = Path(__file__).parents[2]
+    (shown,) = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    example = (project / "docs" / "examples" / "unfold.py").read_text()
+    assert len(example.splitlines()) <= 40
+    assert [line for line in shown.splitlines() if line] == [
+        line for line in example.splitlines() if line
+    ]

@@ -1,12 +1,13 @@
+import hashlib
 import os
 
 import numpy as np
 import pytest
 
-from bench.errors import DataError, UserError
+from bench.errors import DataError, MissingDataError, UserError
 from suites.data import assamese, cache, mnist
 from suites.data.add import add
-from suites.data.catalogue import MNIST, data_set
+from suites.data.catalogue import MNIST, DataFile, DataSet, data_set
 from suites.data.folder import data_folder as chosen_folder
 from suites.data.folder import find, parsed_folder, presence
 from suites.data.npz import Expected
@@ -54,6 +55,22 @@ def test_presence_goes_from_missing_over_partial_and_damaged_to_present(data_fol
             opened.truncate(file.size_bytes)
         expected = "present" if file is MNIST.files[-1] else "partial"
         assert presence(MNIST, data_folder).state == expected
+
+
+def test_a_file_is_found_only_as_its_publisher_has_it(data_folder):
+    content = b"as published"
+    digest = hashlib.sha256(content).hexdigest()
+    file = DataFile("made/file.bin", "https://example.org", f"sha256:{digest}", len(content))
+    made = DataSet("made", "", "", "", (file,))
+    path = data_folder / file.path
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert find(made, "file.bin") == path
+    path.write_bytes(content[::-1])  # of the same size
+    with pytest.raises(DataError, match="is not what its publisher has; move it away") as raised:
+        find(made, "file.bin")
+    assert not isinstance(raised.value, MissingDataError)
+    assert str(path) in str(raised.value)
 
 
 def test_images_and_labels_that_do_not_belong_together_are_refused(monkeypatch):
