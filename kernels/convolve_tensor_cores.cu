@@ -5,16 +5,16 @@
 #include "convolution.cuh"
 #include "fragments.cuh"
 
-constexpr int ROWS = 64;
-constexpr int STAGES = 3;         // steps in shared memory: one is multiplied, the others arrive
 constexpr int LANES = 32;
-constexpr int WARPS = 4;          // two by two, each 32 rows
-constexpr int THREADS = WARPS * LANES;
-constexpr int OFFSETS = LANES;    // looked up at a time: a bit each
 constexpr unsigned EVERY_LANE = 0xffffffffu;
 
-template <class Value, int COLUMNS, bool TRANSPOSED>
+// ROWS x COLUMNS sums of a block; STAGES steps in shared memory: one is multiplied, the others arrive.
+template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
 struct Steps {
+    static constexpr int WARPS = ROWS / 16;  // two abreast, each 32 rows
+    static constexpr int THREADS = WARPS * LANES;
+    // Looked up at a time, a bit each: fewer where the sums' operands leave no room for more.
+    static constexpr int OFFSETS = ROWS * COLUMNS > 8192 ? 8 : LANES;
     static constexpr int DEPTH = 2 * Fragment<Value>::DEPTH;  // input channels of a step
     static constexpr int RIGHT_ROWS = TRANSPOSED ? COLUMNS : DEPTH;
     static constexpr int RIGHT_COLUMNS = TRANSPOSED ? DEPTH : COLUMNS;
@@ -28,13 +28,14 @@ struct Steps {
 };
 
 // Begin the copies of one step: input rows and the offset's share of the weight.
-template <class Value, int COLUMNS, bool TRANSPOSED>
+template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
 __device__ __forceinline__ void begin_step(const Convolution& p,
-                                           Steps<Value, COLUMNS, TRANSPOSED>& steps, int stage,
-                                           int first_offset, int number, int channel) {
-    using Step = Steps<Value, COLUMNS, TRANSPOSED>;
+                                           Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>& steps,
+                                           int stage, int first_offset, int number, int channel) {
+    using Step = Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>;
     constexpr int CHUNK = Fragment<Value>::CHUNK;
     constexpr int DEPTH = Step::DEPTH;
+    constexpr int THREADS = Step::THREADS;
     const int first_column = blockIdx.y * COLUMNS;
     for (int place = threadIdx.x; place < ROWS * (DEPTH / CHUNK); place += THREADS) {
         const int row = place / (DEPTH / CHUNK);
@@ -65,10 +66,10 @@ __device__ __forceinline__ void begin_step(const Convolution& p,
 }
 
 // Multiply one step: a warp's 32 rows and COLUMNS / 2 columns.
-template <class Value, int COLUMNS, bool TRANSPOSED>
-__device__ __forceinline__ void multiply_step(const Steps<Value, COLUMNS, TRANSPOSED>& steps, int stage,
-                                              int warp_row, int warp_column,
-                                              float (&sums)[2][COLUMNS / 16][4]) {
+template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
+__device__ __forceinline__ void multiply_step(
+    const Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>& steps, int stage, int warp_row,
+    int warp_column, float (&sums)[2][COLUMNS / 16][4]) {
     constexpr int PAIRS = COLUMNS / 32;
 #pragma unroll
     for (int depth = 0; depth < steps.DEPTH; depth += Fragment<Value>::DEPTH) {
@@ -92,10 +93,11 @@ __device__ __forceinline__ void multiply_step(const Steps<Value, COLUMNS, TRANSP
 }
 
 // Grid: tiles of rows x tiles of columns x splits of the offsets.
-template <class Value, int COLUMNS, bool TRANSPOSED>
-__global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convolution p) {
-    using Step = Steps<Value, COLUMNS, TRANSPOSED>;
+template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
+__global__ void __launch_bounds__(ROWS / 16 * LANES) convolve_tensor_cores(const Convolution p) {
+    using Step = Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>;
     constexpr int DEPTH = Step::DEPTH;
+    constexpr int OFFSETS = Step::OFFSETS;
     Step& steps = shared<Step>();
     const int lane = threadIdx.x % LANES;
     const int warp = threadIdx.x / LANES;
@@ -109,7 +111,7 @@ __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convoluti
     const int end = p.begin(blockIdx.z + 1);
     for (int first_offset = p.begin(blockIdx.z); first_offset < end; first_offset += OFFSETS) {
         __syncthreads();  // the offsets before are done with
-        for (int number = warp; number < OFFSETS; number += WARPS) {
+        for (int number = warp; number < OFFSETS; number += Step::WARPS) {
             const int offset = first_offset + number;
             bool any = false;
 #pragma unroll
@@ -125,7 +127,8 @@ __global__ void __launch_bounds__(THREADS) convolve_tensor_cores(const Convoluti
             }
         }
         __syncthreads();
-        const unsigned offsets = __ballot_sync(EVERY_LANE, steps.present[lane] != 0);
+        const unsigned offsets =
+            __ballot_sync(EVERY_LANE, lane < OFFSETS && steps.present[lane] != 0);
         if (p.normalisation != nullptr && threadIdx.x < ROWS) {
             for (int number = 0; number < OFFSETS; ++number) {
                 active += steps.seen[number][threadIdx.x] >= 0;

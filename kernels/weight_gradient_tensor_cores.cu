@@ -4,12 +4,12 @@
 #include "fragments.cuh"
 #include "weight_gradient.cuh"
 
-constexpr int STAGES = 3;   // steps in shared memory: one is multiplied, the others arrive
 constexpr int WARPS = 4;    // two by two
 constexpr int THREADS = WARPS * LANES;
 constexpr int LOOKS = 4;    // rows that a thread looks up before pairs are multiplied
 
-template <class Value, int SIDE>
+// STAGES steps in shared memory: one is multiplied, the others arrive.
+template <class Value, int SIDE, int STAGES>
 struct PairSteps {
     static constexpr int DEPTH = 2 * Fragment<Value>::DEPTH;  // pairs of a step
     static constexpr int WIDTH = SIDE + Fragment<Value>::SKEW_WIDE;
@@ -37,9 +37,9 @@ __device__ __forceinline__ void begin_rows(Value (&to)[DEPTH][WIDTH], const void
 }
 
 // Grid: tiles of the channels x offsets x splits. A block computes SIDE x SIDE sums.
-template <class Value, int SIDE>
+template <class Value, int SIDE, int STAGES>
 __global__ void __launch_bounds__(THREADS) weight_gradient_tensor_cores(const WeightGradient p) {
-    using Steps = PairSteps<Value, SIDE>;
+    using Steps = PairSteps<Value, SIDE, STAGES>;
     constexpr int PARTS = SIDE / 32;  // 16 x 16 sums of a warp, along each side
     Steps& steps = shared<Steps>();
     const int thread = threadIdx.x;

@@ -34,12 +34,25 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Tile:
-    """A block's share of a matrix product, and a thread's share of that."""
+    """A block's share of a matrix product, and a thread's share of that.
+
+    Attributes:
+        rows: of the block's share.
+        columns: of the block's share.
+        rows_each: of a thread's share.
+        columns_each: of a thread's share.
+        stages: steps that lie in shared memory at a time, where asynchronous copies bring them.
+    """
 
     rows: int
     columns: int
     rows_each: int
     columns_each: int
+    stages: int = 1
+
+    def __str__(self) -> str:
+        """The block's share, as tables of choices name it."""
+        return f"{self.rows}x{self.columns}"
 
     @property
     def threads(self) -> int:
@@ -56,8 +69,11 @@ CONVOLUTION_TILES = (Tile(64, 16, 4, 2), Tile(64, 64, 4, 4))
 """By rising number of columns: output channels."""
 FLOAT32_TILES = (Tile(64, 16, 4, 2), Tile(64, 32, 4, 4), Tile(64, 64, 4, 4))
 """Of the type that is computed without tensor cores as a rule."""
+MEASURED_FLOAT32_TILES = (Tile(128, 64, 8, 4), Tile(128, 128, 8, 8))
+"""Chosen by measuring only, as all tables of this name."""
 WEIGHT_GRADIENT_TILES = (Tile(16, 16, 1, 1), Tile(64, 64, 4, 4))
 """By rising number of input x output channels."""
+MEASURED_WEIGHT_GRADIENT_TILES = (Tile(32, 32, 2, 2),)
 MOST_FEW_WEIGHTS = 4096
 """Elements of a weight that `convolve_few` holds in shared memory."""
 FEW_COLUMNS = 4
@@ -67,22 +83,39 @@ TENSOR_CORE_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 """Float32 is rounded to tf32 there."""
 TENSOR_CORE_BYTES = 16
 """Copied at a time: a row of channels must be a multiple of it."""
-TENSOR_CORE_TILES = (Tile(64, 32, 4, 4), Tile(64, 64, 4, 8))
+TENSOR_CORE_TILES = (Tile(64, 32, 4, 4, 3), Tile(64, 64, 4, 8, 3))
 """By rising number of columns: output channels."""
-TENSOR_CORE_GRADIENT_TILES = (Tile(32, 32, 4, 2), Tile(64, 64, 8, 4))
+MEASURED_TENSOR_CORE_TILES = (
+    Tile(128, 64, 4, 8, 2),
+    Tile(64, 128, 4, 16, 2),
+    Tile(128, 128, 4, 16, 2),
+)
+TENSOR_CORE_GRADIENT_TILES = (Tile(32, 32, 4, 2, 3), Tile(64, 64, 8, 4, 3))
 """By rising number of input x output channels."""
+MEASURED_TENSOR_CORE_GRADIENT_TILES = (Tile(128, 128, 16, 8, 2),)
 
 
 def convolve_tensor_cores(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
     """Implicit GEMM on tensor cores."""
-    arguments = f"{VALUE_TYPES[dtype]}, {tile.columns}, {_literal(transposed)}"
-    name = f"convolve_tensor_cores<{arguments}>"
+    shape = f"{tile.rows}, {tile.columns}, {tile.stages}"
+    name = f"convolve_tensor_cores<{VALUE_TYPES[dtype]}, {shape}, {_literal(transposed)}>"
     return Kernel("convolve_tensor_cores.cu", name, tile.threads)
 
 
 def convolution_tiles(dtype: torch.dtype) -> tuple[Tile, ...]:
-    """What `convolve_tiles` there is of a type."""
+    """What the rules choose from for `convolve_tiles` of a type."""
     return FLOAT32_TILES if dtype is torch.float32 else CONVOLUTION_TILES
+
+
+def all_convolution_tiles(dtype: torch.dtype) -> tuple[Tile, ...]:
+    """What `convolve_tiles` there is of a type."""
+    measured = MEASURED_FLOAT32_TILES if dtype is torch.float32 else ()
+    return convolution_tiles(dtype) + measured
+
+
+ALL_TENSOR_CORE_TILES = TENSOR_CORE_TILES + MEASURED_TENSOR_CORE_TILES
+ALL_WEIGHT_GRADIENT_TILES = WEIGHT_GRADIENT_TILES + MEASURED_WEIGHT_GRADIENT_TILES
+ALL_TENSOR_CORE_GRADIENT_TILES = TENSOR_CORE_GRADIENT_TILES + MEASURED_TENSOR_CORE_GRADIENT_TILES
 
 
 def convolve_tiles(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
@@ -111,7 +144,8 @@ def weight_gradient(dtype: torch.dtype, tile: Tile) -> Kernel:
 
 def weight_gradient_tensor_cores(dtype: torch.dtype, tile: Tile) -> Kernel:
     """Shares of the gradient at the weights on tensor cores."""
-    name = f"weight_gradient_tensor_cores<{VALUE_TYPES[dtype]}, {tile.columns}>"
+    arguments = f"{VALUE_TYPES[dtype]}, {tile.columns}, {tile.stages}"
+    name = f"weight_gradient_tensor_cores<{arguments}>"
     return Kernel("weight_gradient_tensor_cores.cu", name, tile.threads)
 
 
@@ -150,19 +184,19 @@ def all_kernels() -> list[Kernel]:
         for transposed in (False, True):
             kernels += [
                 convolve_tiles(dtype, tile, transposed=transposed)
-                for tile in convolution_tiles(dtype)
+                for tile in all_convolution_tiles(dtype)
             ]
             kernels.append(convolve_few(dtype, transposed=transposed))
             if dtype in TENSOR_CORE_TYPES:
                 kernels += [
                     convolve_tensor_cores(dtype, tile, transposed=transposed)
-                    for tile in TENSOR_CORE_TILES
+                    for tile in ALL_TENSOR_CORE_TILES
                 ]
         if dtype in TENSOR_CORE_TYPES:
             kernels += [
-                weight_gradient_tensor_cores(dtype, tile) for tile in TENSOR_CORE_GRADIENT_TILES
+                weight_gradient_tensor_cores(dtype, tile) for tile in ALL_TENSOR_CORE_GRADIENT_TILES
             ]
-        kernels += [weight_gradient(dtype, tile) for tile in WEIGHT_GRADIENT_TILES]
+        kernels += [weight_gradient(dtype, tile) for tile in ALL_WEIGHT_GRADIENT_TILES]
         kernels += [finish_shares(dtype), add_shares(dtype), pool(dtype), pool_gradient(dtype)]
     return kernels
 
