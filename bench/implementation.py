@@ -102,6 +102,19 @@ class Implementation(ABC):
         what it does may not be needed for right results.
         """
 
+    def tune(self, call: Callable[[], object]) -> None:  # noqa: B027  # there may be nothing to tune
+        """Choose by measuring, here and now, what is chosen so of all that a call computes.
+
+        For implementations that would otherwise try things out within their first calls. Called in
+        every worker, before anything is checked or timed; how long it takes is told apart. Native
+        tensors that were encoded before need not heed what is chosen. Results must be right with and
+        without.
+
+        Args:
+            call: encodes and runs a network on the very input that will be timed, forward, or forward
+                and backward; it may be made any number of times, or never.
+        """
+
     @abstractmethod
     def encode(self, batch: SparseBatch) -> Native:
         """Make the native tensor of a canonical sparse batch; differentiable in its features."""

@@ -13,7 +13,7 @@ from bench.batch import SparseBatch
 from bench.build import Answer, BuiltNetwork, Mark, Weights, nobody
 from bench.expected import Expectation
 from bench.ground_state import build
-from bench.implementation import Implementation, Native
+from bench.implementation import Implementation, Native, overrides
 from bench.network import Network
 from bench.operators import BatchNorm, Dropout, Weighted
 from bench.phases import Phase
@@ -98,6 +98,19 @@ class Candidate:
             self.native = implementation.encode(batch.copied())
         self._is_warm = False
 
+    def tune_outputs(self) -> None:
+        """Have the implementation tune itself for calls without gradients, if it ever does."""
+        if not overrides(self.implementation, "tune"):
+            return
+        with torch.no_grad():
+            self.implementation.tune(lambda: self._encode_and_run(self.batch.copied()))
+            self._encode_again()
+
+    def tune_gradients(self) -> None:
+        """Have the implementation tune itself for calls with gradients, if it ever does."""
+        with torch.enable_grad():
+            self.implementation.tune(self._run_with_gradients)
+
     def verify_outputs(self) -> None:
         """Check encode, a first and a second warm call, and a cold one.
 
@@ -133,16 +146,20 @@ class Candidate:
         """
         expectation = self.expectation
         with torch.enable_grad():
-            output, gradients = run_with_gradients(
-                self._in_training(dropout=False),
-                self.batch,
-                expectation.upstream,
-                expectation.background_upstream,
-            )
+            output, gradients = self._run_with_gradients()
         fault = output_fault(expectation.in_training, output, self.dtype)
         fault = fault or gradient_fault(expectation, gradients, self.dtype)
         if fault is not None:
             raise IncorrectError(fault)
+
+    def _run_with_gradients(self) -> tuple[SparseBatch, dict[str, Tensor]]:
+        expectation = self.expectation
+        return run_with_gradients(
+            self._in_training(dropout=False),
+            self.batch,
+            expectation.upstream,
+            expectation.background_upstream,
+        )
 
     def step(self, phase: Phase) -> Step:
         """Make the timed region of a phase."""

@@ -65,6 +65,7 @@ class Measurement:
         self.started = time.perf_counter()
         self.spent = Spent()
         self.oracle_seconds = 0.0
+        self.tuning_seconds = 0.0
         self.layer_seconds = 0.0
         self.pulse = Pulse(Path(task.pulse))
         self.turns = self._join_turnstile()
@@ -103,19 +104,15 @@ class Measurement:
                 self._measure(phase)
                 self.tell(PhaseDone(phase))
         whole = time.perf_counter() - self.started
-        known = self.spent.timed + self.spent.warm_up + self.oracle_seconds + self.layer_seconds
-        self.tell(
-            Done(
-                {
-                    "timed": self.spent.timed,
-                    "warm-up": self.spent.warm_up,
-                    "oracle": self.oracle_seconds,
-                    "layers": self.layer_seconds,
-                    "other": max(0.0, whole - known),
-                    "processors": time.process_time(),
-                }
-            )
-        )
+        known = {
+            "timed": self.spent.timed,
+            "warm-up": self.spent.warm_up,
+            "oracle": self.oracle_seconds,
+            "tuning": self.tuning_seconds,
+            "layers": self.layer_seconds,
+        }
+        other = max(0.0, whole - sum(known.values()))
+        self.tell(Done(known | {"other": other, "processors": time.process_time()}))
 
     def _prepare(self, workload: Workload) -> tuple[Weights, SparseBatch, Expectation]:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
@@ -166,7 +163,7 @@ class Measurement:
         """Let an implementation into the race for the phases that it is right in."""
         name = implementation.name
         self._beat(number, NOBODY)
-        started = time.perf_counter()
+        started = self._seconds_untuned()
         unfit = self.unfit.get(name, set())
         backward = tuple(p for p in self.task.phases if p.needs_gradients and p not in unfit)
         try:
@@ -183,6 +180,7 @@ class Measurement:
             candidate = Candidate(
                 implementation, workload.network, weights, batch, expectation, workload.background
             )
+            self._tune(candidate.tune_outputs)
             if name in self.task.verified:
                 candidate.verify_first_call()
             else:
@@ -192,8 +190,9 @@ class Measurement:
             self._fail(name, self.task.phases, *status_of(error))
             return
         finally:
-            self.oracle_seconds += time.perf_counter() - started
+            self.oracle_seconds += self._seconds_untuned() - started
         self.candidates[name] = candidate
+        self._beat(number, NOBODY)
         self._verify_gradients(name, candidate, backward)
         if name not in self.task.verified:
             self.tell(Checked(name, expectation.coverage))
@@ -201,14 +200,27 @@ class Measurement:
     def _verify_gradients(self, name: str, candidate: Candidate, phases: tuple[Phase, ...]) -> None:
         if not phases:
             return
-        started = time.perf_counter()
+        started = self._seconds_untuned()
         try:
+            self._tune(candidate.tune_gradients)
             candidate.verify_gradients()
             self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(name, phases, *status_of(error))
         finally:
-            self.oracle_seconds += time.perf_counter() - started
+            self.oracle_seconds += self._seconds_untuned() - started
+
+    def _tune(self, tune: Callable[[], None]) -> None:
+        """Let an implementation choose by measuring; what that takes is told apart."""
+        started = time.perf_counter()
+        try:
+            tune()
+        finally:
+            self.tuning_seconds += time.perf_counter() - started
+
+    def _seconds_untuned(self) -> float:
+        """Read a clock that stands still while implementations tune themselves."""
+        return time.perf_counter() - self.tuning_seconds
 
     def _measure(self, phase: Phase) -> None:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""

@@ -148,7 +148,8 @@ class Done(msgspec.Struct, tag=True, frozen=True):
     """The task is finished.
 
     Attributes:
-        seconds: wall time by what it was spent on: `timed`, `warm-up`, `oracle`, `layers`, `other`.
+        seconds: wall time by what it was spent on: `timed`, `warm-up`, `oracle`, `tuning`,
+            `layers`, `other`.
     """
 
     seconds: dict[str, float]

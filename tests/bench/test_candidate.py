@@ -243,3 +243,52 @@ def test_a_first_call_is_checked_in_another_process_too(random_batch):
         next(iter(subject.built.leaves()))[2].add_(1)
     with pytest.raises(IncorrectError, match="first call in another process"):
         subject.verify_first_call()
+
+
+class Watched(Gather):
+    """Remembers which calls it was tuned by, and when natives were encoded."""
+
+    name = "watched"
+
+    def __init__(self):
+        self.done = []
+
+    def encode(self, batch):
+        self.done.append("encode")
+        return super().encode(batch)
+
+    def tune(self, call):
+        self.done.append("with gradients" if torch.is_grad_enabled() else "without gradients")
+        call()
+        self.done.append("tuned")
+
+
+def test_an_implementation_is_tuned_by_what_will_be_timed_and_the_native_is_made_anew(random_batch):
+    implementation = Watched()
+    subject = candidate(implementation, WITHOUT_DROPOUT, random_batch())
+    before = subject.native
+    implementation.done.clear()
+    subject.tune_outputs()
+    assert implementation.done == ["without gradients", "encode", "tuned", "encode"]
+    assert subject.native is not before
+    implementation.done.clear()
+    subject.tune_gradients()
+    assert implementation.done == ["with gradients", "encode", "tuned"]
+    subject.verify_outputs()
+    subject.verify_gradients()
+
+
+def test_phases_do_not_tune(random_batch):
+    implementation = Watched()
+    subject = candidate(implementation, WITHOUT_DROPOUT, random_batch())
+    for phase in (Phase.FORWARD, Phase.FORWARD_COLD, Phase.BACKWARD, Phase.TRAIN_STEP):
+        call(subject.step(phase))
+    assert set(implementation.done) == {"encode"}
+
+
+def test_who_has_nothing_to_tune_keeps_its_native(random_batch):
+    subject = candidate(Gather(), WITHOUT_DROPOUT, random_batch())
+    before = subject.native
+    subject.tune_outputs()
+    subject.tune_gradients()
+    assert subject.native is before

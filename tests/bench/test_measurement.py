@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from bench.errors import UserError
 from bench.implementation import ledger
 from bench.measure import measurement as module
 from bench.measure.failures import status_of
-from bench.measure.messages import Checked, Described, Failed, Measured, Task
+from bench.measure.messages import Checked, Described, Done, Failed, Measured, Task
 from bench.measure.pulse import Pulse
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution
@@ -16,6 +17,7 @@ from bench.registry import choose, load
 from bench.results.schema import Status
 from bench.workload import Suite, Workload
 from suites.patterns import Uniform
+from tests.plugins.tuning import SECONDS
 
 VALID = Network((Layer("conv", convolution(2, "full", 3, 4, 3)), Layer("relu", Rectifier())))
 
@@ -115,6 +117,7 @@ def test_parts_of_a_single_operator_are_timed_in_the_first_process(measurement, 
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 WRONG, UNWILLING = PLUGINS / "wrong.py", PLUGINS / "unwilling.py"
+TUNING = PLUGINS / "tuning.py"
 
 
 def test_what_another_process_verified_is_checked_at_its_first_call_and_its_last_ones(measurement):
@@ -178,3 +181,26 @@ def test_the_ledger_tells_of_who_raises_when_asked_about_phases():
     by_name = {each.name: each for each in choose([str(UNWILLING)])[0]}
     told = ledger(load(by_name["raises_of_phases"]))
     assert told["forward"] == "not timed: RuntimeError: no phases here"
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_what_implementations_tune_takes_time_of_its_own(measurement, process):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    workload = Workload("mine", network, Uniform((8, 8), 2, 0.2), 3)
+    subject, told = measurement(workload, process, ("gather", str(TUNING)))
+    subject.run()
+    assert {(e.implementation, e.phase) for e in told if isinstance(e, Measured)} == {
+        ("gather", Phase.FORWARD),
+        ("gather", Phase.TRAIN_STEP),
+        ("tuning", Phase.FORWARD),
+        ("tuning", Phase.TRAIN_STEP),
+        ("untunable", Phase.FORWARD),
+    }
+    (failed,) = (e for e in told if isinstance(e, Failed))
+    assert (failed.implementation, failed.status) == ("untunable", Status.ERROR)
+    assert "nothing was measured" in failed.reason
+    (done,) = (e for e in told if isinstance(e, Done))
+    assert done.seconds["tuning"] >= 2 * SECONDS
+    assert done.seconds["oracle"] > 0
+    wall = done.seconds.keys() - {"processors"}
+    assert sum(done.seconds[what] for what in wall) <= time.perf_counter() - subject.started
