@@ -1,5 +1,7 @@
 """The implementation `cuda`: its native tensor and its modules."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -8,15 +10,20 @@ from torch import Tensor, nn
 
 from bench.batch import SparseBatch
 from bench.implementation import Implementation, source_digest
+from bench.measure.timers import timer_for
 from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator, Rule
 from bench.phases import Phase
 from impls.cuda.availability import why_unavailable
+from impls.cuda.choices import folder as choices_folder
 from impls.cuda.convolving import convolve
+from impls.cuda.gpu_choices import choices_of
 from impls.cuda.launching import FOLDER as KERNELS
 from impls.cuda.launching import VALUE_TYPES, Launcher
+from impls.cuda.measured import Measured
 from impls.cuda.places import Places, Tuning
 from impls.cuda.pooling import pool
 from impls.cuda.products import Product, may_use_tensor_cores, prepare
+from impls.cuda.shapes import BY_RULE, Chooser
 from impls.cuda.sites import KernelMap, Sites
 from impls.cuda.structures import AXES
 
@@ -43,13 +50,15 @@ class Cuda(Implementation):
         Phase.MAP: "bitmap or hash table, output sites and the table of neighbours, sorted by the "
         "neighbours that a row has where rows are many; one wait for the device where output sites are "
         "new, none where they are the input's",
-        Phase.FORWARD: "one kernel, bias and normalisation included; with few rows a second, which "
-        "adds up what blocks computed for some offsets each",
+        Phase.FORWARD: "one kernel, bias and normalisation included, in a shape that was chosen "
+        "before; with few rows a second, which adds up what blocks computed for some offsets each",
         Phase.DECODE: "nothing but handing out the rows, which are in canonical order",
         Phase.TRAIN_STEP: "encode, map, forward and backward; for gradients of strided layers at their "
         "input, the table of the other direction too, looked up and sorted",
     }
     tuning: Tuning = Tuning()
+    chooser: Chooser = BY_RULE
+    """By measuring where this has been tuned; only natives that are encoded from then on use it."""
 
     def unavailable(self, device: torch.device) -> str | None:
         """No GPU, no CuPy, or one that does not fit the other."""
@@ -58,6 +67,20 @@ class Cuda(Implementation):
     def prepare(self) -> None:
         """Import CuPy, which takes a second and opens no device."""
         self.launcher()
+
+    def tune(self, call: Callable[[], object]) -> None:
+        """Measure the shapes of the launches that a call makes, unless the environment says `off`."""
+        folder = choices_folder()
+        if folder is None:
+            return
+        if not isinstance(self.chooser, Measured):
+            self.chooser = self.measured(folder)
+        with self.chooser.measuring():
+            call()
+
+    def measured(self, folder: Path) -> Measured:
+        """Make what measures with the clock of measuring runs, and keeps what it finds in a folder."""
+        return Measured(partial(choices_of, folder), timer_for)
 
     def unsupported(
         self, operator: Operator, dtype: torch.dtype, device: torch.device
@@ -87,6 +110,7 @@ class Cuda(Implementation):
             batch.grid_size,
             self.launcher(),
             self.tuning,
+            self.chooser,
         )
         return Rows(batch.features, Sites(places))
 
@@ -114,7 +138,8 @@ class Cuda(Implementation):
         kernel_map, _ = module.kernel_map(native.sites)
         if isinstance(module, CudaConvolution):
             tensor_cores = may_use_tensor_cores(native.features.dtype)
-            product = Product(native.features, module.weight, kernel_map, tensor_cores)
+            features = native.features.contiguous()
+            product = Product(features, module.weight, kernel_map, tensor_cores)
             prepare(product, native.sites.places)
 
     def convolution(self, operator: Convolution, weight: Tensor, bias: Tensor | None) -> nn.Module:

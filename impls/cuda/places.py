@@ -10,6 +10,7 @@ from torch import Tensor
 from bench.window import Axes, Window
 from impls.cuda import launching, structures
 from impls.cuda.launching import Kernel, Launcher
+from impls.cuda.shapes import BY_RULE, Chooser
 from impls.cuda.structures import pointer
 
 WORD_BITS = 32
@@ -21,7 +22,7 @@ MOST_ROWS = 2**31 - 1
 
 @dataclass(frozen=True)
 class Tuning:
-    """When to do which, counted in bytes and operations, not measured.
+    """The fixed rules: when to do which, counted in bytes and operations, not measured.
 
     Attributes:
         bitmap_sites: largest grid that gets a bitmap: 2^31 sites are 256 MiB, and as much for ranks.
@@ -56,6 +57,7 @@ class Places:
         grid_size: of up to three axes.
         launcher: starts the kernels.
         tuning: see there.
+        chooser: of the shapes that products are launched in.
         index: words and ranks of a bitmap of these sites, where there is one already.
 
     Raises:
@@ -69,6 +71,7 @@ class Places:
         grid_size: Axes,
         launcher: Launcher,
         tuning: Tuning,
+        chooser: Chooser = BY_RULE,
         index: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         check_count(len(coordinates))
@@ -77,6 +80,7 @@ class Places:
         self.grid_size = grid_size
         self.launcher = launcher
         self.tuning = tuning
+        self.chooser = chooser
         self._index = index
         self._is_bitmap = index is not None
 
@@ -87,7 +91,21 @@ class Places:
 
     def fresh(self) -> "Places":
         """Return the same sites without an index."""
-        return Places(self.coordinates, self.batch_size, self.grid_size, self.launcher, self.tuning)
+        return self.others(self.coordinates, self.grid_size)
+
+    def others(
+        self, coordinates: Tensor, grid_size: Axes, index: tuple[Tensor, Tensor] | None = None
+    ) -> "Places":
+        """Return other sites of the same batch, whose kernels are launched alike."""
+        return Places(
+            coordinates,
+            self.batch_size,
+            grid_size,
+            self.launcher,
+            self.tuning,
+            self.chooser,
+            index,
+        )
 
     def launch(self, kernel: Kernel, blocks: tuple[int, ...], parameters: Structure) -> None:
         """Start a kernel, unless it has nothing to do."""
@@ -230,7 +248,7 @@ def _emit(inputs: Places, grid_size: Axes, words: Tensor, keys: Tensor | None) -
     ranking.sites = structures.coordinates(sites)
     inputs.launch(launching.EMIT_SITES, (tiles,), ranking)
     index = None if ranks is None else (words, ranks)
-    return Places(sites, inputs.batch_size, grid_size, inputs.launcher, inputs.tuning, index)
+    return inputs.others(sites, grid_size, index)
 
 
 def read_back(number: Tensor) -> int:

@@ -1,15 +1,18 @@
 """Matrix products over a kernel map: which kernel computes them, and in how many blocks."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bench.dtypes import tf32_is_allowed
+from bench.rounding import HALF_ROUNDINGS, HALF_TYPES, unit_roundoff
 from impls.cuda import launching, structures
 from impls.cuda.launching import Kernel, Tile
 from impls.cuda.places import Places, blocks_of
+from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Family, Launch, Problem, Shape, fitting
 from impls.cuda.sites import KernelMap, View
 from impls.cuda.structures import pointer
 
@@ -53,73 +56,150 @@ class Product:
 
 def multiply(product: Product, places: Places) -> Tensor:
     """Launch it; the result is `[M, C_out]`, in the features' type."""
-    features, weight = product.features, product.weight
-    output = features.new_empty((product.rows, product.out_channels))
-    kernel, tile = _choose(product, places)
-    blocks = _row_blocks(product, places) if tile is None else _tile_blocks(product, tile, places)
-    splits = blocks[2]
-    shares = None
-    if splits > 1:
-        shares = output.new_empty((splits, *output.shape), dtype=sum_type(output.dtype))
-    view = _view(product, tile)
-    parameters = structures.Convolution(
-        pointer(features),
-        pointer(weight),
-        pointer(product.bias),
-        pointer(view.table),
-        pointer(view.order),
-        pointer(product.scale),
-        pointer(product.normalisation),
-        pointer(output),
-        pointer(shares),
-        product.rows,
-        len(weight),
-        features.shape[1],
-        product.out_channels,
-        view.turned_round,
-        splits,
-    )
-    places.launch(kernel, blocks, parameters)
-    if shares is not None:
-        finish = launching.finish_shares(output.dtype)
-        places.launch(finish, (blocks_of(output.numel()),), parameters)
-    return output
+    launch = ProductLaunch(product, places)
+    return launch.run(places.chooser.choose(launch))
 
 
 def prepare(product: Product, places: Places) -> None:
     """Sort what its kernel wants sorted, so that this is not left to the first launch."""
-    _view(product, _choose(product, places)[1])
+    launch = ProductLaunch(product, places)
+    launch.view(places.chooser.choose(launch))
 
 
-def _view(product: Product, tile: Tile | None) -> View:
-    """Rows with the same neighbours share tiles; where there are no tiles, nothing is shared."""
-    kernel_map, backwards = product.kernel_map, product.backwards
-    if tile is not None:
-        return kernel_map.grouped(backwards=backwards)
-    return kernel_map.back() if backwards else View(kernel_map.table)
+@dataclass(frozen=True, eq=False)
+class ProductLaunch(Launch):
+    """A product at some sites."""
 
+    product: Product
+    places: Places
 
-def _choose(product: Product, places: Places) -> tuple[Kernel, Tile | None]:
-    """Few threads a row where channels are few and all weights fit shared memory; tiles elsewhere."""
-    dtype, transposed = product.features.dtype, product.backwards
-    ins, outs = product.features.shape[1], product.out_channels
-    if _fits_tensor_cores(product, places):
-        tile = narrowest(launching.TENSOR_CORE_TILES, outs)
-        return launching.convolve_tensor_cores(dtype, tile, transposed=transposed), tile
-    few = max(ins, outs) <= places.tuning.few_channels
-    if few and product.weight.numel() <= launching.MOST_FEW_WEIGHTS:
-        return launching.convolve_few(dtype, transposed=transposed), None
-    tile = narrowest(launching.convolution_tiles(dtype), outs)
-    return launching.convolve_tiles(dtype, tile, transposed=transposed), tile
+    def problem(self) -> Problem:
+        """One for each kind of product, its channels and offsets, and some numbers of rows."""
+        product = self.product
+        return Problem(
+            "gradient at the input" if product.backwards else "convolution",
+            product.features.dtype,
+            self._fits_tensor_cores(),
+            product.features.shape[1],
+            product.out_channels,
+            len(product.weight),
+            product.rows.bit_length(),
+            product.features.device,
+        )
 
+    def rule(self) -> Shape:
+        """Few threads a row where channels are few and shared memory holds all weights; else tiles."""
+        product, tuning = self.product, self.places.tuning
+        ins, outs = product.features.shape[1], product.out_channels
+        if self._fits_tensor_cores():
+            tile = narrowest(launching.TENSOR_CORE_TILES, outs)
+            return Shape(Family.TENSOR_CORES, tile, tuning.blocks_each)
+        if max(ins, outs) <= tuning.few_channels and self._weights_fit():
+            return Shape(Family.FEW, None, tuning.blocks_each)
+        tile = narrowest(launching.convolution_tiles(product.features.dtype), outs)
+        return Shape(Family.TILES, tile, tuning.blocks_each)
 
-def _fits_tensor_cores(product: Product, places: Places) -> bool:
-    return (
-        product.tensor_cores
-        and product.scale is None
-        and can_be_copied(product.features, product.features.shape[1], places)
-        and can_be_copied(product.weight, product.out_channels, places)
-    )
+    def shapes(self) -> list[Shape]:
+        """All tiles of its kernel that are not too wide, and few threads a row where weights fit."""
+        product = self.product
+        family, tiles = Family.TILES, launching.all_convolution_tiles(product.features.dtype)
+        if self._fits_tensor_cores():
+            family, tiles = Family.TENSOR_CORES, launching.ALL_TENSOR_CORE_TILES
+        kinds: list[tuple[Family, Tile | None]] = [
+            (family, tile) for tile in fitting(tiles, product.out_channels)
+        ]
+        if self._weights_fit():
+            kinds.append((Family.FEW, None))
+        found = [Shape(*kind, each) for kind in kinds for each in MEASURED_BLOCKS_EACH]
+        return distinct([self.rule(), *found], lambda shape: (shape.tile, self._blocks(shape)))
+
+    def run(self, shape: Shape) -> Tensor:
+        """Launch its kernel, and what adds up shares if there are some."""
+        product, places = self.product, self.places
+        features, weight = product.features, product.weight
+        output = features.new_empty((product.rows, product.out_channels))
+        blocks = self._blocks(shape)
+        splits = blocks[2]
+        shares = None
+        if splits > 1:
+            shares = output.new_empty((splits, *output.shape), dtype=sum_type(output.dtype))
+        view = self.view(shape)
+        parameters = structures.Convolution(
+            pointer(features),
+            pointer(weight),
+            pointer(product.bias),
+            pointer(view.table),
+            pointer(view.order),
+            pointer(product.scale),
+            pointer(product.normalisation),
+            pointer(output),
+            pointer(shares),
+            product.rows,
+            len(weight),
+            features.shape[1],
+            product.out_channels,
+            view.turned_round,
+            splits,
+        )
+        places.launch(self._kernel(shape), blocks, parameters)
+        if shares is not None:
+            finish = launching.finish_shares(output.dtype)
+            places.launch(finish, (blocks_of(output.numel()),), parameters)
+        return output
+
+    def allowed(self) -> Tensor:
+        """Roundings of the sums of |x||w|, and of |b|."""
+        product = self.product
+        absolute = replace(
+            product,
+            features=product.features.abs(),
+            weight=product.weight.abs(),
+            bias=None if product.bias is None else product.bias.abs(),
+        )
+        magnitude = ProductLaunch(absolute, self.places).run(self.rule())
+        terms = len(product.weight) * product.features.shape[1]
+        return rounding(magnitude, terms, tensor_cores=self._fits_tensor_cores())
+
+    def view(self, shape: Shape) -> View:
+        """Rows with the same neighbours share tiles; where there are no tiles, nothing is shared."""
+        kernel_map, backwards = self.product.kernel_map, self.product.backwards
+        if shape.tile is not None:
+            return kernel_map.grouped(backwards=backwards)
+        return kernel_map.back() if backwards else View(kernel_map.table)
+
+    def _kernel(self, shape: Shape) -> Kernel:
+        dtype, transposed = self.product.features.dtype, self.product.backwards
+        if shape.tile is None:
+            return launching.convolve_few(dtype, transposed=transposed)
+        if shape.family is Family.TENSOR_CORES:
+            return launching.convolve_tensor_cores(dtype, shape.tile, transposed=transposed)
+        return launching.convolve_tiles(dtype, shape.tile, transposed=transposed)
+
+    def _blocks(self, shape: Shape) -> tuple[int, int, int]:
+        """As many as rows keep busy; or tiles, and splits of the offsets where tiles are too few."""
+        product, places = self.product, self.places
+        busy = busy_blocks(places, shape.blocks_each)
+        if shape.tile is None:
+            groups = math.ceil(product.out_channels / launching.FEW_COLUMNS)
+            return min(blocks_of(product.rows * groups), busy), 1, 1
+        rows = math.ceil(product.rows / shape.tile.rows)
+        columns = math.ceil(product.out_channels / shape.tile.columns)
+        wanted = busy // max(1, rows * columns)
+        most = len(product.weight) // places.tuning.share_offsets
+        return rows, columns, max(1, min(wanted, most))
+
+    def _weights_fit(self) -> bool:
+        """Whether `convolve_few` can hold them."""
+        return self.product.weight.numel() <= launching.MOST_FEW_WEIGHTS
+
+    def _fits_tensor_cores(self) -> bool:
+        product, places = self.product, self.places
+        return (
+            product.tensor_cores
+            and product.scale is None
+            and can_be_copied(product.features, product.features.shape[1], places)
+            and can_be_copied(product.weight, product.out_channels, places)
+        )
 
 
 def may_use_tensor_cores(dtype: torch.dtype) -> bool:
@@ -143,30 +223,38 @@ def can_be_copied(tensor: Tensor, channels: int, places: Places) -> bool:
     )
 
 
-def _row_blocks(product: Product, places: Places) -> tuple[int, int, int]:
-    """Of a kernel whose blocks go on until no rows are left."""
-    groups = math.ceil(product.out_channels / launching.FEW_COLUMNS)
-    return min(blocks_of(product.rows * groups), busy_blocks(places)), 1, 1
-
-
-def _tile_blocks(product: Product, tile: Tile, places: Places) -> tuple[int, int, int]:
-    """Tiles of rows and columns; splits of the offsets where tiles are too few for the device."""
-    rows = math.ceil(product.rows / tile.rows)
-    columns = math.ceil(product.out_channels / tile.columns)
-    wanted = busy_blocks(places) // max(1, rows * columns)
-    most = len(product.weight) // places.tuning.share_offsets
-    return rows, columns, max(1, min(wanted, most))
-
-
 def narrowest(tiles: tuple[Tile, ...], channels: int) -> Tile:
     """Choose the narrowest that holds so many channels, or the widest."""
     return next((tile for tile in tiles if channels <= tile.columns), tiles[-1])
 
 
-def busy_blocks(places: Places) -> int:
-    """Blocks that keep the device busy."""
-    device = places.coordinates.device
-    return places.tuning.blocks_each * places.launcher.multiprocessors(device)
+def distinct(shapes: list[Shape], launched: Callable[[Shape], Hashable]) -> list[Shape]:
+    """Keep the first of those that launch the same."""
+    first: dict[Hashable, Shape] = {}
+    for shape in shapes:
+        first.setdefault(launched(shape), shape)
+    return list(first.values())
+
+
+def busy_blocks(places: Places, each: int) -> int:
+    """Blocks of the whole device, so many a multiprocessor."""
+    return each * places.launcher.multiprocessors(places.coordinates.device)
+
+
+def rounding(magnitude: Tensor, terms: int, *, tensor_cores: bool) -> Tensor:
+    """How far two sums may lie apart, each as far from the exact one as its type allows.
+
+    Args:
+        magnitude: sums of the terms' absolute values, in the type that sums are rounded to.
+        terms: of a sum, at most.
+        tensor_cores: whether float32 may be rounded to tf32, with as many fraction bits as float16.
+    """
+    dtype = magnitude.dtype
+    if dtype is torch.float32 and tensor_cores:
+        dtype = torch.float16
+    roundings = HALF_ROUNDINGS if dtype in HALF_TYPES else 8 + 2 * math.sqrt(terms)
+    info = torch.finfo(magnitude.dtype)
+    return 2 * roundings * unit_roundoff(dtype) * magnitude.to(sum_type(dtype)) + info.tiny * terms
 
 
 def sum_type(dtype: torch.dtype) -> torch.dtype:

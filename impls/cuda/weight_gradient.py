@@ -1,13 +1,24 @@
 """Gradient at a convolution's weights."""
 
 import math
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from impls.cuda import launching, structures
+from impls.cuda.launching import Kernel, Tile
 from impls.cuda.places import Places, blocks_of
-from impls.cuda.products import busy_blocks, can_be_copied, narrowest, sum_type
+from impls.cuda.products import (
+    busy_blocks,
+    can_be_copied,
+    distinct,
+    narrowest,
+    rounding,
+    sum_type,
+)
+from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Family, Launch, Problem, Shape, fitting
 from impls.cuda.sites import KernelMap
 from impls.cuda.structures import pointer
 
@@ -36,42 +47,111 @@ def weight_gradient(
         places: what launches, and how it is tuned.
         tensor_cores: whether they may compute it.
     """
-    offsets, ins, outs = weight.shape
-    tensor_cores = (
-        tensor_cores
-        and scale is None
-        and can_be_copied(features, ins, places)
-        and can_be_copied(upstream, outs, places)
-    )
-    if tensor_cores:
-        tile = narrowest(launching.TENSOR_CORE_GRADIENT_TILES, max(ins, outs))
-        kernel = launching.weight_gradient_tensor_cores(weight.dtype, tile)
-    else:
-        tile = narrowest(launching.WEIGHT_GRADIENT_TILES, max(ins, outs))
-        kernel = launching.weight_gradient(weight.dtype, tile)
-    tiles = math.ceil(ins / tile.rows) * math.ceil(outs / tile.columns)
-    splits = _shares(kernel_map.outputs, tiles * offsets, places)
-    gradient = torch.empty_like(weight)
-    shares = weight.new_empty((splits, *weight.shape), dtype=sum_type(weight.dtype))
-    parameters = structures.WeightGradient(
-        pointer(features),
-        pointer(upstream),
-        pointer(scale),
-        pointer(kernel_map.table),
-        pointer(shares),
-        pointer(gradient),
-        kernel_map.outputs,
-        offsets,
-        ins,
-        outs,
-        splits,
-    )
-    places.launch(kernel, (tiles, offsets, splits), parameters)
-    places.launch(launching.add_shares(weight.dtype), (blocks_of(weight.numel()),), parameters)
-    return gradient
+    launch = GradientLaunch(features, upstream, weight, scale, kernel_map, places, tensor_cores)
+    return launch.run(places.chooser.choose(launch))
 
 
-def _shares(rows: int, blocks: int, places: Places) -> int:
-    """Into how many shares rows are split, so that enough blocks have something to do."""
-    wanted = math.ceil(busy_blocks(places) / blocks)
-    return max(1, min(wanted, math.ceil(rows / places.tuning.share_rows), MOST_SHARES))
+@dataclass(frozen=True, eq=False)
+class GradientLaunch(Launch):
+    """What `weight_gradient` is given."""
+
+    features: Tensor
+    upstream: Tensor
+    weight: Tensor
+    scale: Tensor | None
+    kernel_map: KernelMap
+    places: Places
+    tensor_cores: bool
+
+    def problem(self) -> Problem:
+        """One for each number of channels and offsets, and some numbers of rows."""
+        offsets, ins, outs = self.weight.shape
+        return Problem(
+            "gradient at the weights",
+            self.weight.dtype,
+            self._fits_tensor_cores(),
+            ins,
+            outs,
+            offsets,
+            self.kernel_map.outputs.bit_length(),
+            self.weight.device,
+        )
+
+    def rule(self) -> Shape:
+        """The narrowest tile that holds all channels."""
+        family, tiles = Family.TILES, launching.WEIGHT_GRADIENT_TILES
+        if self._fits_tensor_cores():
+            family, tiles = Family.TENSOR_CORES, launching.TENSOR_CORE_GRADIENT_TILES
+        return Shape(family, narrowest(tiles, self._channels), self.places.tuning.blocks_each)
+
+    def shapes(self) -> list[Shape]:
+        """All tiles that are not too wide."""
+        family, tiles = Family.TILES, launching.ALL_WEIGHT_GRADIENT_TILES
+        if self._fits_tensor_cores():
+            family, tiles = Family.TENSOR_CORES, launching.ALL_TENSOR_CORE_GRADIENT_TILES
+        found = [
+            Shape(family, tile, each)
+            for tile in fitting(tiles, self._channels)
+            for each in MEASURED_BLOCKS_EACH
+        ]
+        return distinct([self.rule(), *found], lambda shape: (shape.tile, self._blocks(shape)))
+
+    def run(self, shape: Shape) -> Tensor:
+        """Launch its kernel, and what adds up its shares."""
+        weight, places = self.weight, self.places
+        offsets, ins, outs = weight.shape
+        blocks = self._blocks(shape)
+        splits = blocks[2]
+        gradient = torch.empty_like(weight)
+        shares = weight.new_empty((splits, *weight.shape), dtype=sum_type(weight.dtype))
+        parameters = structures.WeightGradient(
+            pointer(self.features),
+            pointer(self.upstream),
+            pointer(self.scale),
+            pointer(self.kernel_map.table),
+            pointer(shares),
+            pointer(gradient),
+            self.kernel_map.outputs,
+            offsets,
+            ins,
+            outs,
+            splits,
+        )
+        places.launch(self._kernel(shape), blocks, parameters)
+        places.launch(launching.add_shares(weight.dtype), (blocks_of(weight.numel()),), parameters)
+        return gradient
+
+    def allowed(self) -> Tensor:
+        """Roundings of the sums of |x||y|."""
+        absolute = replace(self, features=self.features.abs(), upstream=self.upstream.abs())
+        magnitude = absolute.run(self.rule())
+        rows = self.kernel_map.outputs
+        return rounding(magnitude, rows, tensor_cores=self._fits_tensor_cores())
+
+    def _kernel(self, shape: Shape) -> Kernel:
+        tile = cast("Tile", shape.tile)
+        if shape.family is Family.TENSOR_CORES:
+            return launching.weight_gradient_tensor_cores(self.weight.dtype, tile)
+        return launching.weight_gradient(self.weight.dtype, tile)
+
+    def _blocks(self, shape: Shape) -> tuple[int, int, int]:
+        """Tiles of the channels, offsets, and splits of the rows, so that enough blocks have work."""
+        tile = cast("Tile", shape.tile)
+        offsets, ins, outs = self.weight.shape
+        tiles = math.ceil(ins / tile.rows) * math.ceil(outs / tile.columns)
+        wanted = math.ceil(busy_blocks(self.places, shape.blocks_each) / (tiles * offsets))
+        most = math.ceil(self.kernel_map.outputs / self.places.tuning.share_rows)
+        return tiles, offsets, max(1, min(wanted, most, MOST_SHARES))
+
+    @property
+    def _channels(self) -> int:
+        return max(self.weight.shape[1:])
+
+    def _fits_tensor_cores(self) -> bool:
+        _, ins, outs = self.weight.shape
+        return (
+            self.tensor_cores
+            and self.scale is None
+            and can_be_copied(self.features, ins, self.places)
+            and can_be_copied(self.upstream, outs, self.places)
+        )

@@ -5,12 +5,15 @@ import torch
 
 from bench.build import operands
 from bench.conformance.cases import all_cases
+from bench.conformance.checks import check_batch
 from bench.dtypes import products_in
 from bench.expectation import expect
 from bench.measure.candidate import Candidate, IncorrectError
-from bench.network import Layer, Network
+from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution, max_pooling
+from impls.cuda.launching import TENSOR_CORE_TYPES
 from impls.cuda.places import Tuning
+from impls.cuda.shapes import Chooser
 
 CPU = torch.device("cpu")
 
@@ -31,6 +34,56 @@ half_cases = pytest.mark.parametrize(
     ],
 )
 """Convolutions of half types that tensor cores multiply, and how the implementation is tuned."""
+
+
+every_type = pytest.mark.parametrize(
+    ("dtype", "tf32"),
+    [
+        pytest.param(torch.float32, False, id="float32"),
+        pytest.param(torch.float32, True, id="tf32"),
+        pytest.param(torch.float64, False, id="float64"),
+        pytest.param(torch.float16, False, id="float16"),
+        pytest.param(torch.bfloat16, False, id="bfloat16", marks=pytest.mark.slow),
+    ],
+)
+"""Whatever products are computed in; the half types share all but their conversions."""
+
+
+class InTurn(Chooser):
+    """Chooses the shape of one number, counted round where a launch has fewer.
+
+    Attributes:
+        most: the largest number of shapes that a launch had.
+    """
+
+    def __init__(self, number):
+        self.number = number
+        self.most = 0
+
+    def choose(self, launch):
+        shapes = launch.shapes()
+        assert shapes[0] == launch.rule()
+        self.most = max(self.most, len(shapes))
+        return shapes[self.number % len(shapes)]
+
+
+def every_shape(implementation, random_batch, dtype, device=CPU, *, tf32=False):
+    """Judge convolutions in every shape that measuring may choose: channels, its number, the fault."""
+    channels = [(67, 130), (12, 20)]
+    if dtype in TENSOR_CORE_TYPES:
+        channels.append((72, 136))
+    for ins, outs in [(72, 136), (16, 24)] if tf32 else channels:
+        network = single(convolution(2, "full", ins, outs, 3, padding=1, bias=True))
+        batch = random_batch((9, 8), density=0.4, channels=ins, dtype=dtype)  # two tiles of 128 rows
+        number, chooser = 0, InTurn(0)
+        while number < max(1, chooser.most):
+            implementation.chooser = chooser
+            chooser.number = number
+            if tf32:
+                yield ins, number, judged(implementation, network, batch, device, tf32=True)
+            else:
+                yield ins, number, check_batch(implementation, network, batch, device).reason
+            number += 1
 
 
 def cases(step):

@@ -1,5 +1,6 @@
 """The CUDA implementation on a GPU, where there is one: CuPy compiles and launches."""
 
+import json
 import subprocess
 import sys
 
@@ -9,11 +10,13 @@ import torch
 from bench.conformance.checks import Result, check, check_batch
 from bench.network import single
 from bench.operators import convolution
-from impls.cuda import Cuda
+from impls.cuda import Cuda, choices
 from tests.impls.cuda_cases import (
     SORTED_AND_WHOLE,
     TILES_AND_HASHES,
     cases,
+    every_shape,
+    every_type,
     half_cases,
     judged,
     network_in_tf32,
@@ -96,6 +99,30 @@ def test_half_types_are_right_on_tensor_cores(random_batch, dtype, rule, channel
     implementation = Cuda() if tuned == "subject" else SortedAndWhole()
     outcome = check_batch(implementation, single(operator), batch, DEVICE)
     assert outcome.result is Result.PASSED, outcome.reason
+
+
+@every_type
+@pytest.mark.usefixtures("subject")
+def test_every_shape_that_measuring_may_choose_is_right(random_batch, dtype, tf32):
+    for channels, number, fault in every_shape(Cuda(), random_batch, dtype, DEVICE, tf32=tf32):
+        assert not fault, f"shape {number} of {channels} channels: {fault}"
+
+
+@pytest.mark.usefixtures("subject")
+def test_what_was_tuned_is_right_and_known_to_the_next_process(layer, tmp_path, monkeypatch):
+    monkeypatch.setenv(choices.VARIABLE, str(tmp_path))
+    tuned = Cuda()
+    tuned.tune(lambda: layer(tuned))  # warns, and so fails, where a shape is wrong
+    (path,) = tmp_path.iterdir()
+    problems = json.loads(path.read_text())["choices"]
+    assert len(problems) == 3
+    assert not any(problem["rejected"] for problem in problems.values())
+    for found, wanted in zip(layer(tuned), layer(Cuda()), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+    written = path.stat().st_mtime_ns
+    again = Cuda()
+    again.tune(lambda: layer(again))
+    assert path.stat().st_mtime_ns == written
 
 
 def test_a_network_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch):

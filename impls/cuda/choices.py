@@ -1,0 +1,107 @@
+"""What was chosen by measuring, kept on disk: a file for each GPU, driver and state of the kernels."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "SPARSEBENCH_TUNING"
+"""Environment variable: the folder of these files, or `off` for the fixed rules."""
+OFF = "off"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What measuring found.
+
+    Attributes:
+        shape: the chosen one, in words.
+        microseconds: median of each shape that was timed to the end.
+        rejected: what was wrong, by shape.
+    """
+
+    shape: str
+    microseconds: Mapping[str, float] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+class Choices:
+    """Choices by problem, as a process knows them.
+
+    Several processes may share the file: each writes it anew as a whole, with what it finds there. Of
+    two that write at once one's choices may be lost, and are measured again. Where the file cannot be
+    written, or is not one of these, this process still knows its own.
+
+    Args:
+        folder: of the file.
+        facts: what the choices hold for, such as the GPU; they name the file.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, str]) -> None:
+        self.facts = dict(facts)
+        name = re.sub(r"[^A-Za-z0-9.]+", "_", "-".join(facts.values()))
+        self.path = folder / f"{name}.json"
+        self._known = self._read()
+
+    def find(self, problem: str) -> Choice | None:
+        """What was chosen for a problem, in this process or an earlier one."""
+        return self._known.get(problem)
+
+    def keep(self, problem: str, choice: Choice) -> None:
+        """Know a choice from now on, and write it where that is possible."""
+        self._known = self._read() | self._known | {problem: choice}
+        content = {
+            "for": self.facts,
+            "choices": {problem: asdict(each) for problem, each in sorted(self._known.items())},
+        }
+        with suppress(OSError):
+            self._write(json.dumps(content, indent=1) + "\n")
+
+    def _write(self, text: str) -> None:
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f"{self.path.stem}-", suffix=".new")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+            Path(name).replace(self.path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _read(self) -> dict[str, Choice]:
+        try:
+            content = json.loads(self.path.read_bytes())
+            if content["for"] != self.facts:
+                return {}
+            return {problem: _choice(each) for problem, each in content["choices"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}  # none yet, or none of these: measured again, and written anew
+
+
+def folder() -> Path | None:
+    """Where choices are kept; None where nothing is to be chosen by measuring."""
+    named = os.environ.get(VARIABLE)
+    if named == OFF:
+        return None
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "sparsebench" / "tuning"
+
+
+def _choice(found: dict[str, Any]) -> Choice:
+    """Of what a file holds.
+
+    Raises:
+        TypeError: if it holds something else.
+    """
+    choice = Choice(**found)
+    if not isinstance(choice.shape, str):
+        raise TypeError(f"a shape in words was expected, not {choice.shape!r}")
+    return choice

@@ -1,0 +1,129 @@
+"""The choice of a launch's shape by measuring: first what is right, then what is fastest."""
+
+import statistics
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from bench.measure.timers import Timer
+from impls.cuda.choices import Choice, Choices
+from impls.cuda.shapes import Chooser, Launch, Problem, Shape
+
+ROUNDS = 7
+"""Samples of each shape, in turn; a first one, which decides who takes part, is not kept."""
+HOPELESS = 2.0
+"""Times the fastest first sample; slower ones are not sampled again."""
+GAIN = 0.02
+"""Share of the rules' time that another shape must save to be preferred."""
+
+
+class Measured(Chooser):
+    """Uses what was measured, here or in an earlier process; the fixed rules for everything else.
+
+    Args:
+        choices_of: opens what is known of a device.
+        timer_of: makes a clock of a device.
+    """
+
+    def __init__(
+        self,
+        choices_of: Callable[[torch.device], Choices],
+        timer_of: Callable[[torch.device], Timer],
+    ) -> None:
+        self._choices_of = choices_of
+        self._timer_of = timer_of
+        self._choices: dict[torch.device, Choices] = {}
+        self._chosen: dict[Problem, Shape] = {}
+        self._measures = False
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Measure what is not known yet, as long as the context lasts."""
+        self._chosen.clear()  # what the rules chose may be measured now
+        self._measures = True
+        try:
+            yield
+        finally:
+            self._measures = False
+
+    def choose(self, launch: Launch) -> Shape:
+        """Choose what is known to be fastest."""
+        problem = launch.problem()
+        if problem not in self._chosen:
+            self._chosen[problem] = self._find(problem, launch)
+        return self._chosen[problem]
+
+    def _find(self, problem: Problem, launch: Launch) -> Shape:
+        if problem.device not in self._choices:
+            self._choices[problem.device] = self._choices_of(problem.device)
+        choices = self._choices[problem.device]
+        known = choices.find(str(problem))
+        if known is None and not (self._measures and problem.row_bits):
+            return launch.rule()
+        shapes = {str(shape): shape for shape in launch.shapes()}
+        if known is None or (self._measures and known.shape not in shapes):
+            try:
+                known = measure(launch, self._timer_of(problem.device))
+            except torch.OutOfMemoryError:  # of what trying takes; the launch itself may fit
+                return launch.rule()
+            choices.keep(str(problem), known)
+        return shapes.get(known.shape) or launch.rule()
+
+
+def measure(launch: Launch, timer: Timer) -> Choice:
+    """Find the fastest shape that computes what the rules' shape does.
+
+    One that differs from it by more than rounding, or raises, is never chosen; a warning says so.
+    """
+    rule, *others = launch.shapes()
+    wanted, allowed = launch.run(rule), launch.allowed()
+    rejected = {}
+    for shape in others:
+        fault = _fault(launch, shape, wanted, allowed)
+        if fault is not None:
+            rejected[str(shape)] = fault
+            warnings.warn(
+                f"{launch.problem()}: not in the shape {shape}: {fault}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    right = [rule, *(shape for shape in others if str(shape) not in rejected)]
+    medians = _medians(launch, right, timer)
+    fastest = min(medians, key=lambda shape: medians[shape])
+    is_faster = rule not in medians or medians[fastest] < (1 - GAIN) * medians[rule]
+    microseconds = {str(shape): each / 1000 for shape, each in medians.items()}
+    return Choice(str(fastest if is_faster else rule), microseconds, rejected)
+
+
+def _medians(launch: Launch, shapes: list[Shape], timer: Timer) -> dict[Shape, float]:
+    """Nanoseconds of each that is not hopeless, sampled in turn."""
+
+    def sample(shape: Shape) -> int:
+        return timer.time(launch.run, [shape])[0].nanoseconds
+
+    first = {shape: sample(shape) for shape in shapes}
+    limit = HOPELESS * min(first.values())
+    samples: dict[Shape, list[int]] = defaultdict(list)
+    for _ in range(ROUNDS):
+        for shape in shapes:
+            if first[shape] <= limit:
+                samples[shape].append(sample(shape))
+    return {shape: statistics.median(each) for shape, each in samples.items()}
+
+
+def _fault(launch: Launch, shape: Shape, wanted: Tensor, allowed: Tensor) -> str | None:
+    """What is wrong with a shape, which is launched for the first time here."""
+    try:
+        found = launch.run(shape)
+        differs = ~((found - wanted).abs() <= allowed) & wanted.isfinite()
+        number = int(differs.sum())
+    except Exception as error:  # noqa: BLE001  # a compiler's or a driver's
+        text = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    if number:
+        return f"it differs from the rules' in {number:,} of {wanted.numel():,} values"
+    return None

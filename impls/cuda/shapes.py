@@ -1,0 +1,117 @@
+"""What a product's launch can look like, and who chooses: the fixed rules, unless it was measured."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from impls.cuda.launching import Tile
+
+MEASURED_BLOCKS_EACH = (1, 4, 8)
+"""For how many blocks a multiprocessor work is split, where measuring chooses."""
+
+
+class Family(StrEnum):
+    """Kernels that compute the same."""
+
+    FEW = "few channels"
+    TILES = "tiles"
+    TENSOR_CORES = "tensor cores"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way to launch a product.
+
+    Attributes:
+        family: of its kernel.
+        tile: of a block; None where a block has no tile.
+        blocks_each: blocks a multiprocessor that work is split for.
+    """
+
+    family: Family
+    tile: Tile | None
+    blocks_each: int
+
+    def __str__(self) -> str:
+        """Unlike that of any other shape of the same problem."""
+        tile = "" if self.tile is None else f" {self.tile}"
+        return f"{self.family}{tile}, {self.blocks_each} blocks each"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one choice is made for: coarse, so that few are measured.
+
+    How many neighbours rows have is no part of it: to know that, a call would wait for the device.
+
+    Attributes:
+        product: what is computed, in words.
+        dtype: of the operands.
+        tensor_cores: whether they can compute it.
+        offsets: K.
+        row_bits: binary digits of the number of output rows.
+        device: that it is computed on.
+    """
+
+    product: str
+    dtype: torch.dtype
+    tensor_cores: bool
+    in_channels: int
+    out_channels: int
+    offsets: int
+    row_bits: int
+    device: torch.device
+
+    def __str__(self) -> str:
+        """All but the device."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        means = " on tensor cores" if self.tensor_cores else ""
+        return (
+            f"{self.product}, {dtype}{means}, {self.in_channels} to {self.out_channels} channels, "
+            f"{self.offsets} offsets, fewer than 2^{self.row_bits} rows"
+        )
+
+
+class Launch(ABC):
+    """A product that can be launched in several shapes."""
+
+    @abstractmethod
+    def problem(self) -> Problem:
+        """Say what it is an instance of: instances of one problem have the same shapes."""
+
+    @abstractmethod
+    def rule(self) -> Shape:
+        """Choose by the fixed rules."""
+
+    @abstractmethod
+    def shapes(self) -> list[Shape]:
+        """List what may be chosen, the rules' choice first, and none that launches the same twice."""
+
+    @abstractmethod
+    def run(self, shape: Shape) -> Tensor:
+        """Launch it."""
+
+    @abstractmethod
+    def allowed(self) -> Tensor:
+        """How far two shapes' results may lie apart, each element, by rounding alone."""
+
+
+class Chooser:
+    """Chooses a launch's shape: here by the fixed rules."""
+
+    def choose(self, launch: Launch) -> Shape:
+        """Choose what it is to be launched in."""
+        return launch.rule()
+
+
+BY_RULE = Chooser()
+
+
+def fitting(tiles: tuple[Tile, ...], channels: int) -> list[Tile]:
+    """Those that are no wider than the narrowest that holds so many channels."""
+    widest = max(tile.columns for tile in tiles)
+    enough = min((tile.columns for tile in tiles if tile.columns >= channels), default=widest)
+    return [tile for tile in tiles if tile.columns <= enough]

@@ -1,0 +1,285 @@
+"""The choice by measuring, with a clock and kernels of the tests' own."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bench.measure.timers import Duration
+from bench.operators import convolution
+from impls.cuda import choices, gpu_choices
+from impls.cuda.choices import Choices
+from impls.cuda.launching import Tile
+from impls.cuda.measured import ROUNDS, Measured, measure
+from impls.cuda.shapes import Chooser, Family, Launch, Problem, Shape
+from tests.cuda_on_host.build import COMPILER
+
+CPU = torch.device("cpu")
+RULE, WIDE, FEW = (
+    Shape(Family.TILES, Tile(64, 64, 4, 4), 4),
+    Shape(Family.TILES, Tile(128, 128, 8, 8), 4),
+    Shape(Family.FEW, None, 4),
+)
+
+
+class Pretended(Launch):
+    """Computes 1, or what the test says, in three shapes."""
+
+    def __init__(self, results=None, rows=1000):
+        self.results = results or {}
+        self.rows = rows
+        self.ran = []
+
+    def problem(self):
+        bits = self.rows.bit_length()
+        return Problem(
+            "convolution",
+            torch.float32,
+            tensor_cores=False,
+            in_channels=16,
+            out_channels=32,
+            offsets=9,
+            row_bits=bits,
+            device=CPU,
+        )
+
+    def rule(self):
+        return RULE
+
+    def shapes(self):
+        return [RULE, WIDE, FEW]
+
+    def run(self, shape):
+        self.ran.append(shape)
+        result = self.results.get(shape, 1.0)
+        if isinstance(result, Exception):
+            raise result
+        return torch.full((4, 2), result)
+
+    def allowed(self):
+        return torch.full((4, 2), 1e-3)
+
+
+class PretendedTimer:
+    """A clock that shows what the test says, by shape, and in turn where that is a list."""
+
+    def __init__(self, nanoseconds):
+        self.nanoseconds = nanoseconds
+        self.timed = []
+
+    def time(self, call, arguments):
+        (shape,) = arguments
+        shown = self.nanoseconds[shape]
+        if isinstance(shown, list):
+            shown = shown[sum(other == shape for other in self.timed)]
+        self.timed.append(shape)
+        return Duration(shown, None), call(shape)
+
+
+def test_the_fastest_shape_is_chosen_and_the_times_are_kept():
+    choice = measure(Pretended(), PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 2500}))
+    assert choice.shape == str(WIDE)
+    assert choice.microseconds == {str(RULE): 3.0, str(WIDE): 2.0, str(FEW): 2.5}
+    assert choice.rejected == {}
+
+
+def test_shapes_are_sampled_in_turn_and_hopeless_ones_once():
+    timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 4001})
+    measure(Pretended(), timer)
+    assert timer.timed == [RULE, WIDE, FEW] + [RULE, WIDE] * ROUNDS
+
+
+def test_the_median_counts_and_neither_the_first_sample_nor_one_that_was_disturbed():
+    disturbed = [3900] + [2000] * (ROUNDS - 2) + [90000] * 2
+    choice = measure(Pretended(), PretendedTimer({RULE: 3000, WIDE: disturbed, FEW: 3000}))
+    assert choice.shape == str(WIDE)
+
+
+def test_the_rules_shape_stays_where_another_saves_next_to_nothing():
+    choice = measure(Pretended(), PretendedTimer({RULE: 3000, WIDE: 2970, FEW: 2990}))
+    assert choice.shape == str(RULE)
+
+
+@pytest.mark.parametrize(
+    "result", [1.01, float("nan"), float("inf"), RuntimeError("no resources\n")]
+)
+def test_a_wrong_shape_is_never_chosen_never_timed_and_reported(result):
+    timer = PretendedTimer({RULE: 3000, WIDE: 1, FEW: 2500})
+    with pytest.warns(RuntimeWarning, match="not in the shape tiles 128x128") as told:
+        choice = measure(Pretended({WIDE: result}), timer)
+    assert len(told) == 1
+    assert choice.shape == str(FEW)
+    assert WIDE not in timer.timed
+    words = "RuntimeError: no resources" if isinstance(result, Exception) else "in 8 of 8 values"
+    assert words in choice.rejected[str(WIDE)]
+
+
+def test_rounding_is_no_fault():
+    timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 2500})
+    assert measure(Pretended({WIDE: 1.0005}), timer).shape == str(WIDE)
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Makes what a process has, with a clock by which wide tiles are fastest."""
+    facts = {"gpu": "pretended"}
+
+    def make():
+        timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 2500})
+        return Measured(lambda _: Choices(tmp_path, facts), lambda _: timer), timer
+
+    return make
+
+
+def test_nothing_is_measured_until_it_is_asked_for(measured):
+    chooser, timer = measured()
+    launch = Pretended()
+    assert chooser.choose(launch) == RULE
+    assert launch.ran == timer.timed == []
+    with chooser.measuring():
+        assert chooser.choose(launch) == WIDE
+    timer.timed.clear()
+    assert chooser.choose(launch) == WIDE
+    assert chooser.choose(Pretended(rows=10_000)) == RULE  # not measured
+    assert timer.timed == []
+
+
+def test_one_choice_serves_up_to_twice_as_many_rows(measured):
+    chooser, timer = measured()
+    with chooser.measuring():
+        chooser.choose(Pretended(rows=512))
+        timer.timed.clear()
+        assert chooser.choose(Pretended(rows=1023)) == WIDE
+        assert timer.timed == []
+        chooser.choose(Pretended(rows=1024))
+        assert timer.timed != []
+
+
+def test_where_memory_does_not_suffice_to_try_the_rules_decide(measured, tmp_path):
+    chooser, _ = measured()
+    with chooser.measuring():
+        assert chooser.choose(Pretended({RULE: torch.OutOfMemoryError("full")})) == RULE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows_are_not_measured(measured):
+    chooser, timer = measured()
+    with chooser.measuring():
+        assert chooser.choose(Pretended(rows=0)) == RULE
+    assert timer.timed == []
+
+
+def test_another_process_measures_nothing_again(measured):
+    first, _ = measured()
+    with first.measuring():
+        first.choose(Pretended())
+    second, timer = measured()
+    assert second.choose(Pretended()) == WIDE
+    with second.measuring():
+        assert second.choose(Pretended()) == WIDE
+    assert timer.timed == []
+
+
+def test_a_shape_that_there_is_no_more_is_measured_anew(measured, tmp_path):
+    first, _ = measured()
+    with first.measuring():
+        first.choose(Pretended())
+    (path,) = tmp_path.iterdir()
+    path.write_text(path.read_text().replace('"shape": "tiles 128x128', '"shape": "tiles 9x9'))
+    second, timer = measured()
+    assert second.choose(Pretended()) == RULE
+    assert timer.timed == []
+    with second.measuring():
+        assert second.choose(Pretended()) == WIDE
+
+
+def test_a_gpus_choices_hold_for_its_name_its_driver_and_the_kernels(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
+    monkeypatch.setattr(gpu_choices, "gpu_facts", lambda _: {"gpu driver": "570.86.15"})
+    facts = gpu_choices.choices_of(tmp_path, torch.device("cuda")).facts
+    assert list(facts) == ["gpu", "driver", "kernels"]
+    assert (facts["gpu"], facts["driver"]) == ("NVIDIA H200", "570.86.15")
+    monkeypatch.setattr(gpu_choices, "gpu_facts", lambda _: {})
+    runtime = SimpleNamespace(driverGetVersion=lambda: 13000)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setattr(gpu_choices.importlib, "import_module", lambda _: cupy)
+    other = gpu_choices.choices_of(tmp_path, torch.device("cuda")).facts
+    assert other["driver"] == "CUDA 13000"
+    assert other["kernels"] == facts["kernels"]
+
+
+class Backwards:
+    """A clock by which every shape is faster than the one before."""
+
+    def __init__(self):
+        self.samples = 0
+        self.known = {}
+
+    def time(self, call, arguments):
+        (shape,) = arguments
+        self.samples += 1
+        self.known.setdefault(shape, round(10_000 * 0.95 ** len(self.known)))
+        return Duration(self.known[shape], None), call(shape)
+
+
+@pytest.fixture
+def tuned(on_host, tmp_path, monkeypatch, random_batch):
+    """Makes the implementation on the host, its clock, and one pass forward and backward."""
+    monkeypatch.setenv(choices.VARIABLE, str(tmp_path))
+    operator = convolution(2, "submanifold", 33, 40, 3)
+    batch = random_batch(channels=33, dtype=torch.float32)
+
+    def make():
+        subject, clock = on_host(), Backwards()
+        subject.measured = lambda folder: Measured(
+            lambda _: Choices(folder, {"gpu": "none"}), lambda _: clock
+        )
+
+        def call():
+            torch.manual_seed(0)
+            module = subject.convolution(operator, torch.randn(operator.weight_shape), None)
+            features = batch.features.clone().requires_grad_()
+            output = module(subject.encode(batch.with_features(features)))
+            output.features.sum().backward()
+            return output.features, features.grad, module.weight.grad
+
+        return subject, clock, call
+
+    return make
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+def test_the_implementation_measures_while_it_is_tuned_and_uses_it_afterwards(tuned, tmp_path):
+    subject, clock, call = tuned()
+    by_rule = call()
+    assert clock.samples == 0
+    subject.tune(call)
+    assert clock.samples > 0
+    (path,) = tmp_path.iterdir()
+    problems = json.loads(path.read_text())["choices"]
+    assert {problem.split(",")[0] for problem in problems} == {
+        "convolution",
+        "gradient at the input",
+        "gradient at the weights",
+    }
+    clock.samples = 0
+    subject.host.launched.clear()
+    for found, wanted in zip(call(), by_rule, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    assert clock.samples == 0
+    for problem in problems.values():
+        assert problem["shape"] == min(problem["microseconds"], key=problem["microseconds"].get)
+
+    another, clock, call = tuned()
+    another.tune(call)
+    assert clock.samples == 0
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+def test_switched_off_the_rules_decide(tuned, monkeypatch):
+    subject, clock, call = tuned()
+    monkeypatch.setenv(choices.VARIABLE, choices.OFF)
+    subject.tune(call)
+    assert clock.samples == 0
+    assert type(subject.chooser) is Chooser
