@@ -2,33 +2,32 @@
 
 import pytest
 
-from impls.cuda.launching import TENSOR_CORE_TYPES, VALUE_TYPES, Tile, all_kernels
+from bench.dtypes import torch_dtype
+from impls.cuda.launching import VALUE_TYPES, Tile, all_kernels
 from impls.cuda.shapes import fitting
 from tests.cuda_on_host.build import COMPILER
-from tests.impls.cuda_cases import every_shape, every_type
+from tests.impls.cuda_cases import check_every_shape, every_type
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
 
 @every_type
-def test_every_shape_is_right_and_every_kernel_is_one(on_host, random_batch, dtype, tf32):
+def test_every_shape_is_right_and_every_kernel_is_one(on_host, random_batch, dtype):
     subject = on_host()
-    for channels, number, fault in every_shape(subject, random_batch, dtype, tf32=tf32):
-        assert not fault, f"shape {number} of {channels} channels: {fault}"
-    launched = {kernel.name for kernel in subject.host.launched}
+    check_every_shape(subject, random_batch, dtype)
     families = {"convolve_tiles", "convolve_few", "weight_gradient"}
-    if tf32:
-        families = set()
-    if tf32 or (dtype in TENSOR_CORE_TYPES and VALUE_TYPES[dtype] != "float"):
+    if dtype == "tf32":
+        families.clear()
+    if dtype in {"tf32", "float16", "bfloat16"}:
         families |= {"convolve_tensor_cores", "weight_gradient_tensor_cores"}
-    value = f"<{VALUE_TYPES[dtype]},"
     wanted = {
         kernel.name
         for kernel in all_kernels()
-        if value in kernel.name and kernel.name.split("<")[0] in families
+        if f"<{VALUE_TYPES[torch_dtype(dtype)]}," in kernel.name
+        and kernel.name.split("<")[0] in families
     }
     assert wanted
-    assert wanted <= launched
+    assert wanted <= {kernel.name for kernel in subject.host.launched}
 
 
 def test_tiles_wider_than_one_that_holds_all_channels_are_left_out():
