@@ -122,6 +122,7 @@ class Candidate:
             for which in ("first call", "second call"):
                 self._check_answer(self.built.answer(self.native), which)
             self._is_warm = True
+            self._check_that_it_computes()
             cold = self.implementation.encode(self.batch.copied())
             self._check_answer(self.built.answer(cold), "cold call")
             dropped = self.implementation.without_maps(self.native)
@@ -350,6 +351,30 @@ class Candidate:
         )
         if not same:
             raise IncorrectError("decode(encode(batch)) is not the batch")
+
+    def _check_that_it_computes(self) -> None:
+        """Negate the features where they lie: who returns the same has remembered it.
+
+        Only of a single operator, which has no rectifier that could be off for both, and where the
+        native tensor lets its features be changed.
+        """
+        values = self.implementation.features(self.native)
+        if self.has_layers or not values.any():
+            return
+        before, kept = self._rows_of_answer(), values.clone()
+        try:
+            values.neg_()
+            if not torch.equal(self.implementation.features(self.native), values):
+                return  # they are a copy
+            if before.any() and torch.equal(self._rows_of_answer(), before):
+                raise IncorrectError(
+                    "its features were changed, and it returned the same: it remembers answers"
+                )
+        finally:
+            values.copy_(kept)
+
+    def _rows_of_answer(self) -> Tensor:
+        return self.implementation.decode(self.built.answer(self.native).native).features
 
     def _check_answer(self, answer: Answer, which: str) -> None:
         output = self.implementation.decode(answer.native)

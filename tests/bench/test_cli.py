@@ -198,7 +198,14 @@ def few_cases(monkeypatch):
 @pytest.mark.usefixtures("few_cases")
 @pytest.mark.parametrize(
     "name",
-    ["off_by_one_tap", "bias_everywhere", "wrong_gradient", "wrong_second_call", "spurious_site"],
+    [
+        "off_by_one_tap",
+        "bias_everywhere",
+        "wrong_gradient",
+        "wrong_second_call",
+        "remembers",
+        "spurious_site",
+    ],
 )
 def test_check_finds_every_kind_of_wrong_implementation(name, tmp_path, capsys):
     path = tmp_path / "one.py"

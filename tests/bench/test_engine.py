@@ -56,7 +56,7 @@ def wrong_run():
 
 
 @pytest.mark.parametrize(
-    "name", ["off_by_one_tap", "bias_everywhere", "wrong_second_call", "spurious_site"]
+    "name", ["off_by_one_tap", "bias_everywhere", "wrong_second_call", "remembers", "spurious_site"]
 )
 def test_a_wrong_output_is_incorrect_in_every_phase_and_holds_no_time(wrong_run, name):
     cells = by_phase(wrong_run, name)
@@ -146,7 +146,7 @@ def test_a_run_is_not_resumed_with_other_settings_or_implementations(tmp_path):
     journal = Journal(tmp_path / "run.json")
     execute(first, journal)
     other = plan(["masked"], phases=(Phase.FORWARD, Phase.DECODE))
-    with pytest.raises(UserError, match="another settings, implementations"):
+    with pytest.raises(UserError, match="differs in its settings, implementations"):
         execute(other, journal)
 
 
