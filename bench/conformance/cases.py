@@ -27,8 +27,9 @@ from bench.operators import (
 from bench.window import Axes
 
 GRIDS: dict[int, Axes] = {2: (9, 8), 3: (5, 6, 7)}
-DENSITIES = (0.0, 0.02, 0.3, 1.0)
+EMPTY = 0.0
 USUAL_DENSITY = 0.3
+DENSITIES = (EMPTY, 0.02, USUAL_DENSITY, 1.0)
 BATCH_SIZE = 3
 IN_CHANNELS, OUT_CHANNELS = 3, 5
 Geometry = tuple[int | Axes, int | Axes, int | Axes, int | Axes]
@@ -132,14 +133,14 @@ class Case:
 
 
 def all_cases(dtypes: tuple[str, ...] = tuple(DTYPES)) -> list[Case]:
-    """Every density in the first element type, the usual density in the others."""
+    """Every density in the first element type, no site and the usual density in the others."""
     cases = []
     for dimensions, (name, network) in itertools.chain(
         ((2, item) for item in _networks(2)), ((3, item) for item in _networks(3))
     ):
         background = Background.GROUND_STATE if name == Background.GROUND_STATE else Background.ZERO
         for rank, dtype in enumerate(dtypes):
-            densities = (USUAL_DENSITY,) if rank else DENSITIES
+            densities = (USUAL_DENSITY, EMPTY) if rank else DENSITIES
             cases += [
                 Case(name, network, GRIDS[dimensions], density, dtype, seed, background)
                 for seed, density in enumerate(densities)

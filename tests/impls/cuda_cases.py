@@ -90,7 +90,7 @@ def check_every_shape(implementation, random_batch, dtype, device=CPU):
 
 
 def cases(step):
-    """Every systematic case; one in so many is quick. Types and densities recur every seven."""
+    """Every systematic case; one in so many is quick. Types and densities recur every ten."""
     return pytest.mark.parametrize(
         "case",
         [

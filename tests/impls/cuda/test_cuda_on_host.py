@@ -18,13 +18,13 @@ from tests.impls.cuda_cases import TILES_AND_HASHES, cases
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
 
-@cases(5)
+@cases(7)
 def test_every_operator_is_right(subject, case):
     outcome = check(subject, case)
     assert outcome.result is Result.PASSED, outcome.reason
 
 
-@cases(9)
+@cases(13)
 def test_every_operator_is_right_by_tiles_and_hash_tables(other_way, case):
     outcome = check(other_way, case)
     assert outcome.result is Result.PASSED, outcome.reason

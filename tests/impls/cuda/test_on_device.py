@@ -78,13 +78,13 @@ def layer(subject, random_batch):
     return compute
 
 
-@cases(5)
+@cases(7)
 def test_every_operator_is_right(subject, case):
     outcome = check(subject, case, DEVICE)
     assert outcome.result is Result.PASSED, outcome.reason
 
 
-@cases(9)
+@cases(13)
 @pytest.mark.usefixtures("subject")
 def test_every_operator_is_right_by_tiles_and_hash_tables(case):
     outcome = check(ByTilesAndHashes(), case, DEVICE)
