@@ -25,8 +25,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
     adding = actions.add_parser("add", help="verify and take a copy that you already have")
     adding.add_argument("name", metavar="NAME", help="the data set's name")
-    adding.add_argument("path", metavar="PATH", type=Path, help="a file, folder or archive")
+    adding.add_argument("path", metavar="PATH", type=_path, help="a file, folder or archive")
     adding.set_defaults(run=run_add)
+
+
+def _path(text: str) -> Path:
+    """Return a path; an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path; give a file, folder or archive")
+    return Path(text)
 
 
 def run_list(arguments: argparse.Namespace) -> int:

@@ -103,6 +103,13 @@ def test_add_says_which_files_are_still_missing(run, data_folder, tmp_path, monk
     assert "two: b is still missing" in capsys.readouterr().out
 
 
+def test_an_empty_path_is_not_the_current_folder(run, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("add", "mnist", "")
+    assert ended.value.code == 2
+    assert "an empty path; give a file, folder or archive" in capsys.readouterr().err
+
+
 def test_the_command_line_is_parsed_without_heavy_imports():
     program = (
         "import argparse, sys\n"
