@@ -20,7 +20,8 @@ PROCESSES = 5
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
     from bench.cli.compare import EXIT_CODES  # noqa: PLC0415
-    from bench.cli.run import PRECISION, TIMEOUT, positive, positive_float  # noqa: PLC0415
+    from bench.cli.quantities import positive, positive_float  # noqa: PLC0415
+    from bench.cli.run import PRECISION, TIMEOUT  # noqa: PLC0415
 
     parser = commands.add_parser(
         "ab", help="compare two revisions", description=__doc__, epilog=EXIT_CODES

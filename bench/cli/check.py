@@ -16,7 +16,7 @@ SHOWN_FAILURES = 10
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
-    from bench.cli.run import positive  # noqa: PLC0415
+    from bench.cli.quantities import positive  # noqa: PLC0415
 
     parser = commands.add_parser(
         "check", help="check an implementation against torch, in every case", description=__doc__

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.quantities import positive, positive_float, shard
+
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
     from bench.measure.processes import Templates
@@ -342,28 +344,3 @@ def _exit_code(measured: "Run") -> int:
     if statuses & WRONG:
         return 4
     return 0 if Status.OK in statuses else 3
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Read an option such as `2/8`: the second of eight parts."""
-    number, _, count = text.partition("/")
-    part = int(number), int(count)
-    if not 1 <= part[0] <= part[1]:
-        raise argparse.ArgumentTypeError(f"{text}: I/N with 1 <= I <= N is wanted, such as 1/4")
-    return part
-
-
-def positive(text: str) -> int:
-    """Read an option that counts something."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Read an option that measures something."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.run import positive, positive_float
+from bench.cli.quantities import not_negative, positive, positive_float
 
 if TYPE_CHECKING:
     from bench.implementation import Implementation
@@ -283,11 +283,3 @@ def _implementation(name: str) -> "Implementation":
 
 def _command() -> tuple[str, ...]:
     return ("sparsebench", *sys.argv[1:])
-
-
-def not_negative(text: str) -> int:
-    """Read an option that is a number from 0 on."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
