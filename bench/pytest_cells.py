@@ -124,9 +124,9 @@ class SuiteSession:
         suite = load_suite(name)
         chosen, broken = choose(split(option("impl")))
         settings = Settings(
-            seconds=_number(option("seconds"), "seconds") or suite.seconds,
+            seconds=option("seconds") or suite.seconds,
             precision=PRECISION,
-            processes=int(_number(option("processes"), "processes") or suite.processes),
+            processes=option("processes") or suite.processes,
             threads=option("threads"),
             seed=0,
             timeout=TIMEOUT,
@@ -273,13 +273,3 @@ def _skip_or_fail(status: Status, reason: str) -> None:
         pytest.skip(f"{status}: {reason}")
     if status is not Status.OK:
         pytest.fail(f"{status}: {reason}", pytrace=False)
-
-
-def _number(text: str | None, what: str) -> float | None:
-    try:
-        value = None if text is None else float(text)
-    except ValueError:
-        raise UserError(f"--sparsebench-{what} {text!r} is no number") from None
-    if value is not None and value <= 0:
-        raise UserError(f"--sparsebench-{what} {text!r} is not positive")
-    return value

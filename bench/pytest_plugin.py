@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.cli.quantities import positive, positive_float
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -40,13 +42,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("workload", "workloads: names, * and ? allowed"),
         ("phase", "phases, comma separated"),
         ("dtype", "element types, comma separated"),
-        ("seconds", "budget of one phase of one workload in one process"),
-        ("processes", "fresh processes a workload"),
         ("output", "write a run file here, for `sparsebench report`"),
     ):
         group.addoption(f"--sparsebench-{option}", metavar=option.upper(), help=text)
     group.addoption("--sparsebench-device", default="cpu", help="cpu or cuda")
-    group.addoption("--sparsebench-threads", type=int, default=1, help="threads of every worker")
+    for option, kind, default, text in (
+        ("seconds", positive_float, None, "budget of one phase of one workload in one process"),
+        ("processes", positive, None, "fresh processes a workload"),
+        ("threads", positive, 1, "threads of every worker"),
+    ):
+        group.addoption(
+            f"--sparsebench-{option}",
+            type=kind,
+            default=default,
+            metavar=option.upper(),
+            help=text,
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -110,7 +110,6 @@ def test_a_regression_against_a_saved_run_fails_the_session_in_one_line(session)
     [
         ("--sparsebench-impl=nosuch", "unknown implementation 'nosuch'"),
         ("--sparsebench-workload=nosuch", "no workload of suite 'quick' matches"),
-        ("--sparsebench-seconds=soon", "'soon' is no number"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(session, option, words):
@@ -119,6 +118,16 @@ def test_a_mistake_is_one_line_and_exit_2(session, option, words):
     (line,) = [line for line in result.stdout.lines + result.stderr.lines if words in line]
     assert "sparsebench: error: " in line
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.parametrize("mistake", ["seconds=nan", "seconds=0", "processes=1.9", "threads=-1"])
+def test_a_quantity_that_is_none_is_a_usage_error(session, mistake):
+    option, _, value = mistake.partition("=")
+    result = session.runpytest_subprocess(f"--sparsebench-{mistake}", "--collect-only")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stdout.str() + result.stderr.str()
+    assert f"argument --sparsebench-{option}: '{value}' is not a " in text
+    assert "Traceback" not in text
 
 
 def test_measuring_under_xdist_is_refused(session):
