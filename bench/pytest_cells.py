@@ -20,8 +20,9 @@ from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import why_unmeasured
-from bench.measure.candidate import Candidate, IncorrectError
+from bench.measure.candidate import Candidate
 from bench.measure.engine import Engine, now, templates_for
+from bench.measure.failures import status_of
 from bench.measure.plan import Plan
 from bench.registry import choose, load, load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bench.phases import Phase
     from bench.workload import Workload
 
+Verdict = tuple[Status, str]
 NOT_RUN = {Status.UNSUPPORTED, Status.UNAVAILABLE}
 
 
@@ -149,7 +151,7 @@ class SuiteSession:
         self._templates: Templates | None = None
         self._held = ExitStack()
         self._units: dict[str, Unit] = {}
-        self._checked: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
+        self._checked: dict[tuple[str, str, str], tuple[Verdict | None, Verdict | None]] = {}
         self._expected: tuple[tuple[str, str], _Expected] | None = None
 
     def cells(self) -> list[CellUnderTest]:
@@ -185,27 +187,32 @@ class SuiteSession:
         """Check an item's outputs, and its gradients where its phase has any, once."""
         reference = next(r for r in self.plan.implementations if r.name == item.implementation)
         implementation = load(reference)
+        verdict = _verdict_of(lambda: self._why_not_run(implementation, item))
+        if verdict is None:
+            outputs, gradients = self._verdicts(implementation, item)
+            verdict = outputs or (gradients if item.phase.needs_gradients else None)
+        if verdict is not None:
+            _skip_or_fail(*verdict)
+
+    def _why_not_run(self, implementation: Implementation, item: CellUnderTest) -> Verdict | None:
         device, dtype = torch.device(self.plan.device), torch_dtype(item.dtype)
         reason = implementation.unavailable(device)
         if reason is not None:
-            _skip_or_fail(Status.UNAVAILABLE, reason)
+            return Status.UNAVAILABLE, reason
         reason = why_unbuildable(implementation, item.workload.network, dtype, device)
         reason = reason or why_unmeasured(implementation, item.phase)
-        if reason is not None:
-            _skip_or_fail(Status.UNSUPPORTED, reason)
-        outputs, gradients = self._faults(implementation, item)
-        fault = outputs or (gradients if item.phase.needs_gradients else None)
-        if fault is not None:
-            _skip_or_fail(Status.INCORRECT, fault)
+        return None if reason is None else (Status.UNSUPPORTED, reason)
 
-    def _faults(
+    def _verdicts(
         self, implementation: Implementation, item: CellUnderTest
-    ) -> tuple[str | None, str | None]:
+    ) -> tuple[Verdict | None, Verdict | None]:
         """What is wrong with outputs and with gradients; found once for all phases."""
         key = (item.workload.name, item.dtype, item.implementation)
         if key not in self._checked:
             expected = self._expectation(item.workload, item.dtype)
-            with products_in(item.dtype):
+            candidates: list[Candidate] = []
+
+            def verify_outputs() -> None:
                 candidate = Candidate(
                     implementation,
                     item.workload.network,
@@ -214,10 +221,13 @@ class SuiteSession:
                     expected.expectation,
                     item.workload.background,
                 )
-                self._checked[key] = (
-                    _fault_of(candidate.verify_outputs),
-                    _fault_of(candidate.verify_gradients),
-                )
+                candidates.append(candidate)
+                candidate.verify_outputs()
+
+            with products_in(item.dtype):
+                outputs = _verdict_of(verify_outputs)
+                gradients = outputs or _verdict_of(candidates[0].verify_gradients)
+            self._checked[key] = outputs, gradients
         return self._checked[key]
 
     def close(self) -> None:
@@ -260,12 +270,12 @@ class _Expected:
     expectation: Expectation
 
 
-def _fault_of(verify: Callable[[], None]) -> str | None:
+def _verdict_of(work: Callable[[], Verdict | None]) -> Verdict | None:
+    """What some of a plug-in's code says is wrong, or what it raises; None where all is well."""
     try:
-        verify()
-    except IncorrectError as error:
-        return str(error)
-    return None
+        return work()
+    except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; the test fails of it
+        return status_of(error)
 
 
 def _skip_or_fail(status: Status, reason: str) -> None:

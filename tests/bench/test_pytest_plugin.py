@@ -18,6 +18,18 @@ def test_quick(sparsebench_cell, request):
     sparsebench_cell.run(request)
 """
 ONE = "--sparsebench-workload=2d-submanifold-k3-c32-grid96-uniform-1%"
+RAISING = """
+from pathlib import Path
+from impls.gather import Gather
+
+class Raising(Gather):
+    name = "raising"
+
+    def convolution(self, *_):
+        with Path(__file__).with_name("tries").open("a") as tries:
+            tries.write("+")
+        raise RuntimeError("none today")
+"""
 FAST = ("--sparsebench-seconds=0.05", "--sparsebench-processes=1")
 
 
@@ -139,6 +151,22 @@ def test_measuring_under_xdist_is_refused(session):
 def test_the_plugin_costs_other_projects_no_torch_import(pytester):
     pytester.makepyfile("import sys\ndef test_nothing():\n    assert 'torch' not in sys.modules")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_without_the_flag_who_raises_fails_in_a_line_and_is_tried_once(session):
+    (session.path / "raising.py").write_text(RAISING)
+    plugins = f"raising.py,{PLUGINS / 'unwilling.py'}"
+    result = session.runpytest_subprocess(
+        ONE, f"--sparsebench-impl={plugins}", "--sparsebench-phase=forward,backward"
+    )
+    result.assert_outcomes(failed=6)
+    lines = [line for line in result.stdout.lines if line.startswith("error: RuntimeError: ")]
+    assert sum("none today (raising.py" in line for line in lines) == 2
+    assert sum("asked at the wrong moment (unwilling.py" in line for line in lines) == 2
+    assert sum("no phases here (unwilling.py" in line for line in lines) == 2
+    assert "Traceback" not in result.stdout.str()
+    assert "pytest_cells.py" not in result.stdout.str()
+    assert (session.path / "tries").read_text() == "+"
 
 
 def test_a_worker_that_cannot_start_fails_the_item_that_needed_it():
