@@ -3,8 +3,9 @@
 import math
 
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 
 from bench.batch import SparseBatch, coordinates_of
 from bench.conformance.checks import CPU, Outcome, Result, check_batch
@@ -76,7 +77,8 @@ def check_properties(
 ) -> Outcome:
     """Check an implementation on drawn cases; the smallest failing one is named.
 
-    Where it supports none of them, the outcome is `UNSUPPORTED`, with the first one's reason.
+    Where it supports none of them, the outcome is `UNSUPPORTED`, with the first one's reason. A case
+    whose windows do not fit the grid is none: as many as `examples` are checked.
 
     Raises:
         DeadDeviceError: if a failing one left a dead CUDA context behind.
@@ -99,7 +101,7 @@ def check_properties(
         try:
             network.shapes(channels, batch.grid_size)
         except UserError:
-            return
+            reject()  # it counts as no example: another one is drawn
         drawn = f"operator {network.layers[-1].operator}; grid {batch.grid_size}; coordinates "
         drawn += str(batch.coordinates.tolist())
         try:
@@ -114,6 +116,8 @@ def check_properties(
         every_drawn_case_passes()
     except _FailedExampleError as error:
         return Outcome(Result.FAILED, str(error))
+    except Unsatisfiable:
+        return Outcome(Result.UNSUPPORTED, "no case was drawn whose windows fit the grid")
     if Result.PASSED not in reasons and Result.UNSUPPORTED in reasons:
         return Outcome(Result.UNSUPPORTED, reasons[Result.UNSUPPORTED])
     return Outcome(Result.PASSED)
