@@ -80,5 +80,9 @@ def _outcome(child: int, reader: int, end: float, timeout: float) -> str | None:
         return None
     if status is None:
         return f"does not come back within {timeout:g} seconds"
-    code = os.waitstatus_to_exitcode(status)
+    return ending(os.waitstatus_to_exitcode(status))
+
+
+def ending(code: int) -> str:
+    """Say how a process ended, by its exit status; a signal's is negative."""
     return f"is killed by {signal.Signals(-code).name}" if code < 0 else f"exits with status {code}"

@@ -5,6 +5,9 @@ import torch
 from hypothesis import settings
 
 from bench.batch import SparseBatch, coordinates_of
+from bench.cli.check_cases import check_cases
+from bench.conformance import processes
+from bench.conformance.messages import Record
 
 torch.set_num_threads(1)
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)
@@ -19,6 +22,18 @@ def _locks_of_its_own(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARSEBENCH_LOCKS", str(folder))
         yield
+
+
+@pytest.fixture
+def checks_here(monkeypatch):
+    """`sparsebench check` starts no process, so that it meets what a test puts in something's place."""
+
+    def outlived(_module, order, _timeout):
+        said = []
+        check_cases(order, said.append)
+        return [event for event in said if isinstance(event, Record)]
+
+    monkeypatch.setattr(processes, "outlived", outlived)
 
 
 @pytest.fixture(scope="session")

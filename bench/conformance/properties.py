@@ -1,6 +1,7 @@
 """Hypothesis draws coordinates, geometries and element types, and shrinks whatever fails."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from hypothesis import HealthCheck, given, reject, settings
@@ -74,11 +75,13 @@ def check_properties(
     *,
     examples: int = 100,
     device: torch.device = CPU,
+    started: Callable[[str], object] = lambda _: None,
 ) -> Outcome:
     """Check an implementation on drawn cases; the smallest failing one is named.
 
     Where it supports none of them, the outcome is `UNSUPPORTED`, with the first one's reason. A case
-    whose windows do not fit the grid is none: as many as `examples` are checked.
+    whose windows do not fit the grid is none: as many as `examples` are checked. `started` is told of
+    each before it is at work.
 
     Raises:
         DeadDeviceError: if a failing one left a dead CUDA context behind.
@@ -104,6 +107,7 @@ def check_properties(
             reject()  # it counts as no example: another one is drawn
         drawn = f"operator {network.layers[-1].operator}; grid {batch.grid_size}; coordinates "
         drawn += str(batch.coordinates.tolist())
+        started(drawn)
         try:
             outcome = check_batch(implementation, network, batch, device)
         except DeadDeviceError as error:

@@ -194,7 +194,7 @@ def test_a_name_too_long_for_a_file_is_one_line(tmp_path, capsys):
 
 
 @pytest.fixture
-def few_cases(monkeypatch):
+def few_cases(monkeypatch, checks_here):
     """Every seventh case: finding what is wrong everywhere needs no more."""
     monkeypatch.setattr(
         cases, "all_cases", lambda dtypes, every=cases.all_cases: every(dtypes)[::7]
@@ -228,7 +228,7 @@ NETWORKS = ("deepcnet", "vgg-plain", "invariant-mnist")
 
 
 @pytest.fixture
-def few_networks(monkeypatch):
+def few_networks(monkeypatch, checks_here):
     every = small.conformance_networks()
     chosen = tuple(network for network in every if network.name in NETWORKS)
     monkeypatch.setattr(small, "conformance_networks", lambda: chosen)

@@ -20,7 +20,7 @@ class Anywhere(Gather):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch):
+def command(tmp_path, monkeypatch, checks_here):
     """Check on a GPU where every case from a number on fails; the context may be dead by then."""
     path = tmp_path / "anywhere.py"
     path.write_text(ANYWHERE)

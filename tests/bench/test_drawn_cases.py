@@ -34,8 +34,11 @@ def test_a_case_that_does_not_fit_its_grid_counts_as_no_example(checked, monkeyp
         return fitting(*arguments)
 
     monkeypatch.setattr(Network, "shapes", shapes)
-    assert check_properties(Gather(), examples=examples).result is Result.PASSED
-    assert len(checked) == examples
+    started = []
+    outcome = check_properties(Gather(), examples=examples, started=started.append)
+    assert outcome.result is Result.PASSED
+    assert len(checked) == len(started) == examples
+    assert all("operator" in case and "; coordinates [" in case for case in started)
 
 
 def test_where_no_drawn_case_fits_nothing_has_passed(checked, monkeypatch):

@@ -1,0 +1,117 @@
+"""What ends the process that checks it has failed that case, and the others are checked after it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench.cli.main import main
+from bench.conformance.messages import Order, Record
+from bench.conformance.processes import outlived
+from bench.errors import UserError
+
+PLUGINS = """
+import ctypes
+from impls.gather import Gather
+
+class Crashing(Gather):
+    name = "crashing"
+
+    def convolution(self, *_):
+        ctypes.string_at(0)
+
+class Missing(Gather):
+    name = "missing"
+
+    def unavailable(self, device):
+        return "not today"
+"""
+
+
+def test_a_crash_is_a_failed_case_and_the_next_implementation_is_asked(tmp_path, capfd):
+    path = tmp_path / "plugins.py"
+    path.write_text(PLUGINS)
+    arguments = ["check", str(path), "--dtype", "float64", "--examples", "1"]
+    assert main([*arguments, "--json"]) == 4
+    out, err = capfd.readouterr()
+    assert err == ""
+    first, second = json.loads(out)
+    assert (first["implementation"], second["implementation"]) == ("crashing", "missing")
+    assert first["case"] == "full-k1s1p0d1-2d-0-float64"
+    assert first["result"] == "failed"
+    assert first["reason"] == (
+        "the process that checks it is killed by SIGSEGV; nothing after it was checked"
+    )
+    assert (second["result"], second["reason"]) == ("unsupported", "not today")
+
+
+def test_who_starts_the_process_imports_no_torch_and_so_opens_no_gpu(tmp_path):
+    code = (
+        "import sys\nfrom bench.cli.main import main\n"
+        f"assert main(['check', {str(tmp_path / 'none.py')!r}]) == 2\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+CHECKS = """
+import os, signal, sys, time
+from bench.conformance.messages import ORDERS, Done, Record, Refused, Started
+import msgspec
+
+descriptor, order = int(sys.argv[1]), ORDERS.decode(sys.argv[2])
+tell = lambda event: os.write(descriptor, msgspec.json.encode(event) + b"\\n")
+
+def check_one(number):
+    tell(Started(number, 2, f"i{number}", "full", "one", "float64"))
+    tell(Record(f"i{number}", "full", "one", "float64", "passed", ""))
+    tell(Started(number, 2, f"i{number}", "full", "two", "float64"))
+
+"""
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """Have a process check whose module is given."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+
+    def run(code, timeout=60.0):
+        (tmp_path / "checks_of_a_test.py").write_text(CHECKS + code)
+        order = Order("i0,i1", None, "cpu", 1, networks=False)
+        return list(outlived("checks_of_a_test", order, timeout))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("os._exit(0)", "exits with status 0"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "is killed by SIGKILL"),
+        ("time.sleep(1000)", "shows no sign of life for 0.5 seconds"),
+    ],
+)
+def test_who_ends_a_process_fails_the_case_at_work_and_costs_the_others_none(check, harm, words):
+    done = check(f"check_one(order.first)\nif order.first == 0:\n    {harm}\ntell(Done())", 0.5)
+    reason = f"the process that checks it {words}; nothing after it was checked"
+    assert done == [
+        Record("i0", "full", "one", "float64", "passed", ""),
+        Record("i0", "full", "two", "float64", "failed", reason),
+        Record("i1", "full", "one", "float64", "passed", ""),
+    ]
+
+
+def test_no_process_is_started_after_the_last_implementation(check):
+    *_, last = check("check_one(1)\nos._exit(3)")
+    assert (last.implementation, last.result) == ("i1", "failed")
+
+
+def test_a_process_that_ends_before_the_first_case_is_a_mistake_to_be_told(check):
+    with pytest.raises(UserError, match="the process that is to check exits with status 3"):
+        check("os._exit(3)")
+
+
+def test_what_a_process_refuses_is_told_in_its_words(check):
+    with pytest.raises(UserError, match=r"^no such thing$"):
+        check("tell(Refused('no such thing'))")
