@@ -35,7 +35,7 @@ from bench.measure.messages import (
 )
 from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
-from bench.measure.rounds import VISIT_NS, Contestant, Spent, run_rounds
+from bench.measure.rounds import Contestant, Spent, run_rounds
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import timer_for
 from bench.measure.turns import Alone, Turns
@@ -48,9 +48,9 @@ PHASES = tuple(Phase)
 LAYERS_SHARE = 0.05
 """Passes that time layers or parts begin within this share of a phase's rounds, in the first process
 only."""
-RETIMED_NS = (VISIT_NS, 1_000_000)
-"""A call that seems shorter than these is timed again before measuring, once for each: a first time may
-hold page faults or a disturbance, and a sample of too few calls would be the worse for it."""
+RETIMED_NS = 1_000_000
+"""A call that seems shorter than this is timed again before measuring: the first time may hold page
+faults or a disturbance, and a sample of too few calls would be the worse for it."""
 
 
 class Measurement:
@@ -325,9 +325,8 @@ class Measurement:
             before = time.perf_counter_ns()
             _, peak = peak_of(lambda: step.call(argument), self.device)
             known = max(1, time.perf_counter_ns() - before)
-            for limit in RETIMED_NS:
-                if known < limit:
-                    known = min(known, self._time_once(step))
+            if known < RETIMED_NS:
+                known = min(known, self._time_once(step))
         self.spent.warm_up += time.perf_counter() - started
         return Contestant(name, number, step, known), peak
 

@@ -21,7 +21,7 @@ SHORTEST_SAMPLE_NS = 200_000
 """Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so. Not
 longer: the results of a sample's calls are alive together, and push each other out of the caches."""
 VISIT_NS = 8_000_000
-MOST_SAMPLES = 16
+MOST_SAMPLES = 24
 """A visit takes up to this many samples while it stays within this time; their median counts."""
 ALIKE = 1.5
 """Contestants whose calls differ by less than this factor get the same numbers of both."""

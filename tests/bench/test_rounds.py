@@ -205,9 +205,9 @@ def test_one_round_is_measured_however_long_it_takes_but_no_second(race):
     ("first_ns", "calls", "samples"),
     [
         (1, 64, 16),
-        (10_000, 16, 16),
-        (100_000, 2, 16),
-        (400_000, 1, 16),
+        (10_000, 16, 24),
+        (100_000, 2, 24),
+        (400_000, 1, 20),
         (MILLISECOND, 1, 8),
         (2 * MILLISECOND, 1, 4),
         (5 * MILLISECOND, 1, 1),
@@ -243,7 +243,7 @@ def test_calls_that_last_about_as_long_get_equal_numbers(race):
     field = race(74_000, 68_000, 72_000, 130_000)
     field.run(AfterRounds(1))
     assert [each.calls for each in field.contestants] == [4, 4, 4, 2]
-    assert [each.samples for each in field.contestants] == [16] * 4
+    assert [each.samples for each in field.contestants] == [24] * 4
 
 
 def test_a_stall_of_the_machine_does_not_use_up_the_budget(race):
@@ -289,7 +289,7 @@ def test_arguments_are_prepared_and_the_last_result_let_go_outside_of_the_timed_
     field.clock.time = time
     field.run(AfterRounds(1))
     # One untimed call came first; each sample's arguments were all made before it started.
-    assert seen == [(8, 9 + 8 * sample, None) for sample in range(16)]
+    assert seen == [(8, 9 + 8 * sample, None) for sample in range(24)]
     assert contestant.last == "result"
 
 
@@ -297,7 +297,7 @@ def test_untimed_calls_count_as_warm_up(race):
     field = race(20_000)
     field.run(AfterRounds(10))
     assert field.spent.warm_up == pytest.approx(10 * 20_000e-9)
-    assert field.spent.timed == pytest.approx(10 * 16 * 8 * 20_000e-9, rel=1e-3)
+    assert field.spent.timed == pytest.approx(10 * 24 * 8 * 20_000e-9, rel=1e-3)
 
 
 def test_rounds_in_which_the_processor_was_taken_away_are_flagged_and_kept(race, monkeypatch):
@@ -400,7 +400,7 @@ def test_a_call_that_seemed_too_long_gets_its_number_of_calls_after_all(race):
     field.run(AfterRounds(5))
     short, other = field.contestants
     assert (short.calls, other.calls) == (2, 1)
-    assert [len(durations) for durations in short.rounds] == [16] * 5
+    assert [len(durations) for durations in short.rounds] == [24] * 5
     assert len(other.rounds) == 5
 
 
