@@ -156,6 +156,20 @@ def test_sentences_name_the_density_the_band_and_the_group():
     assert re.search(rf"38 % density \(99 % band 3\d{DASH}3\d %\)\.$", text)
 
 
+def sentence_of(factors, noise):
+    """What is said of one group whose times are dense's, times a factor of the density."""
+    run = make_run(
+        density_group(),
+        tuple(factors),
+        times=lambda name, record: DENSE_SECONDS * factors[name](record.density),
+        phases=(Phase.FORWARD,),
+        noise=noise,
+    )
+    found = groups(compare(run), (Phase.FORWARD,))
+    (sentence,) = break_even_sentences(found, "dense")
+    return sentence.replace("\u00a0", " ")
+
+
 def test_a_group_s_sentence_begins_with_who_pays_longest_and_ends_with_who_never_does():
     factors = {
         "dense": lambda _density: 1.0,
@@ -164,20 +178,12 @@ def test_a_group_s_sentence_begins_with_who_pays_longest_and_ends_with_who_never
         "always": lambda _density: 0.5,
         "never": lambda _density: 2.0,
     }
-    run = make_run(
-        density_group(),
-        tuple(factors),
-        times=lambda name, record: DENSE_SECONDS * factors[name](record.density),
-        phases=(Phase.FORWARD,),
-        noise=QUIET,
-    )
-    found = groups(compare(run), (Phase.FORWARD,))
-    (sentence,) = break_even_sentences(found, "dense")
+    sentence = sentence_of(factors, QUIET)
     said = re.fullmatch(
         r"For 2d-[^:]*: always is faster than dense at every measured density; rather late beats dense "
         r"below 60 % density \(99 % band [^)]*\) and early below 15 % \([^)]*\); never is slower at "
         r"every measured density\.",
-        sentence.replace("\u00a0", " "),
+        sentence,
     )
     assert said, sentence
 
@@ -189,20 +195,12 @@ def test_a_group_s_sentence_says_where_a_curve_without_a_crossing_is_faster():
         "hardly": lambda _density: 1.0,
         "never": lambda _density: 2.0,
     }
-    run = make_run(
-        density_group(),
-        tuple(factors),
-        times=lambda name, record: DENSE_SECONDS * factors[name](record.density),
-        phases=(Phase.FORWARD,),
-        noise=NOISY,
-    )
-    found = groups(compare(run), (Phase.FORWARD,))
-    (sentence,) = break_even_sentences(found, "dense")
+    sentence = sentence_of(factors, NOISY)
     said = re.fullmatch(
         r"For 2d-[^:]*: mostly is faster than dense at 0\.5 %, 1 %, .*, elsewhere not told apart; "
         r"hardly is neither clearly faster nor clearly slower; never is slower at every measured "
         r"density\.",
-        sentence.replace("\u00a0", " "),
+        sentence,
     )
     assert said, sentence
 
