@@ -19,6 +19,7 @@ from bench.conformance.networks import network_cases
 from bench.conformance.properties import check_properties
 from bench.dtypes import DTYPES, TF32
 from bench.errors import UserError
+from bench.lifetime import end_with_parent
 from bench.measure import plan
 from bench.measure.failures import DeadDeviceError, why_unavailable
 from bench.registry import choose, load
@@ -115,6 +116,7 @@ def _network_cases(dtypes: tuple[str, ...]) -> "list[Case]":
 
 def main(descriptor: int, order: Order) -> None:
     """Carry out an order, and write events to an inherited descriptor."""
+    end_with_parent()  # what is checked may hang, and then nobody would be there to end it
     # A process that a plug-in forks and leaves behind may not keep the connection open.
     os.register_at_fork(after_in_child=lambda: os.close(descriptor))
 

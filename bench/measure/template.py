@@ -6,7 +6,6 @@ freshly executed ones do. It starts no threads and does not open CUDA before it 
 after that could not use it.
 """
 
-import ctypes
 import faulthandler
 import gc
 import importlib
@@ -25,6 +24,7 @@ import msgspec
 import torch
 
 from bench.implementation import Implementation
+from bench.lifetime import end_with_parent
 from bench.measure import worker
 from bench.measure.messages import Preparation
 from bench.registry import known_suite, load
@@ -32,8 +32,6 @@ from bench.registry import known_suite, load
 LONGEST_MESSAGE = 2**16
 LARGEST_FILE_BYTES = 2**30
 """That a worker may write: what a plug-in prints goes into the log."""
-PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl.h."""
 AVAILABLE = 3
 """Exit status of who was asked, unlike those of who ran into something."""
 OPENED = (
@@ -146,9 +144,7 @@ def _leave_after(work: Callable[[], int]) -> NoReturn:
 def _live_no_longer_than_parent() -> None:
     """Lead a process group, which is ended as a whole, and die with the template."""
     os.setpgid(0, 0)
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     most = LARGEST_FILE_BYTES if hard == resource.RLIM_INFINITY else min(LARGEST_FILE_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,53 @@ def test_a_crash_is_a_failed_case_and_the_next_implementation_is_asked(tmp_path,
         "the process that checks it is killed by SIGSEGV; nothing after it was checked"
     )
     assert (second["result"], second["reason"]) == ("unsupported", "not today")
+
+
+HANGING = """
+import os, time
+from pathlib import Path
+from impls.gather import Gather
+
+class Hanging(Gather):
+    name = "hanging"
+
+    def convolution(self, *_):
+        Path(__file__).with_name("unfinished").write_text(str(os.getpid()))
+        Path(__file__).with_name("unfinished").rename(Path(__file__).with_name("process"))
+        time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process ends with its parent on Linux only")
+def test_who_hangs_ends_with_the_command_however_that_ends(tmp_path):
+    path, written = tmp_path / "hanging.py", tmp_path / "process"
+    path.write_text(HANGING)
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench", "check", str(path), "--dtype", "float64"]
+    ) as command:
+        assert comes_true(written.exists)
+        checking = int(written.read_text())
+        assert checking != command.pid
+        command.kill()
+    assert comes_true(lambda: not is_alive(checking))
+
+
+def comes_true(condition):
+    """Whether it does within minutes: machines may be busy."""
+    until = time.monotonic() + 300
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def is_alive(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # where nobody waits for orphans
 
 
 def test_who_starts_the_process_imports_no_torch_and_so_opens_no_gpu(tmp_path):
