@@ -126,8 +126,11 @@ class KeptPixels(Samples):
 
     def batch(self, indices: NDArray[np.int64], drawn: NDArray[np.float32]) -> SparseBatch:
         """Keep pixels."""
-        kept = np.sort(np.argpartition(drawn, self.kept - 1, axis=1)[:, : self.kept], axis=1)
-        pictures = self.pictures[indices].reshape(len(indices), -1, self.pictures.shape[-1])
+        pixels = math.prod(self.grid_size)
+        smallest = np.argpartition(drawn[:, :pixels], self.kept - 1, axis=1)[:, : self.kept]
+        kept = np.sort(smallest, axis=1)
+        whole = self.whole(indices, drawn[:, pixels:])
+        pictures = whole.reshape(len(indices), pixels, whole.shape[-1])
         features = np.take_along_axis(pictures, kept[..., None], axis=1) / self.brightest
         width = self.grid_size[1]
         numbers = np.broadcast_to(np.arange(len(indices))[:, None], kept.shape)
@@ -138,6 +141,16 @@ class KeptPixels(Samples):
             len(indices),
             self.grid_size,
         )
+
+    def whole(self, indices: NDArray[np.int64], drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Take pictures `[B, H, W, C]` before pixels are dropped.
+
+        Args:
+            indices: which.
+            drawn: what was drawn for them besides numbers of pixels: nothing here.
+        """
+        del drawn
+        return self.pictures[indices]
 
 
 class _Ink(Samples):

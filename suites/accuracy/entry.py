@@ -8,9 +8,7 @@ REPRODUCTION = "reproduction"
 FEW_DIGITS = 6
 """A small version trains on every sixth digit, ..."""
 FEW_CHARACTERS = 6
-"""... on every sixth of the 183 characters, ..."""
-SMALL_PHOTOGRAPH = 64
-"""... on photographs of 64x64."""
+"""... on every sixth of the 183 characters."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,16 @@ from bench.operators import Rule
 from bench.results.accuracy import Published
 from bench.training.experiment import Experiment
 from suites.accuracy.digits import KeptDigits
-from suites.accuracy.entry import FEW_DIGITS, REPRODUCTION, SMALL_PHOTOGRAPH, Entry, adam
+from suites.accuracy.entry import FEW_DIGITS, REPRODUCTION, Entry, adam
 from suites.accuracy.photographs import KeptPhotographs
 from suites.networks.invariant import invariant_caltech101, invariant_mnist
 
-PHOTOGRAPH = 224
+PHOTOGRAPH = 64
+SMALL_PHOTOGRAPH = 32
+PHOTOGRAPH_LAYERS = ((16, 5), (32, 3), (64, 3), (128, 3), (256, 3))
+"""Filters and kernel of each convolution. ..."""
+PHOTOGRAPH_HIDDEN = (256,)
+"""... A linear layer follows, with half of its outputs dropped out, and the classifier."""
 MNIST_ACCURACY = {
     50: (94.59, 95.07),
     60: (94.39, 94.17),
@@ -72,9 +77,11 @@ def _photographs(kind: str, sparsity: int, accuracy: float, *, small: bool) -> E
     return Experiment(
         name=f"caltech101-{kind}-{sparsity}",
         description=f"{kind} convolution on Caltech-101, {sparsity} % of the pixels dropped",
-        network=invariant_caltech101(grid, rule=RULES[kind]),
-        source=KeptPhotographs(grid, sparsity / 100),
-        schedule=adam(10 if small else 60, batch_size=64),
+        network=invariant_caltech101(
+            grid, layers=PHOTOGRAPH_LAYERS, hidden=PHOTOGRAPH_HIDDEN, rule=RULES[kind]
+        ),
+        source=KeptPhotographs(grid, sparsity / 100, shift=grid // 10, mirrored=True),
+        schedule=adam(5 if small else 20, 2e-3, 64),
         implementation="dense",
         published=_published(accuracy),
         also_tested=tuple(

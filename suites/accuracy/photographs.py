@@ -31,10 +31,15 @@ class KeptPhotographs:
     Attributes:
         grid: pixels along each side.
         sparsity: share of the pixels that is dropped.
+        shift: pixels that a training photograph is shifted by at most, along each axis; its border
+            is repeated.
+        mirrored: training photographs are mirrored, left to right, as often as not.
     """
 
     grid: int
     sparsity: float
+    shift: int = 0
+    mirrored: bool = False
     version: ClassVar[int] = 1
     classes: ClassVar[int] = 101
     channels: ClassVar[int] = 3
@@ -56,7 +61,38 @@ class KeptPhotographs:
                 and names them.
         """
         pictures, labels = _part(self.grid, train=train, skip_broken=skip_broken)
-        return KeptPixels(pictures, labels, BRIGHTEST, self.sparsity)
+        if not train:
+            return KeptPixels(pictures, labels, BRIGHTEST, self.sparsity)
+        return _MovedPhotographs(pictures, labels, self)
+
+
+class _MovedPhotographs(KeptPixels):
+    """Photographs that are mirrored and shifted before pixels are dropped."""
+
+    def __init__(
+        self, pictures: NDArray[np.uint8], labels: NDArray[np.int64], source: KeptPhotographs
+    ) -> None:
+        super().__init__(pictures, labels, BRIGHTEST, source.sparsity)
+        self.shift = source.shift
+        self.mirrored = source.mirrored
+
+    def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float32]:
+        """Draw a number for each pixel, shifts along both axes, and 1 where mirrored."""
+        pixels = super().draw(count, generator)
+        shifts = generator.integers(-self.shift, self.shift, (count, 2), endpoint=True)
+        mirrors = generator.integers(2, size=(count, 1)) * self.mirrored
+        return np.concatenate([pixels, shifts, mirrors], axis=1, dtype=np.float32)
+
+    def whole(self, indices: NDArray[np.int64], drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Move photographs."""
+        down, across, mirrors = drawn.astype(np.int64).T
+        height, width = self.grid_size
+        rows = np.clip(np.arange(height) - down[:, None], 0, height - 1)
+        columns = np.clip(np.arange(width) - across[:, None], 0, width - 1)
+        columns = np.where(mirrors[:, None] == 1, width - 1 - columns, columns)
+        places = (indices[:, None, None], rows[:, :, None], columns[:, None, :])
+        moved: NDArray[np.uint8] = self.pictures[places]
+        return moved
 
 
 @lru_cache(maxsize=2)

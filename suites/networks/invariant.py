@@ -21,6 +21,8 @@ KERNELS = (11, 7, 5, 3, 3)
 MNIST_CLASSES = 10
 MNIST_HIDDEN = (120, 84)
 CALTECH_CLASSES = 101
+CALTECH_LAYERS = ((6, 7), (16, 5), (16, 3), (16, 3))
+"""Filters and kernel of each convolution."""
 CALTECH_HIDDEN = (240, 120)
 
 
@@ -62,12 +64,24 @@ def invariant_mnist(
 
 
 def invariant_caltech101(
-    grid: int = 224, classes: int = CALTECH_CLASSES, *, rule: Rule = Rule.SPARSITY_INVARIANT
+    grid: int = 224,
+    classes: int = CALTECH_CLASSES,
+    *,
+    layers: tuple[tuple[int, int], ...] = CALTECH_LAYERS,
+    hidden: tuple[int, ...] = CALTECH_HIDDEN,
+    rule: Rule = Rule.SPARSITY_INVARIANT,
 ) -> Network:
-    """Make the classifier of Caltech-101: four convolutions, pooling, batch norm, dropout.
+    """Make the classifier of Caltech-101: convolutions, each with pooling and batch norm; dropout.
 
-    Reads three channels. The reproduction names the kinds of layers and not their widths, which are
-    chosen here so that a photograph of 224x224 ends in 14x14 sites.
+    Reads three channels. The reproduction names the kinds of layers and neither their number nor their
+    widths, which are chosen here so that a photograph of 224x224 ends in 14x14 sites.
+
+    Args:
+        grid: pixels along each side.
+        classes: outputs of the last layer.
+        layers: filters and kernel of each convolution.
+        hidden: widths of the linear layers before the last.
+        rule: sparsity invariant, or full for the ordinary twin.
 
     Raises:
         UserError: if the grid is too small, or there are no classes.
@@ -75,12 +89,12 @@ def invariant_caltech101(
     check_at_least_one(classes=classes)
     stack = Stack()
     channels = 3
-    for filters, kernel in ((6, 7), (16, 5), (16, 3), (16, 3)):
+    for filters, kernel in layers:
         _convolution(stack, rule, channels, filters, kernel)
         stack.add("pool", max_pooling(2, 2, 2))
         stack.add("norm", BatchNorm(filters))
         channels = filters
-    return _linear_layers(stack, channels, grid, 4, CALTECH_HIDDEN, classes, dropout=0.5)
+    return _linear_layers(stack, channels, grid, len(layers), hidden, classes, dropout=0.5)
 
 
 def _convolution(stack: Stack, rule: Rule, channels: int, filters: int, kernel: int) -> None:
@@ -101,14 +115,14 @@ def _linear_layers(
     remaining = grid >> poolings
     if not remaining:
         raise UserError(f"{poolings} poolings 2/2 take grids from {1 << poolings} on, not {grid}")
-    flat, *others = hidden
-    stack.add("flat", convolution(2, Rule.FULL, channels, flat, remaining))
-    stack.add("relu", Rectifier())
-    width = flat
-    for wider in others:
+    width = channels
+    for number, next_width in enumerate(hidden):
+        if number:
+            stack.add("linear", Linear(width, next_width))
+        else:
+            stack.add("flat", convolution(2, Rule.FULL, width, next_width, remaining))
+        stack.add("relu", Rectifier())
         if dropout:
             stack.add("dropout", Dropout(dropout))
-        stack.add("linear", Linear(width, wider))
-        stack.add("relu", Rectifier())
-        width = wider
+        width = next_width
     return stack.finish("classify", Linear(width, classes), (grid, grid))

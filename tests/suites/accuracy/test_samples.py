@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -297,6 +298,34 @@ def test_three_quarters_of_each_class_of_photographs_are_trained_on(photographs)
     red, blue = (batch.features[batch.coordinates[:, 0] == number].mean(0) for number in (0, 1))
     assert red.tolist() == pytest.approx([1, 0, 0], abs=0.02)
     assert blue.tolist() == pytest.approx([0, 0, 1], abs=0.02)
+
+
+def test_training_photographs_are_mirrored_and_shifted_and_test_ones_are_not(photographs):
+    colours = Image.new("RGB", (32, 32))
+    colours.putdata([(8 * column, 8 * row, 0) for row in range(32) for column in range(32)])
+    stream = io.BytesIO()
+    colours.save(stream, "PNG")  # without loss; pillow looks at the bytes, not at the name
+    photographs[:] = [replace(each, jpeg=stream.getvalue()) for each in photographs]
+    source = KeptPhotographs(32, 0.0, shift=3, mirrored=True)
+    still = batch_of(source.load(train=False), 0).features.reshape(32, 32, 3)
+    assert still[5, 9].tolist() == pytest.approx([72 / 255, 40 / 255, 0])
+
+    samples = source.load(train=True)
+    seen = set()
+    for seed in range(40):
+        moved = batch_of(samples, 0, seed=seed).features.reshape(32, 32, 3)
+        down = round(float(still[16, 16, 1] - moved[16, 16, 1]) * 255 / 8)
+        steps = moved[16, 8:24, 0].diff() * 255 / 8
+        mirrored = bool(steps.mean() < 0)
+        whole = moved.flip(1) if mirrored else moved
+        across = round(float(still[16, 16, 0] - whole[16, 16, 0]) * 255 / 8)
+        rows = (torch.arange(32) - down).clamp(0, 31)
+        columns = (torch.arange(32) - across).clamp(0, 31)
+        assert whole.equal(still[rows][:, columns])
+        seen.add((down, mirrored))
+    downs, mirrors = ({each[place] for each in seen} for place in (0, 1))
+    assert downs == set(range(-3, 4))
+    assert mirrors == {False, True}
 
 
 def test_broken_photographs_are_counted_and_named_unless_they_are_to_be_skipped(photographs):

@@ -30,7 +30,7 @@ def test_idx_images_are_read(tmp_path):
     np.testing.assert_array_equal(read, IMAGES)
 
 
-# The bytes are no part of a test's name: gzip writes the time, and workers collect at different seconds.
+# Names are given, as bytes would be part of them: gzip may write the time, and workers collect apart.
 REFUSED = {
     "cut short": (packed(IDX)[:-12], r"images\.gz is no gzip file or is cut short"),
     "not packed": (IDX, r"images\.gz is no gzip file or is cut short"),
