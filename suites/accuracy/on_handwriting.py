@@ -31,7 +31,7 @@ DEEPCNET_GAIN = 1.0
 """What poolings and rectifiers pass on has a large mean, alike in all samples. Weights of twice the
 variance leave the loss where it is for epochs."""
 LEARNT_BY_HEART = 5
-"""From this l on, affine maps alone do not keep a network from learning the 36 writers by heart: ..."""
+"""From this l on, even affine maps do not keep a network from learning the 36 writers by heart: ..."""
 DEEPCNET_DROPOUT = (0.1, 0.3)
 """... there is dropout, before the last convolution and before the classifier."""
 VGG_PASSES = 200
@@ -93,8 +93,8 @@ def _vgg(*, small: bool) -> Experiment:
 def _deepcnet(levels: int, kind: str, error: float, *, small: bool) -> Experiment:
     grid, scale = grid_of(levels)[0], 2**levels
     source = AssameseStrokes(grid, scale, 3, _motion(kind, scale), _every(small=small))
-    drops = kind == "affine" and levels >= LEARNT_BY_HEART and not small
-    dropout = (0.0,) * levels + DEEPCNET_DROPOUT if drops else ()
+    has_dropout = levels >= LEARNT_BY_HEART and not small
+    dropout = (0.0,) * levels + DEEPCNET_DROPOUT if has_dropout else ()
     return Experiment(
         name=f"assamese-deepcnet-{levels}-30-{kind}",
         description=f"DeepCNet({levels}, 30) on Assamese characters of {scale} pixels, {grid}x{grid}, "
