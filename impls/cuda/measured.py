@@ -64,7 +64,7 @@ class Measured(Chooser):
         known = choices.find(str(problem))
         if known is None and not (self._measures and problem.row_bits):
             return launch.rule()
-        shapes = {str(shape): shape for shape in launch.shapes()}
+        shapes = {str(shape): shape for shape in launch.candidates()}
         if known is None or (self._measures and known.shape not in shapes):
             try:
                 known = measure(launch, self._timer_of(problem.device))

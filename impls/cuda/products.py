@@ -1,7 +1,7 @@
 """Matrix products over a kernel map: which kernel computes them, and in how many blocks."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import torch
@@ -99,7 +99,7 @@ class ProductLaunch(Launch):
         tile = narrowest(launching.convolution_tiles(product.features.dtype), outs)
         return Shape(Family.TILES, tile, tuning.blocks_each)
 
-    def shapes(self) -> list[Shape]:
+    def candidates(self) -> list[Shape]:
         """All tiles of its kernel that are not too wide, and few threads a row where weights fit."""
         product = self.product
         family, tiles = Family.TILES, launching.all_convolution_tiles(product.features.dtype)
@@ -111,7 +111,11 @@ class ProductLaunch(Launch):
         if self._weights_fit():
             kinds.append((Family.FEW, None))
         found = [Shape(*kind, each) for kind in kinds for each in MEASURED_BLOCKS_EACH]
-        return distinct([self.rule(), *found], lambda shape: (shape.tile, self._blocks(shape)))
+        return [self.rule(), *found]
+
+    def launched(self, shape: Shape) -> Hashable:
+        """Tile and blocks."""
+        return shape.tile, self._blocks(shape)
 
     def run(self, shape: Shape) -> Tensor:
         """Launch its kernel, and what adds up shares if there are some."""
@@ -226,14 +230,6 @@ def can_be_copied(tensor: Tensor, channels: int, places: Places) -> bool:
 def narrowest(tiles: tuple[Tile, ...], channels: int) -> Tile:
     """Choose the narrowest that holds so many channels, or the widest."""
     return next((tile for tile in tiles if channels <= tile.columns), tiles[-1])
-
-
-def distinct(shapes: list[Shape], launched: Callable[[Shape], Hashable]) -> list[Shape]:
-    """Keep the first of those that launch the same."""
-    first: dict[Hashable, Shape] = {}
-    for shape in shapes:
-        first.setdefault(launched(shape), shape)
-    return list(first.values())
 
 
 def busy_blocks(places: Places, each: int) -> int:

@@ -1,6 +1,7 @@
 """What a product's launch can look like, and who chooses: the fixed rules, unless it was measured."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,8 +88,19 @@ class Launch(ABC):
         """Choose by the fixed rules."""
 
     @abstractmethod
+    def candidates(self) -> list[Shape]:
+        """List what may be chosen, the rules' choice first; the same for all instances of a problem."""
+
+    @abstractmethod
+    def launched(self, shape: Shape) -> Hashable:
+        """Tell what a shape comes to here: two may differ in one instance and not in another."""
+
     def shapes(self) -> list[Shape]:
-        """List what may be chosen, the rules' choice first, and none that launches the same twice."""
+        """List the first candidate of those that launch the same."""
+        first: dict[Hashable, Shape] = {}
+        for shape in self.candidates():
+            first.setdefault(self.launched(shape), shape)
+        return list(first.values())
 
     @abstractmethod
     def run(self, shape: Shape) -> Tensor:

@@ -1,6 +1,7 @@
 """Gradient at a convolution's weights."""
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -13,7 +14,6 @@ from impls.cuda.places import Places, blocks_of
 from impls.cuda.products import (
     busy_blocks,
     can_be_copied,
-    distinct,
     narrowest,
     rounding,
     sum_type,
@@ -84,7 +84,7 @@ class GradientLaunch(Launch):
             family, tiles = Family.TENSOR_CORES, launching.TENSOR_CORE_GRADIENT_TILES
         return Shape(family, narrowest(tiles, self._channels), self.places.tuning.blocks_each)
 
-    def shapes(self) -> list[Shape]:
+    def candidates(self) -> list[Shape]:
         """All tiles that are not too wide."""
         family, tiles = Family.TILES, launching.ALL_WEIGHT_GRADIENT_TILES
         if self._fits_tensor_cores():
@@ -94,7 +94,11 @@ class GradientLaunch(Launch):
             for tile in fitting(tiles, self._channels)
             for each in MEASURED_BLOCKS_EACH
         ]
-        return distinct([self.rule(), *found], lambda shape: (shape.tile, self._blocks(shape)))
+        return [self.rule(), *found]
+
+    def launched(self, shape: Shape) -> Hashable:
+        """Tile and blocks."""
+        return shape.tile, self._blocks(shape)
 
     def run(self, shape: Shape) -> Tensor:
         """Launch its kernel, and what adds up its shares."""
