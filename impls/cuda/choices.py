@@ -1,11 +1,12 @@
 """What was chosen by measuring, kept on disk: a file for each GPU, driver and state of the kernels."""
 
+import fcntl
 import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,10 @@ class Choice:
 
 
 class Choices:
-    """Choices by problem, as a process knows them.
+    """Choices by problem, as a process knows them, and kernels that are not to be tried again.
 
-    Several processes may share the file: each writes it anew as a whole, with what it finds there. Of
-    two that write at once one's choices may be lost, and are measured again. Where the file cannot be
-    written, or is not one of these, this process still knows its own.
+    Several processes may share the file: each writes it anew as a whole, with what it finds there.
+    Where the file cannot be written, or is not one of these, this process still knows its own.
 
     Args:
         folder: of the file.
@@ -46,7 +46,7 @@ class Choices:
         self.facts = dict(facts)
         name = re.sub(r"[^A-Za-z0-9.]+", "_", "-".join(facts.values()))
         self.path = folder / f"{name}.json"
-        self._known = self._read()
+        self._known, self._fatal = self._read()
 
     def find(self, problem: str) -> Choice | None:
         """What was chosen for a problem, in this process or an earlier one."""
@@ -54,17 +54,33 @@ class Choices:
 
     def keep(self, problem: str, choice: Choice) -> None:
         """Know a choice from now on, and write it where that is possible."""
-        self._known = self._read() | self._known | {problem: choice}
-        content = {
-            "for": self.facts,
-            "choices": {problem: asdict(each) for problem, each in sorted(self._known.items())},
-        }
+        self._known[problem] = choice
+        self._save()
+
+    def fatal(self, kernel: str) -> str | None:
+        """What a kernel did to the GPU of this process or an earlier one that tried it."""
+        return self._fatal.get(kernel)
+
+    def fear(self, kernel: str, fault: str) -> None:
+        """Know that a kernel is not to be tried again, and write it where that is possible."""
+        self._fatal[kernel] = fault
+        self._save()
+
+    def _save(self) -> None:
         with suppress(OSError):
-            self._write(json.dumps(content, indent=1) + "\n")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone_in(self.path.parent):
+                known, fatal = self._read()
+                self._known, self._fatal = known | self._known, fatal | self._fatal
+                content = {
+                    "for": self.facts,
+                    "choices": {key: asdict(each) for key, each in sorted(self._known.items())},
+                    "fatal": self._fatal,
+                }
+                self._write(json.dumps(content, indent=1) + "\n")
 
     def _write(self, text: str) -> None:
         folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=f"{self.path.stem}-", suffix=".new")
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -74,14 +90,27 @@ class Choices:
             Path(name).unlink(missing_ok=True)
             raise
 
-    def _read(self) -> dict[str, Choice]:
+    def _read(self) -> tuple[dict[str, Choice], dict[str, str]]:
         try:
             content = json.loads(self.path.read_bytes())
             if content["for"] != self.facts:
-                return {}
-            return {problem: _choice(each) for problem, each in content["choices"].items()}
+                return {}, {}
+            known = {problem: _choice(each) for problem, each in content["choices"].items()}
+            return known, {kernel: str(each) for kernel, each in content["fatal"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return {}  # none yet, or none of these: measured again, and written anew
+            return {}, {}  # none yet, or none of these: measured again, and written anew
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from reading and writing at the same time, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def folder() -> Path | None:

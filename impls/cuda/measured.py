@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from bench.measure.failures import DeadDeviceError, ensure_device_lives
 from bench.measure.timers import Timer
 from impls.cuda.choices import Choice, Choices
 from impls.cuda.shapes import Chooser, Launch, Problem, Shape
@@ -19,6 +20,18 @@ HOPELESS = 2.0
 """Times the fastest first sample; slower ones are not sampled again."""
 GAIN = 0.02
 """Share of the rules' time that another shape must save to be preferred."""
+
+
+class FatalShapeError(DeadDeviceError):
+    """A shape left the GPU unusable for this process.
+
+    Attributes:
+        kernel: that it launched, in words.
+    """
+
+    def __init__(self, kernel: str, fault: str) -> None:
+        super().__init__(f"{kernel}: {fault}")
+        self.kernel = kernel
 
 
 class Measured(Chooser):
@@ -67,22 +80,44 @@ class Measured(Chooser):
         shapes = {str(shape): shape for shape in launch.candidates()}
         if known is None or (self._measures and known.shape not in shapes):
             try:
-                known = measure(launch, self._timer_of(problem.device))
+                known = measure(launch, self._timer_of(problem.device), choices.fatal)
             except torch.OutOfMemoryError:  # of what trying takes; the launch itself may fit
                 return launch.rule()
+            except FatalShapeError as fatal:  # this process is lost, but the next need not be
+                choices.fear(fatal.kernel, str(fatal))
+                raise
             choices.keep(str(problem), known)
-        return shapes.get(known.shape) or launch.rule()
+        shape = shapes.get(known.shape)
+        if shape is None or choices.fatal(_kernel(launch, shape)) is not None:
+            return launch.rule()
+        return shape
 
 
-def measure(launch: Launch, timer: Timer) -> Choice:
+def measure(
+    launch: Launch, timer: Timer, fatal: Callable[[str], str | None] = lambda _: None
+) -> Choice:
     """Find the fastest shape that computes what the rules' shape does.
 
     One that differs from it by more than rounding, or raises, is never chosen; a warning says so.
+
+    Args:
+        launch: what is to be launched.
+        timer: the clock.
+        fatal: says of a kernel what it did to an earlier process; such a one is not tried.
+
+    Raises:
+        FatalShapeError: if a shape leaves the GPU unusable.
+        torch.OutOfMemoryError: if memory does not suffice to try.
     """
     rule, *others = launch.shapes()
     wanted, allowed = launch.run(rule), launch.allowed()
-    rejected = {}
+    if wanted.is_cuda:
+        torch.cuda.synchronize(wanted.device)  # what the rules' shape does is no other's fault
+    known = {str(shape): fatal(_kernel(launch, shape)) for shape in others}
+    rejected = {shape: f"not tried: {fault}" for shape, fault in known.items() if fault is not None}
     for shape in others:
+        if str(shape) in rejected:
+            continue
         fault = _fault(launch, shape, wanted, allowed)
         if fault is not None:
             rejected[str(shape)] = fault
@@ -103,7 +138,11 @@ def _medians(launch: Launch, shapes: list[Shape], timer: Timer) -> dict[Shape, f
     """Nanoseconds of each that is not hopeless, sampled in turn."""
 
     def sample(shape: Shape) -> int:
-        return timer.time(launch.run, [shape])[0].nanoseconds
+        try:
+            return timer.time(launch.run, [shape])[0].nanoseconds
+        except Exception:
+            _ensure_device_lives(launch, shape)
+            raise
 
     first = {shape: sample(shape) for shape in shapes}
     limit = HOPELESS * min(first.values())
@@ -121,9 +160,35 @@ def _fault(launch: Launch, shape: Shape, wanted: Tensor, allowed: Tensor) -> str
         found = launch.run(shape)
         differs = ~((found - wanted).abs() <= allowed) & wanted.isfinite()
         number = int(differs.sum())
+    except torch.OutOfMemoryError:  # today's
+        raise
     except Exception as error:  # noqa: BLE001  # a compiler's or a driver's
+        _ensure_device_lives(launch, shape)
         text = str(error).strip().splitlines()
         return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     if number:
         return f"it differs from the rules' in {number:,} of {wanted.numel():,} values"
     return None
+
+
+def _ensure_device_lives(launch: Launch, shape: Shape) -> None:
+    """Look whether the GPU can still be used, after what a shape raised.
+
+    Raises:
+        FatalShapeError: if it cannot.
+    """
+    device = launch.problem().device
+    if device.type != "cuda":
+        return
+    try:
+        ensure_device_lives(device)
+    except DeadDeviceError as dead:
+        raise FatalShapeError(_kernel(launch, shape), str(dead)) from dead
+
+
+def _kernel(launch: Launch, shape: Shape) -> str:
+    """Of a shape, in words: one is broken for all problems that it is used for."""
+    problem = launch.problem()
+    dtype = str(problem.dtype).removeprefix("torch.")
+    tile = "" if shape.tile is None else f" {shape.tile}"
+    return f"{problem.product}, {dtype}, {shape.family}{tile}"

@@ -43,12 +43,22 @@ def test_another_gpu_driver_or_kernel_knows_nothing_of_it(tmp_path, fact):
         b"\xff\x00",
         b"[]",
         b'{"choices": {}}',
-        json.dumps({"for": FACTS, "choices": []}).encode(),
-        json.dumps({"for": FACTS, "choices": {"a convolution": "tiles"}}).encode(),
-        json.dumps({"for": FACTS, "choices": {"a convolution": {"shape": 3}}}).encode(),
-        json.dumps({"for": FACTS, "choices": {"a convolution": {"more": "x"}}}).encode(),
+        json.dumps({"for": FACTS, "choices": {}}).encode(),
+        json.dumps({"for": FACTS, "choices": [], "fatal": {}}).encode(),
+        json.dumps({"for": FACTS, "choices": {}, "fatal": []}).encode(),
+        json.dumps({"for": FACTS, "choices": {"a convolution": "tiles"}, "fatal": {}}).encode(),
         json.dumps(
-            {"for": {"gpu": "another"}, "choices": {"a convolution": {"shape": "x"}}}
+            {"for": FACTS, "choices": {"a convolution": {"shape": 3}}, "fatal": {}}
+        ).encode(),
+        json.dumps(
+            {"for": FACTS, "choices": {"a convolution": {"more": "x"}}, "fatal": {}}
+        ).encode(),
+        json.dumps(
+            {
+                "for": {"gpu": "another"},
+                "choices": {"a convolution": {"shape": "x"}},
+                "fatal": {},
+            }
         ).encode(),
     ],
 )
@@ -75,7 +85,7 @@ def keep_many(folder, name):
         kept.keep(f"{name} {number}", FOUND)
 
 
-def test_two_processes_that_write_at_once_leave_a_whole_file(tmp_path):
+def test_two_processes_that_write_at_once_lose_nothing(tmp_path):
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=keep_many, args=(tmp_path, name)) for name in ("a", "b")]
     for writer in writers:
@@ -85,7 +95,16 @@ def test_two_processes_that_write_at_once_leave_a_whole_file(tmp_path):
         assert writer.exitcode == 0
     (path,) = tmp_path.iterdir()  # nothing temporary is left
     problems = json.loads(path.read_text())["choices"]
-    assert any({f"{name} {n}" for n in range(50)} <= problems.keys() for name in ("a", "b"))
+    assert problems.keys() == {f"{name} {n}" for n in range(50) for name in ("a", "b")}
+
+
+def test_a_kernel_that_is_feared_is_known_to_other_processes_and_survives_their_choices(tmp_path):
+    other = Choices(tmp_path, FACTS)
+    Choices(tmp_path, FACTS).fear("tiles 128x128", "it killed the GPU")
+    other.keep("a convolution", FOUND)
+    again = Choices(tmp_path, FACTS)
+    assert again.fatal("tiles 128x128") == other.fatal("tiles 128x128") == "it killed the GPU"
+    assert again.fatal("tiles 64x64") is None
 
 
 def test_where_nothing_can_be_written_a_process_knows_its_own(tmp_path):

@@ -11,11 +11,12 @@ from bench.operators import convolution
 from impls.cuda import choices, gpu_choices
 from impls.cuda.choices import Choices
 from impls.cuda.launching import Tile
-from impls.cuda.measured import ROUNDS, Measured, measure
+from impls.cuda.measured import ROUNDS, FatalShapeError, Measured, measure
 from impls.cuda.shapes import Chooser, Family, Launch, Problem, Shape
 from tests.cuda_on_host.build import COMPILER
 
 CPU = torch.device("cpu")
+GPU = torch.device("cuda")
 RULE, WIDE, FEW = (
     Shape(Family.TILES, Tile(64, 64, 4, 4), 4),
     Shape(Family.TILES, Tile(128, 128, 8, 8), 4),
@@ -26,9 +27,11 @@ RULE, WIDE, FEW = (
 class Pretended(Launch):
     """Computes 1, or what the test says, in three shapes."""
 
-    def __init__(self, results=None, rows=1000, alike=()):
+    def __init__(self, results=None, rows=1000, channels=16, device=CPU, alike=()):
         self.results = results or {}
         self.rows = rows
+        self.channels = channels
+        self.device = device
         self.alike = alike
         self.ran = []
 
@@ -38,11 +41,11 @@ class Pretended(Launch):
             "convolution",
             torch.float32,
             tensor_cores=False,
-            in_channels=16,
+            in_channels=self.channels,
             out_channels=32,
             offsets=9,
             row_bits=bits,
-            device=CPU,
+            device=self.device,
         )
 
     def rule(self):
@@ -160,10 +163,12 @@ def test_one_choice_serves_up_to_twice_as_many_rows(measured):
         assert timer.timed != []
 
 
-def test_where_memory_does_not_suffice_to_try_the_rules_decide(measured, tmp_path):
-    chooser, _ = measured()
+@pytest.mark.parametrize("shape", [RULE, WIDE])
+def test_where_memory_does_not_suffice_to_try_the_rules_decide(measured, tmp_path, shape):
+    chooser, timer = measured()
     with chooser.measuring():
-        assert chooser.choose(Pretended({RULE: torch.OutOfMemoryError("full")})) == RULE
+        assert chooser.choose(Pretended({shape: torch.OutOfMemoryError("full")})) == RULE
+    assert timer.timed == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,6 +182,68 @@ def test_a_choice_serves_where_its_shape_launches_the_same_as_another(measured):
     with second.measuring():
         assert second.choose(launch) == WIDE
     assert timer.timed == []
+
+
+@pytest.fixture
+def dies(monkeypatch):
+    """Lets the GPU die: from then on, waiting for it raises."""
+
+    def dead(_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    return lambda: monkeypatch.setattr(torch.cuda, "synchronize", dead)
+
+
+def test_a_kernel_that_kills_the_gpu_ends_the_process_and_is_never_tried_again(measured, dies):
+    chooser, _ = measured()
+    dies()
+    wrong = Pretended({WIDE: RuntimeError("CUDA error")}, device=GPU)
+    with chooser.measuring(), pytest.raises(FatalShapeError, match="tiles 128x128: CUDA error: an"):
+        chooser.choose(wrong)
+    assert wrong.ran[-1] == WIDE  # nothing else is launched, or found wrong, after that
+
+    chooser, timer = measured()
+    for channels in (16, 24):
+        launch = Pretended({WIDE: RuntimeError("CUDA error")}, device=GPU, channels=channels)
+        with chooser.measuring():
+            assert chooser.choose(launch) == FEW
+        assert WIDE not in launch.ran
+    assert WIDE not in timer.timed
+
+
+def test_a_kernel_that_kills_the_gpu_while_it_is_timed_is_never_tried_again(measured, dies):
+    chooser, timer = measured()
+
+    def time(call, arguments):
+        if arguments == [WIDE]:
+            raise RuntimeError("CUDA error")
+        return Duration(1, None), call(*arguments)
+
+    timer.time = time
+    dies()
+    with chooser.measuring(), pytest.raises(FatalShapeError):
+        chooser.choose(Pretended(device=GPU))
+    chooser, _ = measured()
+    with chooser.measuring():
+        assert chooser.choose(Pretended(device=GPU)) == FEW
+
+
+def test_what_was_chosen_before_its_kernel_killed_a_gpu_is_not_chosen_any_more(measured, dies):
+    first, _ = measured()
+    with first.measuring():
+        assert first.choose(Pretended(device=GPU)) == WIDE
+        dies()
+        with pytest.raises(FatalShapeError):
+            first.choose(Pretended({WIDE: RuntimeError("CUDA error")}, device=GPU, channels=24))
+    assert measured()[0].choose(Pretended(device=GPU)) == RULE
+
+
+def test_what_fails_and_leaves_the_gpu_alive_is_rejected_only(measured, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    chooser, _ = measured()
+    launch = Pretended({WIDE: RuntimeError("too many resources")}, device=GPU)
+    with chooser.measuring(), pytest.warns(RuntimeWarning, match="too many resources"):
+        assert chooser.choose(launch) == FEW
 
 
 def test_no_rows_are_not_measured(measured):
