@@ -1,12 +1,14 @@
 """A GPU's clocks, temperature and limits, as NVIDIA's management library (nvidia-ml-py) tells them.
 
-The library opens no context on the GPU. Without it, and on a CPU, everything here is empty.
+The library opens no context on the GPU. Without it, and on a CPU, everything here is empty. Of a MIG
+instance, one of the parts that a GPU is split into, only the driver is told: clocks and limits are
+those of the whole, are not permitted to whoever has a part, and follow what the others do.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +33,25 @@ SLOWDOWNS = {
 """The others, in words, without what a user has set."""
 _CLOCK_SM, _CLOCK_MEMORY, _TEMPERATURE_GPU = 1, 2, 0
 _MILLIWATTS = 1000
+NOT_OF_A_PART = "not available of a MIG instance"
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that the library knows."""
+    """A GPU that the library knows.
+
+    Attributes:
+        is_part: whether it is a MIG instance, of which nothing is told.
+    """
 
     library: Any
     handle: Any
+    is_part: bool = False
 
     def ask(self, function: str, *arguments: int) -> int | None:
         """Call one of the library's functions of a GPU; None where it cannot answer."""
+        if self.is_part:
+            return None
         try:
             return int(getattr(self.library, function)(self.handle, *arguments))
         except (self.library.NVMLError, AttributeError):
@@ -56,12 +66,26 @@ def find_gpu(device: torch.device) -> Gpu | None:
         import pynvml  # noqa: PLC0415
     except ImportError:
         return None
+    identity = torch.cuda.get_device_properties(device).uuid
     try:
         pynvml.nvmlInit()
-        identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(identity))
     except pynvml.NVMLError:
         return None
+    with suppress(pynvml.NVMLError):
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{identity}")
+        return Gpu(pynvml, handle, _is_split(pynvml, handle))
+    with suppress(pynvml.NVMLError):
+        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{identity}"), is_part=True)
+    return None
+
+
+def _is_split(library: Any, handle: Any) -> bool:  # noqa: ANN401  # the library has no types
+    """Whether nobody can have a GPU whole: older CUDA gives its parts the identity of the whole."""
+    try:
+        current, _ = library.nvmlDeviceGetMigMode(handle)
+    except (library.NVMLError, AttributeError):
+        return False
+    return bool(current)
 
 
 def gpu_facts(device: torch.device) -> dict[str, str]:
@@ -84,7 +108,8 @@ def gpu_facts(device: torch.device) -> dict[str, str]:
         "gpu power limit": "" if limit is None else f"{limit / _MILLIWATTS:,.0f} W",
         "gpu before the run": "" if temperature is None else f"{temperature} °C",
     }
-    return {topic: fact for topic, fact in facts.items() if fact}
+    untold = NOT_OF_A_PART if gpu.is_part else ""
+    return {topic: fact or untold for topic, fact in facts.items() if fact or untold}
 
 
 @dataclass(frozen=True)
@@ -124,7 +149,7 @@ def watched(device: torch.device) -> Iterator[list[Look]]:
     """
     looks: list[Look] = []
     gpu = find_gpu(device)
-    if gpu is None:
+    if gpu is None or gpu.is_part:
         yield looks
         return
     stop = threading.Event()

@@ -61,6 +61,54 @@ def test_what_a_gpu_does_not_tell_is_left_out(library):
     assert "applications" not in facts["gpu clocks"]
 
 
+def of_the_whole_gpu(library):
+    """What CUDA before it knew instances by identities of their own is answered."""
+    library.nvmlDeviceGetMigMode = lambda _: [1, 1]
+
+
+def of_the_instance(library):
+    """An instance has a handle of its own, of which next to nothing may be asked."""
+
+    def handle(identity):
+        if identity != "MIG-1-2":
+            raise NVMLError
+        return identity
+
+    def refuses(*_):
+        raise NVMLError
+
+    for name in vars(library).copy():
+        if name.startswith("nvmlDevice"):
+            setattr(library, name, refuses)
+    library.nvmlDeviceGetHandleByUUID = handle
+
+
+@pytest.mark.parametrize("identity", [of_the_whole_gpu, of_the_instance])
+def test_of_a_mig_instance_only_the_driver_is_told(library, identity):
+    identity(library)
+    assert gpu_facts(GPU) == {
+        "gpu driver": "580.1",
+        "gpu clocks": "not available of a MIG instance",
+        "gpu power limit": "not available of a MIG instance",
+        "gpu before the run": "not available of a MIG instance",
+    }
+    assert gpu.look_at(gpu.find_gpu(GPU)) == Look(None, None, None)
+    with watched(GPU) as looks:
+        pass
+    assert conditions(looks) is None
+
+
+def test_a_gpu_that_could_be_split_and_is_not_is_one_like_others(library):
+    library.nvmlDeviceGetMigMode = lambda _: [0, 1]
+    assert gpu_facts(GPU)["gpu power limit"] == "700 W"
+
+
+def test_a_gpu_that_the_library_does_not_know_is_not_told_of(library):
+    of_the_instance(library)
+    library.nvmlDeviceGetHandleByUUID = library.nvmlDeviceGetTemperature
+    assert gpu_facts(GPU) == {}
+
+
 def test_without_the_library_or_on_a_cpu_there_is_nothing(library, monkeypatch):
     assert gpu_facts(torch.device("cpu")) == {}
     monkeypatch.setitem(sys.modules, "pynvml", None)
