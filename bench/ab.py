@@ -18,9 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+import torch
 
 from bench.comparison import Changes, Suspects, compare_runs, suspected, together
 from bench.errors import UserError
+from bench.gpu import conditions, watched
 from bench.machine import idle_processors
 from bench.measure.engine import Engine
 from bench.measure.messages import Preparation
@@ -211,17 +213,18 @@ def _measure(
     units: list[list[Unit]] = [[] for _ in sides]
     for workload in workloads:
         records: list[list[Record]] = []
-        for dtype in plan.dtypes:
-            both = [_record(side.plan, workload, dtype, suspects) for side in sides]
-            for process in range(processes):
-                _in_lock_step(both, templates, process)
-                both[0].agree_with(both[1])
-                done += 1
-                if tell is not None:
-                    tell(Step(done, total, workload.name, dtype, process))
-            records.append(both)
+        with watched(torch.device(plan.device)) as looks:
+            for dtype in plan.dtypes:
+                both = [_record(side.plan, workload, dtype, suspects) for side in sides]
+                for process in range(processes):
+                    _in_lock_step(both, templates, process)
+                    both[0].agree_with(both[1])
+                    done += 1
+                    if tell is not None:
+                        tell(Step(done, total, workload.name, dtype, process))
+                records.append(both)
         for side, own in zip(units, zip(*records, strict=True), strict=True):
-            side.append(unit_of(list(own), 0.0))
+            side.append(replace(unit_of(list(own), 0.0), gpu=conditions(looks)))
     return tuple(tuple(own) for own in units)
 
 

@@ -292,6 +292,7 @@ def _shows(found: Ratio | None) -> bool:
 def _joined(first: Run, second: Run) -> Run:
     """The first run, with the samples of both where both have them, and what failed in the second."""
     more = {key: cell for key, (_, cell) in _cells(second)}
+    later = {unit.workload.name: unit.gpu for unit in second.units}
     units = []
     for unit in first.units:
         cells = []
@@ -308,7 +309,9 @@ def _joined(first: Run, second: Run) -> Run:
                 timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
                 cell = replace(cell, timing=timing)  # noqa: PLW2901
             cells.append(cell)
-        units.append(replace(unit, cells=tuple(cells)))
+        again = later.get(unit.workload.name)
+        gpu = unit.gpu if again is None or unit.gpu is None else unit.gpu.followed_by(again)
+        units.append(replace(unit, cells=tuple(cells), gpu=gpu))
     return replace(first, units=tuple(units))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench.comparison import CellChange, Changes, Family, abs_change
 from bench.statistics import Verdict
 from reports import words
+from reports.conditions import slowed
 from reports.exports import plain
 
 MARKER = "<!-- generator: sparsebench compare -->"
@@ -84,6 +85,14 @@ def caveat(changes: Changes) -> str:
     )
 
 
+def doubts(changes: Changes) -> list[str]:
+    """What kept a GPU's clock down meanwhile; in lock step, both sides felt the same."""
+    if changes.in_lock_step:
+        return slowed(changes.head.units)
+    sides = {"base": changes.base, "head": changes.head}
+    return [f"{side}: {doubt}" for side, run in sides.items() for doubt in slowed(run.units)]
+
+
 def _short(commit: str) -> str:
     """A commit's first digits, and whether there were changes beside it."""
     digits, plus, changed = commit.partition("+")
@@ -152,6 +161,8 @@ def to_markdown(changes: Changes) -> str:
         lines += _folded(f"{words.count(len(same), 'cell')} the same", rows(same))
     if others := left_out(changes):
         lines += ["", "Not compared:", "", *(f"- {plain(line)}" for line in others)]
+    if found_doubts := doubts(changes):
+        lines += ["", "Doubts:", "", *(f"- {plain(doubt)}" for doubt in found_doubts)]
     return "\n".join([*lines, "", plain(caveat(changes))]) + "\n"
 
 

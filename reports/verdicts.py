@@ -9,6 +9,7 @@ from bench.results.schema import OTHERS, Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Interval, Verdict, stray_processes
 from reports import words
 from reports.break_even import Group
+from reports.conditions import slowed
 from reports.growth import Study
 from reports.growth_sentences import longest_growth
 from reports.sentences import break_even_sentences
@@ -110,7 +111,7 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
             f"other programs used {words.number(min(crowded), 2)} to "
             f"{words.number(max(crowded), 2)} processors"
         )
-    found += _slowed(run)
+    found += slowed(run.units)
     share = _disturbed_share(run)
     if share > MANY_DISTURBED:
         found.append(
@@ -131,19 +132,6 @@ def _crowded(run: Run) -> list[float]:
         for unit in run.units
     ]
     return [processors for processors in used if processors > BUSY]
-
-
-def _slowed(run: Run) -> list[str]:
-    """What kept a GPU's clock down while it measured, and how often."""
-    told = [unit.gpu for unit in run.units if unit.gpu is not None]
-    looks = sum(gpu.looks for gpu in told)
-    slowed: Counter[str] = Counter()
-    for gpu in told:
-        slowed.update(gpu.slowed)
-    return [
-        f"the GPU's clock was kept down by {reason} at {count:,} of {words.count(looks, 'look')}"
-        for reason, count in slowed.most_common()
-    ]
 
 
 def _of_times(comparison: Comparison) -> list[str]:

@@ -92,20 +92,29 @@ def _print_text(changes: "Changes", *, everything: bool) -> None:
         print(f"{hidden} more cells: --all lists them")  # noqa: T201
     for line in told.left_out(changes):
         print(f"not compared: {line}")  # noqa: T201
+    for doubt in told.doubts(changes):
+        print(f"doubt: {doubt}")  # noqa: T201
     print(told.caveat(changes))  # noqa: T201
 
 
 def _print_json(changes: "Changes") -> None:
     from bench.cli.output import print_json  # noqa: PLC0415
-    from reports.changes import headline  # noqa: PLC0415
+    from reports.changes import doubts, headline  # noqa: PLC0415
 
     print_json(
         {
             "headline": headline(changes),
             "exit_code": changes.exit_code,
-            "base": {"id": changes.base.header.id, "commit": changes.base.header.commit},
-            "head": {"id": changes.head.header.id, "commit": changes.head.header.commit},
+            "doubts": doubts(changes),
+            "base": _side(changes.base),
+            "head": _side(changes.head),
             "families": changes.families,
             "cells": changes.cells,
         }
     )
+
+
+def _side(run: "Run") -> dict[str, object]:
+    """Which run it is, and how its GPU fared."""
+    gpu = {unit.workload.name: unit.gpu for unit in run.units if unit.gpu is not None}
+    return {"id": run.header.id, "commit": run.header.commit, "gpu": gpu}

@@ -255,6 +255,18 @@ class GpuConditions:
     celsius: tuple[int, int] | None
     slowed: dict[str, int]
 
+    def followed_by(self, later: "GpuConditions") -> "GpuConditions":
+        """Sum up with what was seen of the same GPU later."""
+        clocks = [clock for each in (self, later) for clock in each.megahertz or ()]
+        heat = [celsius for each in (self, later) for celsius in each.celsius or ()]
+        reasons = dict.fromkeys([*self.slowed, *later.slowed])
+        return GpuConditions(
+            looks=self.looks + later.looks,
+            megahertz=(min(clocks), max(clocks)) if clocks else None,
+            celsius=(heat[0], heat[-1]) if heat else None,
+            slowed={why: self.slowed.get(why, 0) + later.slowed.get(why, 0) for why in reasons},
+        )
+
 
 @dataclass(frozen=True)
 class Unit:

@@ -1,6 +1,7 @@
 """Two revisions in lock step, for real: clones of this checkout, worktrees, worker processes."""
 
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ from bench.cli.ab import _null_result
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.errors import UserError
+from bench.gpu import Look
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.registry import choose, load_suite
-from bench.results.schema import Settings, Status
+from bench.results.schema import GpuConditions, Settings, Status
 from bench.statistics import Verdict
 
 WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-5%"
@@ -102,6 +104,24 @@ def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     assert [step.process for step in told] == [0, 1, 2] * 2
     rounds = [len(s.rounds) for cell in changes.base.cells for s in cell.timing.processes]
     assert min(rounds) >= 3
+
+
+def test_how_the_gpu_fared_is_kept_of_both_sides(monkeypatch):
+    asked = []
+
+    @contextmanager
+    def watched(device):
+        asked.append(str(device))
+        yield [Look(1500, 60, 0x4)]
+
+    monkeypatch.setattr(ab, "watched", watched)
+    monkeypatch.setattr(ab, "_in_lock_step", lambda *_: None)
+    measured = plan(processes=1)
+    side = SimpleNamespace(plan=measured, templates=None)
+    units = ab._measure(measured, [side, side], None, None)
+    seen = GpuConditions(1, (1500, 1500), (60, 60), {"the power limit": 1})
+    assert [unit.gpu for (unit,) in units] == [seen, seen]
+    assert asked == ["cpu"]
 
 
 def again(measured, *suspects):
