@@ -1,8 +1,10 @@
 """One workload in one worker process: described, verified, and measured phase by phase."""
 
 import random
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ from bench.dtypes import TF32
 from bench.errors import MissingDataError, UserError
 from bench.expectation import expect
 from bench.expected import Expectation
-from bench.implementation import Implementation, why_unmeasured
+from bench.implementation import Implementation, overrides, why_unmeasured
 from bench.measure.candidate import Candidate, Step
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
@@ -51,6 +53,10 @@ only."""
 RETIMED_NS = 1_000_000
 """A call that seems shorter than this is timed again before measuring: the first time may hold page
 faults or a disturbance, and a sample of too few calls would be the worse for it."""
+
+BEAT_SECONDS = 1.0
+LONGEST_TUNING_SECONDS = 300.0
+"""Who tunes itself compiles and measures, and gives no sign of life. One is given for it so long."""
 
 
 class Measurement:
@@ -180,7 +186,7 @@ class Measurement:
             candidate = Candidate(
                 implementation, workload.network, weights, batch, expectation, workload.background
             )
-            self._tune(candidate.tune_outputs)
+            self._tune(number, implementation, candidate.tune_outputs)
             if name in self.task.verified:
                 candidate.verify_first_call()
             else:
@@ -193,30 +199,53 @@ class Measurement:
             self.oracle_seconds += self._seconds_untuned() - started
         self.candidates[name] = candidate
         self._beat(number, NOBODY)
-        self._verify_gradients(name, candidate, backward)
+        self._verify_gradients(number, candidate, backward)
         if name not in self.task.verified:
             self.tell(Checked(name, expectation.coverage))
 
-    def _verify_gradients(self, name: str, candidate: Candidate, phases: tuple[Phase, ...]) -> None:
+    def _verify_gradients(
+        self, number: int, candidate: Candidate, phases: tuple[Phase, ...]
+    ) -> None:
         if not phases:
             return
         started = self._seconds_untuned()
         try:
-            self._tune(candidate.tune_gradients)
+            self._tune(number, candidate.implementation, candidate.tune_gradients)
             candidate.verify_gradients()
             self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-            self._fail(name, phases, *status_of(error))
+            self._fail(candidate.implementation.name, phases, *status_of(error))
         finally:
             self.oracle_seconds += self._seconds_untuned() - started
 
-    def _tune(self, tune: Callable[[], None]) -> None:
+    def _tune(self, number: int, implementation: Implementation, tune: Callable[[], None]) -> None:
         """Let an implementation choose by measuring; what that takes is told apart."""
+        if not overrides(implementation, "tune"):
+            return
         started = time.perf_counter()
         try:
-            tune()
+            with self._beating(number):
+                tune()
         finally:
             self.tuning_seconds += time.perf_counter() - started
+
+    @contextmanager
+    def _beating(self, number: int) -> Iterator[None]:
+        """Show signs of life for an implementation, from a thread, but not for ever."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            end = time.monotonic() + LONGEST_TUNING_SECONDS
+            while not stop.wait(BEAT_SECONDS) and time.monotonic() < end:
+                self._beat(number, NOBODY)
+
+        thread = threading.Thread(target=beat, name="shows signs of life", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def _seconds_untuned(self) -> float:
         """Read a clock that stands still while implementations tune themselves."""

@@ -1,6 +1,7 @@
 """The choice of a launch's shape by measuring: first what is right, then what is fastest."""
 
 import statistics
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from impls.cuda.shapes import Chooser, Launch, Problem, Shape
 
 ROUNDS = 7
 """Samples of each shape, in turn; a first one, which decides who takes part, is not kept."""
+SECONDS = 1.0
+"""After which no further round begins: of launches that take long, few samples say enough."""
 HOPELESS = 2.0
 """Times the fastest first sample; slower ones are not sampled again."""
 GAIN = 0.02
@@ -147,7 +150,10 @@ def _medians(launch: Launch, shapes: list[Shape], timer: Timer) -> dict[Shape, f
     first = {shape: sample(shape) for shape in shapes}
     limit = HOPELESS * min(first.values())
     samples: dict[Shape, list[int]] = defaultdict(list)
-    for _ in range(ROUNDS):
+    end = time.perf_counter() + SECONDS
+    for number in range(ROUNDS):
+        if number and time.perf_counter() > end:
+            break
         for shape in shapes:
             if first[shape] <= limit:
                 samples[shape].append(sample(shape))

@@ -1,3 +1,4 @@
+import threading
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from bench.implementation import ledger
 from bench.measure import measurement as module
 from bench.measure.failures import status_of
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, Task
-from bench.measure.pulse import Pulse
+from bench.measure.pulse import NOBODY, Pulse
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution
 from bench.phases import Phase
@@ -207,3 +208,25 @@ def test_what_implementations_tune_takes_time_of_its_own(measurement, process):
     assert done.seconds["oracle"] > 0
     wall = done.seconds.keys() - {"processors"}
     assert sum(done.seconds[what] for what in wall) <= time.perf_counter() - subject.started
+
+
+@pytest.mark.parametrize(("longest", "beats"), [(60.0, True), (0.0, False)])
+def test_who_is_tuned_shows_signs_of_life_but_not_for_ever(
+    measurement, monkeypatch, longest, beats
+):
+    monkeypatch.setattr(module, "BEAT_SECONDS", SECONDS / 10)
+    monkeypatch.setattr(module, "LONGEST_TUNING_SECONDS", longest)
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    workload = Workload("mine", network, Uniform((8, 8), 2, 0.2), 3)
+    subject, _ = measurement(workload, 0, ("gather", str(TUNING)))
+    main, others = threading.get_ident(), []
+
+    def beat(implementation, phase):
+        if threading.get_ident() != main:
+            others.append((subject.task.implementations[implementation].name, phase))
+
+    monkeypatch.setattr(subject.pulse, "beat", beat)
+    subject.run()
+    assert (("tuning", NOBODY) in others) is beats
+    assert not {name for name, _ in others} & {"gather"}  # it has nothing to tune
+    assert all(thread.name != "shows signs of life" for thread in threading.enumerate())

@@ -9,6 +9,7 @@ import torch
 from bench.measure.timers import Duration
 from bench.operators import convolution
 from impls.cuda import choices, gpu_choices
+from impls.cuda import measured as measured_module
 from impls.cuda.choices import Choices
 from impls.cuda.launching import Tile
 from impls.cuda.measured import ROUNDS, FatalShapeError, Measured, measure
@@ -95,6 +96,13 @@ def test_shapes_are_sampled_in_turn_and_hopeless_ones_once():
     timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 4001})
     measure(Pretended(), timer)
     assert timer.timed == [RULE, WIDE, FEW] + [RULE, WIDE] * ROUNDS
+
+
+def test_launches_that_take_long_are_sampled_in_fewer_rounds(monkeypatch):
+    monkeypatch.setattr(measured_module, "SECONDS", 0)
+    timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 4001})
+    assert measure(Pretended(), timer).shape == str(WIDE)
+    assert timer.timed == [RULE, WIDE, FEW, RULE, WIDE]
 
 
 def test_the_median_counts_and_neither_the_first_sample_nor_one_that_was_disturbed():
