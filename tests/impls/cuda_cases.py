@@ -89,6 +89,31 @@ def check_every_shape(implementation, random_batch, dtype, device=CPU):
             chooser.number += 1
 
 
+def shifted(tensor):
+    """The same values at an address that no copy of 16 bytes, nor any wide load, can begin at."""
+    memory = tensor.new_empty(tensor.numel() + 1)
+    assert memory.data_ptr() % 16 == 0
+    return memory[1:].view_as(tensor).copy_(tensor)
+
+
+def check_shifted(implementation, random_batch, dtype, device=CPU):
+    """Compare a convolution of shifted features, its gradients at shifted ones too, with another's."""
+    operator = convolution(2, "submanifold", 16, 24, 3)
+    batch = random_batch((16, 12), channels=16, dtype=dtype).to(device)
+    torch.manual_seed(0)
+    weight = torch.randn(operator.weight_shape).to(device, dtype)
+    upstream = torch.randn(len(batch.features), 24).to(device, dtype)
+    results = []
+    for place in (torch.clone, shifted):
+        module = implementation.convolution(operator, weight, None)
+        features = place(batch.features).requires_grad_()
+        output = module(implementation.encode(batch.with_features(features))).features
+        output.backward(place(upstream))
+        results.append((output, features.grad, module.weight.grad))
+    for found, wanted in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-2)
+
+
 def cases(step):
     """Every systematic case; one in so many is quick. Types and densities recur every ten."""
     return pytest.mark.parametrize(

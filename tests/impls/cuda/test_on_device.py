@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from bench.batch import SparseBatch
 from bench.conformance.checks import Result, check, check_batch
 from bench.network import single
 from bench.operators import convolution
@@ -16,6 +17,7 @@ from tests.impls.cuda_cases import (
     TILES_AND_HASHES,
     cases,
     check_every_shape,
+    check_shifted,
     every_type,
     half_cases,
     judged,
@@ -122,6 +124,31 @@ def test_what_was_tuned_is_right_and_known_to_the_next_process(layer, tmp_path, 
     again = Cuda()
     again.tune(lambda: layer(again))
     assert path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_rows_at_any_address_are_multiplied(subject, random_batch, dtype):
+    check_shifted(subject, random_batch, dtype, DEVICE)
+
+
+@pytest.mark.parametrize("channels", [1, 256])
+def test_more_values_than_32_bits_can_number_are_reached(subject, channels):
+    rows = 2**31 // 256 + 4096  # of as many features as that many channels hold, or outputs
+    if torch.cuda.mem_get_info(DEVICE)[0] < 24 * 2**30:
+        pytest.skip("too little memory is free")
+    operator = convolution(2, "submanifold", channels, 256, 1)
+    keys = torch.arange(rows, device=DEVICE)
+    coordinates = torch.stack([torch.zeros_like(keys), keys // 4096, keys % 4096], 1).int()
+    features = torch.ones((rows, channels), dtype=torch.float16, device=DEVICE)
+    features[-100:] = 2
+    weight = torch.full(operator.weight_shape, 1 / channels, dtype=torch.float16, device=DEVICE)
+    module = subject.convolution(operator, weight, None)
+    batch = SparseBatch(coordinates, features, 1, (rows // 4096 + 1, 4096))
+    with torch.no_grad():
+        output = subject.features(module(subject.encode(batch)))
+    assert output.numel() > 2**31
+    assert bool((output[-100:] == 2).all())
+    assert bool((output[:-100] == 1).all())
 
 
 def test_a_network_in_tf32_is_right_as_tf32_and_wrong_as_float32(subject, random_batch):

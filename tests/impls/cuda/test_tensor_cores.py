@@ -10,7 +10,7 @@ from bench.dtypes import products_in, rounded
 from bench.network import single
 from bench.operators import convolution
 from tests.cuda_on_host.build import COMPILER
-from tests.impls.cuda_cases import half_cases, judged, network_in_tf32
+from tests.impls.cuda_cases import check_shifted, half_cases, judged, network_in_tf32
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
@@ -91,3 +91,14 @@ def test_a_kernel_of_more_offsets_than_a_word_has_bits_is_right(whole, random_ba
     batch = random_batch(density=0.3, channels=16, dtype=dtype)
     outcome = check_batch(whole, single(operator), batch)
     assert outcome.result is Result.PASSED, outcome.reason
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_rows_that_no_asynchronous_copy_can_begin_at_are_multiplied_otherwise(
+    subject, random_batch, dtype
+):
+    subject.host.launched.clear()
+    check_shifted(subject, random_batch, dtype)  # such a copy of them would end the process here
+    names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
+    half = {"convolve_tensor_cores", "weight_gradient_tensor_cores"}
+    assert names >= {"convolve_few", "weight_gradient", *(half if dtype is torch.float16 else ())}
