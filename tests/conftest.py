@@ -9,6 +9,9 @@ from bench.cli.check_cases import check_cases
 from bench.conformance import processes
 from bench.conformance.messages import Record
 
+TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""By which whoever starts the tests may say that output goes to a terminal, and to which."""
+
 torch.set_num_threads(1)
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -22,6 +25,21 @@ def _locks_of_its_own(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARSEBENCH_LOCKS", str(folder))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_terminal():
+    """What is printed is as wide and as plain wherever the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in TERMINAL:
+            patch.delenv(variable, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _drawn_alike():
+    """What a test draws does not depend on the tests before it, which differ from worker to worker."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
