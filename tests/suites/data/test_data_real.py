@@ -58,12 +58,13 @@ def test_the_split_by_writers_has_the_published_sizes(recordings):
     assert len(assamese.load(assamese.TEST_WRITERS)) == 1_647
 
 
-def test_later_loads_take_well_under_a_third_of_a_second(recordings):
+def test_later_loads_parse_nothing_and_take_well_under_a_third_of_a_second(recordings, monkeypatch):
+    monkeypatch.setattr(assamese, "_parse", None)
     best = float("inf")
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # unlike time on the clock, not of what else runs
         assert len(assamese.load()) == len(recordings)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 0.3
 
 
