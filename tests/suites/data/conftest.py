@@ -99,7 +99,8 @@ def plain_set():
 @pytest.fixture
 def publisher(monkeypatch):
     """Serve `publisher.files` on this machine; a name in `publisher.cut` breaks off half-way."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for variable in ("NO_PROXY", "no_proxy"):  # the second counts before the first
+        monkeypatch.setenv(variable, "127.0.0.1")
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
