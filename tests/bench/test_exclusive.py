@@ -63,8 +63,12 @@ def test_a_gpu_is_held_by_its_uuid_whatever_its_number(holder, tmp_path, monkeyp
 
 def test_a_second_run_waits_if_asked_to_and_says_for_whom(holder, tmp_path):
     told = []
-    threading.Timer(0.7, holder.kill).start()
-    with exclusive(["processor-0"], wait=True, tell=told.append, folder=tmp_path):
+
+    def tell(line):
+        told.append(line)
+        threading.Timer(0.7, holder.kill).start()  # it is waited for more than once
+
+    with exclusive(["processor-0"], wait=True, tell=tell, folder=tmp_path):
         assert holder.wait() != 0
     (line,) = told
     assert str(holder.pid) in line

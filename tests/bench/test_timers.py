@@ -53,8 +53,9 @@ def test_a_call_shorter_than_the_clock_can_tell_still_takes_a_nanosecond(monkeyp
 
 
 def test_the_wall_timer_agrees_with_the_systems_clock():
+    started = time.perf_counter_ns()
     duration, _ = WallTimer().time(time.sleep, [0.02, 0.03])
-    assert 50_000_000 <= duration.nanoseconds < 500_000_000
+    assert 50_000_000 <= duration.nanoseconds <= time.perf_counter_ns() - started
 
 
 def test_an_error_of_the_timed_call_passes_through():
