@@ -14,6 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
+from suites.data.whole import written_whole
+
 VERSION = "4.14.1"
 SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 """Of the package, as the registry states it."""
@@ -35,10 +37,11 @@ def fetch() -> str | None:
             text = _script(_download(Path(folder)))
     except _UnavailableError as error:
         return str(error)
-    path().parent.mkdir(parents=True, exist_ok=True)
-    partial = path().with_suffix(".partial")
-    partial.write_bytes(text)
-    partial.replace(path())
+    try:
+        with written_whole(path()) as file:
+            file.write(text)
+    except OSError as error:
+        return f"{path()} cannot be written: {error.strerror}"
     return None
 
 
