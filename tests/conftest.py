@@ -1,4 +1,5 @@
 import math
+import os
 
 import pytest
 import torch
@@ -33,6 +34,19 @@ def _no_terminal():
     with pytest.MonkeyPatch.context() as patch:
         for variable in TERMINAL:
             patch.delenv(variable, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _git_of_its_own(tmp_path_factory):
+    """Neither a user's signatures and hooks, nor the repository of a hook that starts the tests."""
+    own = tmp_path_factory.mktemp("git") / "config"
+    own.write_text("[safe]\n\tdirectory = *\n")  # whoever owns the checkout
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(variable)
+        patch.setenv("GIT_CONFIG_GLOBAL", str(own))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         yield
 
 
