@@ -26,7 +26,7 @@ WORK = ("timed", "warm-up", "oracle", "tuning", "layers", "other")
 
 
 def plan(
-    implementations, workload=WORKLOAD, phases=PHASES, timeout=20.0, processes=1, seconds=0.05
+    implementations, workload=WORKLOAD, phases=PHASES, timeout=60.0, processes=1, seconds=0.05
 ):
     suite = load_suite("quick")
     references, broken = choose(implementations)
@@ -93,7 +93,8 @@ def test_the_right_one_beside_wrong_ones_is_measured(wrong_run):
 )
 def test_a_sick_implementation_gets_a_status_and_costs_nobody_else_a_cell(name, status, words):
     sick = [r for r in choose([str(PLUGINS / "sick.py")])[0] if r.name == name]
-    run = run_beside_gather(sick, timeout=3.0, phases=(Phase.FORWARD, Phase.FORWARD_COLD))
+    timeout = 5.0 if status is Status.TIMEOUT else 60.0  # of whoever is measured, on any machine
+    run = run_beside_gather(sick, timeout=timeout, phases=(Phase.FORWARD, Phase.FORWARD_COLD))
     cells = by_phase(run, name)
     assert {cell.status for cell in cells.values()} == {status}
     assert words in cells[Phase.FORWARD].reason
