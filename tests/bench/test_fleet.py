@@ -78,7 +78,7 @@ def worker(address, *more):
 
 
 def wait_for_workers(address, count):
-    with distributed.Client(address, timeout="20s") as client:
+    with distributed.Client(address, timeout="600s") as client:
         client.wait_for_workers(count, timeout=600)
 
 

@@ -52,7 +52,7 @@ def test_what_it_leaves_behind_is_ended(tmp_path):
 
     assert how_it_ends(leave_a_child) is None
     number = int(note.read_text())
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -8,7 +8,7 @@ import pytest
 from bench.measure.turns import Turns, Turnstile
 
 NAMES = ("base", "head")
-PATIENCE = 20.0
+PATIENCE = 120.0
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def race():
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
