@@ -1,11 +1,12 @@
 """What was trained, beside what others have published: rows of a table, and the table as Markdown."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.results.accuracy import AccuracyRun, Published
+from reports import words
 
 FEWEST_SEEDS = 3
 """From which on a spread is shown."""
@@ -95,6 +96,23 @@ def trained(runs: Iterable[AccuracyRun]) -> list[Trained]:
     for run in sorted(runs, key=lambda run: (run.settings.small, _key(run), run.settings.seed)):
         rows.setdefault(_key(run), []).append(run)
     return [Trained(tuple(alike)) for alike in rows.values()]
+
+
+def longest(rows: Iterable[Trained], place: Callable[[Trained], object]) -> list[Trained]:
+    """Of the rows for the same place in a figure, keep the one that was trained for most epochs."""
+    found: dict[object, Trained] = {}
+    for row in rows:
+        known = found.setdefault(place(row), row)
+        if row.first.settings.epochs > known.first.settings.epochs:
+            found[place(row)] = row
+    return list(found.values())
+
+
+def epochs_of(rows: Iterable[Trained]) -> str:
+    """For how many epochs rows were trained, in words."""
+    counts = {row.first.settings.epochs for row in rows}
+    fewest, most = min(counts), words.count(max(counts), "epoch")
+    return most if len(counts) == 1 else f"{fewest} to {most}"
 
 
 def head(rows: Iterable[Trained]) -> tuple[str, ...]:

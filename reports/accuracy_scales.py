@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from reports import words
-from reports.accuracy import Trained
+from reports.accuracy import Trained, epochs_of, longest
 from reports.accuracy_charts import Chart, Series
 from reports.accuracy_curves import family_name
 
@@ -32,9 +32,12 @@ def studies(rows: Sequence[Trained]) -> list[Study]:
         if _scale(row) is None or not isinstance(row.source("motion"), dict):
             continue
         family = "-".join(settings.experiment.split("-")[:2])
-        key = (family, str(settings.small), str(settings.epochs), row.implementation)
-        groups.setdefault(key, []).append(row)
-    return [_study(alike) for alike in groups.values() if len({_scale(row) for row in alike}) > 1]
+        groups.setdefault((family, str(settings.small), row.implementation), []).append(row)
+    return [
+        _study(longest(alike, lambda row: (_scale(row), _motion(row))))
+        for alike in groups.values()
+        if len({_scale(row) for row in alike}) > 1
+    ]
 
 
 def _study(rows: list[Trained]) -> Study:
@@ -58,7 +61,7 @@ def _study(rows: list[Trained]) -> Study:
     chart = Chart(
         heading=family_name(rows),
         caption=f"Test error by the pixels along a character's longer side, a line for each "
-        f"augmentation. {_finding(lines)}",
+        f"augmentation, after {epochs_of(rows)}. {_finding(lines)}",
         series=tuple(series),
         y_label="test error",
         x_label="pixels of a character",

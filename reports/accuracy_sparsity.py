@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import words
-from reports.accuracy import Trained, part
+from reports.accuracy import Trained, epochs_of, longest, part
 from reports.accuracy_charts import Chart, Series
 
 INVARIANT = "sparsity_invariant"
@@ -20,7 +20,7 @@ class Cell:
     Attributes:
         percent: test error, a mean over the seeds.
         is_own: whether it was trained at this sparsity.
-        is_best: whether no other convolution, trained and tested at the same ones, errs less.
+        is_best: whether no other convolution, trained as long and tested at the same ones, errs less.
     """
 
     percent: float
@@ -56,9 +56,11 @@ def studies(rows: Sequence[Trained]) -> list[Study]:
         if _dropped(row) is None or not row.first.also_tested:
             continue
         data = settings.experiment.split("-")[0]
-        key = (data, str(settings.small), str(settings.epochs), row.implementation)
-        groups.setdefault(key, []).append(row)
-    return [_study(data, alike) for (data, *_), alike in groups.items()]
+        groups.setdefault((data, str(settings.small), row.implementation), []).append(row)
+    return [
+        _study(data, longest(alike, lambda row: (_kind(row), _dropped(row))))
+        for (data, *_), alike in groups.items()
+    ]
 
 
 def _study(data: str, rows: list[Trained]) -> Study:
@@ -79,8 +81,7 @@ def _study(data: str, rows: list[Trained]) -> Study:
             series.append(Series(f"{kind}, {origin}", published, number, is_published=True))
     small = " (small)" if rows[0].first.settings.small else ""
     chart = Chart(
-        heading=f"{data}{small}, {rows[0].implementation}, "
-        f"{words.count(rows[0].first.settings.epochs, 'epoch')}",
+        heading=f"{data}{small}, {rows[0].implementation}, {epochs_of(rows)}",
         caption=f"Test error of networks trained and tested with that share of the pixels dropped. "
         f"{_finding(kinds)}",
         series=tuple(series),
@@ -100,13 +101,7 @@ def _study(data: str, rows: list[Trained]) -> Study:
 def _cells(
     kind: str, row: Trained, kinds: dict[str, list[Trained]], tested: Sequence[str]
 ) -> tuple[Cell | None, ...]:
-    others = [
-        other
-        for name, alike in kinds.items()
-        if name != kind
-        for other in alike
-        if _dropped(other) == _dropped(row)
-    ]
+    others = _rivals(kind, row, kinds)
     cells: list[Cell | None] = []
     for name in tested:
         own = _tested(row, name)
@@ -124,6 +119,18 @@ def _cells(
     return tuple(cells)
 
 
+def _rivals(kind: str, row: Trained, kinds: dict[str, list[Trained]]) -> list[Trained]:
+    """What other convolutions gave, trained at the same sparsity for as many epochs."""
+    return [
+        other
+        for name, alike in kinds.items()
+        if name != kind
+        for other in alike
+        if _dropped(other) == _dropped(row)
+        and other.first.settings.epochs == row.first.settings.epochs
+    ]
+
+
 def _finding(kinds: dict[str, list[Trained]]) -> str:
     """Say at which sparsities the sparsity invariant convolution errs less than the others."""
     found: dict[str, list[str]] = {
@@ -133,13 +140,7 @@ def _finding(kinds: dict[str, list[Trained]]) -> str:
     }
     less, more, unclear = found.values()
     for ours in kinds.get(words_of(INVARIANT), []):
-        rivals = [
-            row
-            for kind, alike in kinds.items()
-            if kind != words_of(INVARIANT)
-            for row in alike
-            if _dropped(row) == _dropped(ours)
-        ]
+        rivals = _rivals(words_of(INVARIANT), ours, kinds)
         if not rivals:
             continue
         rival = min(rivals, key=lambda row: row.error_percent)

@@ -1,6 +1,7 @@
 """What the accuracy section is drawn from: which trainings share a chart, and what it finds."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -182,6 +183,42 @@ def test_errors_by_scale_and_augmentation_make_graham_s_table():
         "The error falls with larger characters everywhere and with more augmentation in 2 of 3 steps."
     )
     assert accuracy_scales.studies(rows(scaled(3, "none", 50), scaled(3, "affine", 9))) == []
+
+
+def longer(run, epochs):
+    settings = replace(run.settings, epochs=epochs)
+    return replace(run, settings=settings, epochs=run.epochs * (epochs // 2))
+
+
+def test_graham_s_table_holds_cells_that_were_trained_for_different_numbers_of_epochs():
+    (study,) = accuracy_scales.studies(
+        rows(
+            scaled(3, "none", 50),
+            longer(scaled(3, "none", 45), 6),
+            longer(scaled(3, "affine", 30), 4),
+            longer(scaled(4, "affine", 25), 6),
+        )
+    )
+    assert [[row and row.error_percent for row in line] for _, line in study.lines] == [
+        [45, 30],
+        [None, 25],
+    ]
+    assert "for each augmentation, after 4 to 6 epochs." in study.chart.caption
+
+
+def test_error_against_sparsity_is_one_curve_and_compares_what_was_trained_as_long():
+    (study,) = accuracy_sparsity.studies(
+        rows(
+            dropped("invariant", 50, 6),
+            dropped("ordinary", 50, 50),
+            longer(dropped("invariant", 90, 20), 4),
+            dropped("ordinary", 90, 30),
+        )
+    )
+    assert study.chart.heading.endswith("2 to 4 epochs")
+    assert study.chart.series[0].points == ((50, 6), (90, 20))
+    assert "convolution errs less at 50 % (95 %" in study.chart.caption
+    assert not study.matrix[1][2][0].is_best
 
 
 def test_every_kind_of_samples_is_shown_once_and_what_is_no_picture_is_not():
