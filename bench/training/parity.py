@@ -46,6 +46,7 @@ def compare(
     implementations: Sequence[Implementation],
     *,
     dtype: str = "float64",
+    device: str = "cpu",
     seed: int = 0,
     steps: int = STEPS,
 ) -> tuple[Parity, ...]:
@@ -58,6 +59,7 @@ def compare(
         experiment: what is trained.
         implementations: the reference first.
         dtype: of weights and values; a key of `TOLERANCE`.
+        device: where all of them compute.
         seed: of weights and batches.
         steps: of the first epoch, at most.
 
@@ -69,7 +71,7 @@ def compare(
         Background.ZERO if why_no_ground_state(network) is not None else Background.GROUND_STATE
     )
     plain = replace(experiment, network=network, background=background)
-    curves = [_losses(plain, each, dtype, seed, steps) for each in implementations]
+    curves = [_losses(plain, each, dtype, device, seed, steps) for each in implementations]
     return tuple(
         _parity(each.name, curve, curves[0], TOLERANCE[dtype])
         for each, curve in zip(implementations, curves, strict=True)
@@ -88,7 +90,12 @@ def without_dropout(network: Network) -> Network:
 
 
 def _losses(
-    experiment: Experiment, implementation: Implementation, dtype: str, seed: int, steps: int
+    experiment: Experiment,
+    implementation: Implementation,
+    dtype: str,
+    device: str,
+    seed: int,
+    steps: int,
 ) -> list[float]:
     settings = TrainingSettings(
         experiment=experiment.name,
@@ -98,7 +105,7 @@ def _losses(
         implementation_version=str(implementation.version),
         background=experiment.background,
         dtype=dtype,
-        device="cpu",
+        device=device,
         seed=seed,
         epochs=experiment.schedule.epochs,
     )
