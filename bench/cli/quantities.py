@@ -2,6 +2,11 @@
 
 from argparse import ArgumentTypeError
 
+LARGEST_SEED = 2**63 - 1
+"""What torch's generators take, and a run file's integers hold."""
+MOST_THREADS = 1024
+"""More than any machine has processors; torch ends the process when threads cannot be started."""
+
 
 def positive(text: str) -> int:
     """Read an option that counts something."""
@@ -16,6 +21,22 @@ def not_negative(text: str) -> int:
     value = _whole(text)
     if value is None or value < 0:
         raise ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return value
+
+
+def seed(text: str) -> int:
+    """Read an option that random numbers are drawn from."""
+    value = _whole(text)
+    if value is None or not 0 <= value <= LARGEST_SEED:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
+    return value
+
+
+def threads(text: str) -> int:
+    """Read an option that says how many threads compute."""
+    value = _whole(text)
+    if value is None or not 1 <= value <= MOST_THREADS:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_THREADS}")
     return value
 
 

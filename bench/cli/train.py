@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.quantities import not_negative, positive, positive_float
+from bench.cli.quantities import not_negative, positive, positive_float, seed, threads
 
 if TYPE_CHECKING:
     from bench.implementation import Implementation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 DISAGREED = 4
 REFERENCE = "dense"
+RUN_SUFFIX = ".json"
 DTYPES = ("float32", "float64")
 PRECISIONS = ("float32", "bfloat16", "float16")
 FIXED = (
@@ -23,6 +25,8 @@ FIXED = (
     *("threads", "skip_broken", "output"),
 )
 """Options that a resumed training has from its checkpoint."""
+COMPARED = {"small", "dtype", "device", "seed", "threads"}
+"""Those of them that --parity takes."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -57,9 +61,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="bfloat16 or float16: mixed, weights stay float32 (default: float32, nothing mixed)",
     )
     parser.add_argument("--device", help="cpu (default) or cuda")
-    parser.add_argument("--seed", type=not_negative, help="default: 0")
+    parser.add_argument("--seed", type=seed, help="default: 0")
     parser.add_argument("--epochs", type=positive, help="default: the experiment's")
-    parser.add_argument("--threads", type=positive, help="default: 1")
+    parser.add_argument("--threads", type=threads, help="default: 1")
     parser.add_argument(
         "--loaders",
         type=not_negative,
@@ -105,7 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print_runs(arguments.table)
         return 0
-    if arguments.experiment is None and (arguments.resume is None or arguments.parity is not None):
+    if arguments.parity is not None and arguments.resume is not None:
+        raise UserError("--parity compares the first steps: leave out --resume")
+    if arguments.experiment is None and arguments.resume is None:
         raise UserError("name an experiment; `sparsebench train --list` shows them")
     if arguments.parity is not None:
         return _compare(arguments)
@@ -143,6 +149,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.training_output import print_parity  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
+    from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.training.parity import compare  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
 
@@ -151,6 +158,10 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise UserError(f"--parity compares in float32 or float64, not in {dtype}")
     if arguments.impl is not None:
         raise UserError("--parity names what is compared with dense; leave out --impl")
+    unused = _given(arguments, without=COMPARED)
+    if unused:
+        raise UserError(f"--parity compares the first steps: leave out {unused[0]}")
+    device = str(check_device(arguments.device or "cpu"))
     experiment = find(arguments.experiment, small=bool(arguments.small))
     torch.set_num_threads(arguments.threads or 1)
     names = [REFERENCE, *(split(arguments.parity) or [])]
@@ -158,6 +169,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         experiment,
         [_implementation(name) for name in names],
         dtype=dtype,
+        device=device,
         seed=arguments.seed or 0,
         steps=arguments.steps,
     )
@@ -187,6 +199,10 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     if dtype not in DTYPES:
         raise UserError(f"training is in float32 or float64, not in {dtype}")
     device = str(check_device(device))
+    if arguments.output is not None and arguments.output.suffix != RUN_SUFFIX:
+        raise UserError(
+            f"-o names the run file, which ends in {RUN_SUFFIX}, not {arguments.output}"
+        )
     precision = arguments.precision or PRECISIONS[0]
     if precision not in PRECISIONS:
         raise UserError(
@@ -233,15 +249,14 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
         UserError: if the checkpoint is of another experiment or version, or other options are given.
     """
     from bench.errors import UserError  # noqa: PLC0415
+    from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.training.checkpoint import SUFFIX, load, target_of  # noqa: PLC0415
     from bench.training.session import Job, check_resumed  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
 
-    given = [name.replace("_", "-") for name in FIXED if getattr(arguments, name) is not None]
+    given = _given(arguments)
     if given:
-        raise UserError(
-            f"--resume goes on as the training began; leave out --{given[0].replace('_', '-')}"
-        )
+        raise UserError(f"--resume goes on as the training began; leave out {given[0]}")
     if arguments.resume.suffix != SUFFIX:
         raise UserError(f"--resume takes a {SUFFIX} file, not {arguments.resume}")
     saved = load(arguments.resume)
@@ -253,6 +268,7 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
         )
     experiment = find(settings.experiment, small=settings.small)
     implementation = _implementation(settings.implementation)
+    check_device(settings.device)
     check_resumed(settings, experiment, implementation, group)
     target = target_of(arguments.resume)
     if target.exists():
@@ -267,6 +283,15 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
         loaders=arguments.loaders,
     )
     return saved, job
+
+
+def _given(arguments: argparse.Namespace, without: Collection[str] = ()) -> list[str]:
+    """The options of `FIXED` that were given, but for some."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in FIXED
+        if name not in without and getattr(arguments, name) is not None
+    ]
 
 
 def _implementation(name: str) -> "Implementation":

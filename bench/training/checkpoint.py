@@ -6,6 +6,8 @@ A checkpoint holds tensors, numbers and strings only, so that `torch.load(weight
 import hashlib
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,8 @@ from bench.results.store import sync_folder
 FORMAT = "sparsebench-checkpoint"
 SCHEMA = 1
 SUFFIX = ".checkpoint"
-UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
-    *(ValueError, KeyError, TypeError),
-)
-"""What torch raises for files that are cut off, damaged, or hold code."""
+UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError)
+"""What torch raises for files that are cut off or damaged."""
 
 
 class Progress(msgspec.Struct):
@@ -102,19 +101,39 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         "optimizer": checkpoint.optimizer,
         "scaler": checkpoint.scaler,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(path) as temporary:
         with temporary.open("wb") as stream:
             torch.save(document, stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """Make the folder of a checkpoint, and write an empty file there, which goes again.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with _temporary(path) as temporary:
+        temporary.touch()
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Name the file under which a checkpoint is written, in a folder that is there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise UserError(f"cannot write {path}: {error.filename} is no folder") from error
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Checkpoint:
@@ -130,6 +149,9 @@ def load(path: Path) -> Checkpoint:
     with stream:
         try:
             document = torch.load(stream, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # Not in torch's words: they advise to run whatever code the file holds.
+            raise DataError(f"{path} is no checkpoint, or damaged") from error
         except UNREADABLE as error:
             reason = _first_line(error)
             raise DataError(f"{path} is no checkpoint, or damaged: {reason}") from error

@@ -58,7 +58,7 @@ def check_target(job: Job) -> None:
     """Find out that the run file cannot be written before anything is trained for it.
 
     Raises:
-        UserError: if it, or a checkpoint, exists.
+        UserError: if it, or a checkpoint, exists, or its folder cannot be written to.
     """
     if job.target.exists():
         raise UserError(f"{job.target} exists; a run file is written once: name another")
@@ -67,6 +67,7 @@ def check_target(job: Job) -> None:
             f"{job.checkpoint} holds an unfinished training; go on with --resume {job.checkpoint}, or "
             f"remove it"
         )
+    checkpoints.check_folder(job.checkpoint)
 
 
 def check_resumed(

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.cli.main import main
 from bench.results import accuracy
+from bench.training import checkpoint as checkpoints
 from bench.training.checkpoint import path_of
 
 DIGITS = "digits-deepcnet-3-10"
@@ -75,6 +77,9 @@ def test_a_training_without_any_download_learns_digits(trained, capsys):
         (["train", DIGITS, "--device", "abacus"], "unknown device 'abacus'"),
         (["train", DIGITS, "--epochs", "0"], "--epochs"),
         (["train", DIGITS, "--seed", "-1"], "--seed"),
+        (["train", DIGITS, "--seed", str(2**63)], "from 0 to 9223372036854775807"),
+        (["train", DIGITS, "--threads", "100000"], "from 1 to 1024"),
+        (["train", DIGITS, "-o", "run"], "ends in .json, not run"),
         (["train", DIGITS, "--loaders", "-1"], "--loaders"),
         (["train", "assamese-vgg", "--background", "ground_state"], "no ground state"),
         (["train", DIGITS, "--impl", "dense", "--parity", "gather"], "--parity"),
@@ -85,6 +90,9 @@ def test_a_training_without_any_download_learns_digits(trained, capsys):
         (["train", "--resume", "x", "--seed", "1"], "leave out --seed"),
         (["train", "--resume", "x", "--skip-broken"], "leave out --skip-broken"),
         (["train", "--parity", "gather"], "name an experiment"),
+        (["train", DIGITS, "--parity", "gather", "-o", "x.json"], "leave out --output"),
+        (["train", DIGITS, "--parity", "gather", "--device", "abacus"], "unknown device 'abacus'"),
+        (["train", "--parity", "gather", "--resume", "x.checkpoint"], "leave out --resume"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, capsys, tmp_path, monkeypatch):
@@ -105,6 +113,42 @@ def test_missing_data_says_how_to_get_it(capsys, tmp_path, monkeypatch):
         assert main(["train", name, "--small", "-o", str(tmp_path / "x.json")]) == 2
         assert "`sparsebench data fetch" in capsys.readouterr().err
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_anything_is_trained(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bench.training.session.Training", None)
+    (tmp_path / "file").touch()
+    for folder, words in (("file", "is no folder"), ("file/more", "Not a directory")):
+        assert main([*TRAIN, "-o", str(tmp_path / folder / "x.json")]) == 2
+        error = capsys.readouterr().err
+        assert "cannot write" in error
+        assert words in error
+        assert error.count("\n") == 1
+
+
+def test_a_checkpoint_of_a_device_that_is_not_here_is_one_line(
+    trained, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    path = tmp_path / "gpu.checkpoint"
+    saved = checkpoints.load(path_of(trained))
+    saved.settings = replace(saved.settings, device="cuda")
+    checkpoints.save(saved, path)
+    assert main(["train", "--resume", str(path)]) == 2
+    assert "finds no CUDA device" in capsys.readouterr().err
+
+
+def test_parity_is_of_the_device_that_is_named(monkeypatch):
+    asked = []
+    monkeypatch.setattr("bench.measure.plan.check_device", lambda name: f"{name}:checked")
+    monkeypatch.setattr(
+        "bench.training.parity.compare", lambda *_, **named: asked.append(named["device"]) or []
+    )
+    monkeypatch.setattr("bench.cli.training_output.print_parity", lambda *_: None)
+    assert main(["train", DIGITS, "--parity", "gather", "--device", "cuda"]) == 0
+    assert asked == ["cuda:checked"]
 
 
 def test_what_is_there_is_not_overwritten(trained, capsys):

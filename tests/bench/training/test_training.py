@@ -163,7 +163,7 @@ def test_a_checkpoint_of_another_network_is_refused():
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"PK\x03\x04 broken", None, {"format": "other"}, {"x": print}]
+    "content", [b"", b"{}", b"PK\x03\x04 broken", b"\x80", None, {"format": "other"}, {"x": print}]
 )
 def test_what_is_no_checkpoint_is_one_line(content, tmp_path):
     path = tmp_path / "x.checkpoint"
@@ -175,6 +175,7 @@ def test_what_is_no_checkpoint_is_one_line(content, tmp_path):
         checkpoints.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
 
 
 def test_a_checkpoint_that_was_cut_off_is_one_line(tmp_path):
