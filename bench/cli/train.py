@@ -167,7 +167,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     names = [REFERENCE, *(split(arguments.parity) or [])]
     found = compare(
         experiment,
-        [_implementation(name) for name in names],
+        [_implementation(name, device) for name in names],
         dtype=dtype,
         device=device,
         seed=arguments.seed or 0,
@@ -190,7 +190,6 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     from suites.accuracy.experiments import find  # noqa: PLC0415
 
     experiment = find(arguments.experiment, small=bool(arguments.small))
-    implementation = _implementation(arguments.impl or experiment.implementation)
     background = arguments.background or experiment.background
     if background not in list(Background):
         raise UserError(f"unknown background {background!r}; known are {', '.join(Background)}")
@@ -199,6 +198,7 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     if dtype not in DTYPES:
         raise UserError(f"training is in float32 or float64, not in {dtype}")
     device = str(check_device(device))
+    implementation = _implementation(arguments.impl or experiment.implementation, device)
     if arguments.output is not None and arguments.output.suffix != RUN_SUFFIX:
         raise UserError(
             f"-o names the run file, which ends in {RUN_SUFFIX}, not {arguments.output}"
@@ -267,8 +267,8 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
             f"{arguments.experiment}"
         )
     experiment = find(settings.experiment, small=settings.small)
-    implementation = _implementation(settings.implementation)
     check_device(settings.device)
+    implementation = _implementation(settings.implementation, settings.device)
     check_resumed(settings, experiment, implementation, group)
     target = target_of(arguments.resume)
     if target.exists():
@@ -294,7 +294,9 @@ def _given(arguments: argparse.Namespace, without: Collection[str] = ()) -> list
     ]
 
 
-def _implementation(name: str) -> "Implementation":
+def _implementation(name: str, device: str) -> "Implementation":
+    import torch  # noqa: PLC0415
+
     from bench.errors import UserError  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
@@ -302,6 +304,9 @@ def _implementation(name: str) -> "Implementation":
     if len(found) != 1:
         raise UserError(f"{name} has {len(found)} implementations; training takes one")
     implementation = load(found[0])
+    reason = implementation.unavailable(torch.device(device))
+    if reason is not None:
+        raise UserError(f"{name} cannot train on {device}: {reason}")
     implementation.prepare()
     return implementation
 

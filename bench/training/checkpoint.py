@@ -4,6 +4,7 @@ A checkpoint holds tensors, numbers and strings only, so that `torch.load(weight
 """
 
 import hashlib
+import io
 import os
 import pickle
 from collections.abc import Iterator
@@ -101,9 +102,11 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         "optimizer": checkpoint.optimizer,
         "scaler": checkpoint.scaler,
     }
+    whole = io.BytesIO()  # on a full disk torch raises what tells nothing
+    torch.save(document, whole)
     with _temporary(path) as temporary:
         with temporary.open("wb") as stream:
-            torch.save(document, stream)
+            stream.write(whole.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -255,6 +255,10 @@ class Training:
             )
         self.optimizer.zero_grad()
         self._scaler.scale(loss).backward()
+        if any(weight.grad is None for weight in self.model.parameters()):
+            raise UserError(
+                f"{self.settings.implementation} gives no gradients: it cannot be trained"
+            )
         self._scaler.step(self.optimizer)
         self._scaler.update()
         return mean, int(wrong)

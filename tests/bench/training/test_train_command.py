@@ -140,6 +140,14 @@ def test_a_checkpoint_of_a_device_that_is_not_here_is_one_line(
     assert "finds no CUDA device" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("how", [["--impl", "cuda"], ["--parity", "cuda"]])
+def test_who_cannot_run_here_says_why_in_one_line(how, capsys):
+    assert main(["train", DIGITS, "--small", *how]) == 2
+    error = capsys.readouterr().err
+    assert "cuda cannot train on cpu" in error
+    assert error.count("\n") == 1
+
+
 def test_parity_is_of_the_device_that_is_named(monkeypatch):
     asked = []
     monkeypatch.setattr("bench.measure.plan.check_device", lambda name: f"{name}:checked")

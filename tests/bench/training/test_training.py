@@ -191,11 +191,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     checkpoints.save(training(corners()).checkpoint(()), path)
     before = path.read_bytes()
 
-    def full(document, stream):
-        stream.write(b"half")
+    def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match="No space left"):
         checkpoints.save(training(corners(ADAM)).checkpoint(()), path)
     assert path.read_bytes() == before
@@ -206,6 +205,13 @@ def test_who_cannot_compute_the_network_says_why(monkeypatch):
     monkeypatch.setattr(type(implementation()), "unsupported", lambda *_: "no such numbers")
     with pytest.raises(UserError, match="gather cannot train corners: layer 'conv1': no such numb"):
         training(corners())
+
+
+def test_who_has_no_gradients_is_not_trained():
+    trained = training(corners())
+    next(trained.model.parameters()).requires_grad_(requires_grad=False)
+    with pytest.raises(UserError, match="gather gives no gradients"):
+        trained.first_steps(1)
 
 
 def test_processes_must_share_a_batch_evenly():
