@@ -8,6 +8,9 @@ from typing import Any
 from bench.results.accuracy import AccuracyRun, Published
 from reports import words
 
+Versions = Mapping[str, tuple[str, ...]]
+"""Of every experiment there is, by name: the full version's hash and the small one's."""
+
 FEWEST_SEEDS = 3
 """From which on a spread is shown."""
 HEAD = (
@@ -24,6 +27,8 @@ HEAD = (
 )
 ENERGY = "energy"
 """Head of one more column, where any run has joules."""
+EARLIER = "of an earlier version"
+"""What a row was trained by is not what its experiment's name stands for today."""
 NOTHING = "-"
 
 
@@ -120,7 +125,7 @@ def head(rows: Iterable[Trained]) -> tuple[str, ...]:
     return (*HEAD, ENERGY) if _has_energy(rows) else HEAD
 
 
-def cells(row: Trained, rows: Iterable[Trained]) -> tuple[tuple[str, ...], ...]:
+def cells(row: Trained, rows: Iterable[Trained], versions: Versions) -> tuple[tuple[str, ...], ...]:
     """A row's cells, in the order of `head(rows)`; each may have several lines."""
     run, mean = row.first, row.error_percent
     shown = f"{mean:.2f} %"
@@ -128,7 +133,7 @@ def cells(row: Trained, rows: Iterable[Trained]) -> tuple[tuple[str, ...], ...]:
         shown += f" ± {statistics.stdev(row.errors):.2f}"
     processor = [sum(epoch.processor_seconds for epoch in run.epochs) for run in row.runs]
     found = (
-        (row.name,),
+        (row.name, EARLIER) if _is_earlier(run, versions) else (row.name,),
         (row.implementation,),
         (shown,),
         (str(len(row.runs)),),
@@ -147,28 +152,24 @@ def commands(row: Trained) -> list[str]:
     return list(dict.fromkeys(" ".join(run.command) for run in row.runs))
 
 
-def missing(
-    runs: Iterable[AccuracyRun], experiments: Mapping[str, tuple[Published, ...]]
-) -> list[str]:
-    """Names of the experiments whose full version was not trained."""
-    done = {run.settings.experiment for run in runs if not run.settings.small}
-    return [name for name in experiments if name not in done]
+def missing(runs: Iterable[AccuracyRun], versions: Versions) -> list[str]:
+    """Names of the experiments whose full version of today was not trained."""
+    done = {(run.settings.experiment, run.settings.version) for run in runs}
+    return [name for name, (full, *_) in versions.items() if (name, full) not in done]
 
 
-def table(
-    runs: Sequence[AccuracyRun], experiments: Mapping[str, tuple[Published, ...]]
-) -> Iterable[str]:
+def table(runs: Sequence[AccuracyRun], versions: Versions) -> Iterable[str]:
     """Make the lines of a table, the command of each row below it, and what was not trained.
 
     Args:
         runs: in any order.
-        experiments: what others have published, by the name of every experiment there is.
+        versions: today's.
     """
     rows = trained(runs)
     yield _line(head(rows))
     yield "| --- | --- " + "| ---: " * (len(head(rows)) - 2) + "|"
     for row in rows:
-        yield _line("<br>".join(lines) for lines in cells(row, rows))
+        yield _line("<br>".join(lines) for lines in cells(row, rows, versions))
     yield ""
     yield "Commands, in the order of the rows:"
     yield ""
@@ -176,10 +177,15 @@ def table(
     for row in rows:
         yield from commands(row)
     yield "```"
-    left = missing(runs, experiments)
+    left = missing(runs, versions)
     if left:
         yield ""
         yield f"Not trained in full: {', '.join(left)}."
+
+
+def _is_earlier(run: AccuracyRun, versions: Versions) -> bool:
+    known = versions.get(run.settings.experiment)
+    return known is not None and run.settings.version not in known
 
 
 def _key(run: AccuracyRun) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from bench.results.accuracy import AccuracyRun
 from reports import accuracy, words
-from reports.accuracy_section import Experiments, findings, section
+from reports.accuracy import Versions
+from reports.accuracy_section import findings, section
 from reports.environment import write_page
 from reports.gallery import Picture
 
@@ -13,12 +14,12 @@ MARKER = '<meta name="generator" content="sparsebench">'
 """By this line a file is known to be a report that may be overwritten."""
 
 
-def render(runs: Sequence[AccuracyRun], experiments: Experiments) -> str:
+def render(runs: Sequence[AccuracyRun], versions: Versions) -> str:
     """Make the page; the same runs give the same bytes."""
     return write_page(
         "accuracy_page.html.jinja",
         MARKER,
-        accuracy=section(runs, experiments),
+        accuracy=section(runs, versions),
         facts=_facts(runs),
         machine=_machine(runs),
     )

@@ -1,12 +1,12 @@
 """The section about accuracy: a table beside published figures, curves, pictures; data only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from jinja2 import Environment
 from markupsafe import Markup
 
-from bench.results.accuracy import AccuracyRun, Published
+from bench.results.accuracy import AccuracyRun
 from reports import (
     accuracy,
     accuracy_curves,
@@ -16,19 +16,17 @@ from reports import (
     drawing,
     words,
 )
-from reports.accuracy import Trained
+from reports.accuracy import Trained, Versions
 from reports.accuracy_charts import Chart, draw
 from reports.environment import new_environment
 
-Experiments = Mapping[str, tuple[Published, ...]]
 
-
-def section(runs: Sequence[AccuracyRun], experiments: Experiments) -> Markup:
+def section(runs: Sequence[AccuracyRun], versions: Versions) -> Markup:
     """Make the section; nothing where nothing was trained.
 
     Args:
         runs: in any order.
-        experiments: what others have published, by the name of every experiment there is.
+        versions: today's.
     """
     if not runs:
         return Markup()
@@ -41,8 +39,8 @@ def section(runs: Sequence[AccuracyRun], experiments: Experiments) -> Markup:
             findings=findings(rows),
             machines=list(dict.fromkeys(run.machine.name for run in runs)),
             head=accuracy.head(rows),
-            rows=[(accuracy.cells(row, rows), accuracy.commands(row)) for row in rows],
-            missing=accuracy.missing(runs, experiments),
+            rows=[(accuracy.cells(row, rows, versions), accuracy.commands(row)) for row in rows],
+            missing=accuracy.missing(runs, versions),
             sparsities=[
                 (drawn(study.chart) if study.has_curve else None, study)
                 for study in accuracy_sparsity.studies(rows)

@@ -9,7 +9,8 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from bench.results.accuracy import AccuracyRun, Published
+    from bench.results.accuracy import AccuracyRun
+    from reports.accuracy import Versions
     from reports.gallery import Picture
 
 
@@ -45,14 +46,14 @@ def accuracy_section(runs: "Sequence[AccuracyRun]") -> "Markup":
     """Make the section of a page; nothing without runs."""
     from reports.accuracy_section import section  # noqa: PLC0415
 
-    return section(runs, published() if runs else {})
+    return section(runs, versions() if runs else {})
 
 
 def accuracy_page(runs: "Sequence[AccuracyRun]") -> str:
     """Make a page of accuracy alone."""
     from reports.accuracy_page import render  # noqa: PLC0415
 
-    return render(runs, published())
+    return render(runs, versions())
 
 
 def accuracy_pages(paths: Sequence[Path]) -> "list[tuple[str, str, Picture]]":
@@ -73,8 +74,8 @@ def accuracy_pages(paths: Sequence[Path]) -> "list[tuple[str, str, Picture]]":
     return pages
 
 
-def published() -> "dict[str, tuple[Published, ...]]":
-    """What others have reached, by the name of every experiment there is."""
+def versions() -> "Versions":
+    """Compute today's versions of all experiments."""
     from suites.accuracy.experiments import entries  # noqa: PLC0415
 
-    return {entry.full.name: entry.full.published for entry in entries()}
+    return {entry.full.name: (entry.full.version(), entry.small.version()) for entry in entries()}

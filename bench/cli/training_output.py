@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.accuracy_files import load_trainings, published
+from bench.cli.accuracy_files import load_trainings, versions
 from bench.cli.output import print_json, print_table
 from bench.results.accuracy import AccuracyRun
 from bench.training.parity import TOLERANCE, Parity
@@ -34,7 +34,7 @@ def print_experiments(*, as_json: bool) -> None:
 
 def print_runs(paths: list[Path]) -> None:
     """Print accuracy run files beside what was published, as Markdown."""
-    for line in table(load_trainings(paths), published()):
+    for line in table(load_trainings(paths), versions()):
         print(line)  # noqa: T201
 
 

@@ -22,7 +22,7 @@ from bench.results.store import sync_folder
 FORMAT = "sparsebench-checkpoint"
 SCHEMA = 1
 SUFFIX = ".checkpoint"
-UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError)
+UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError)
 """What torch raises for files that are cut off or damaged."""
 
 

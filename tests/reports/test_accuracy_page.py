@@ -47,7 +47,7 @@ def report(*arguments):
 
 @pytest.fixture(scope="module")
 def page():
-    return render(EVERYTHING, {"mnist": (PAPER,), "untrained": ()})
+    return render(EVERYTHING, {"mnist": ("full", "small"), "untrained": ("full", "small")})
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_page_shows_the_table_with_differences_spread_and_commands(page):
 
 def test_a_page_has_every_figure_and_nothing_where_there_is_no_data(page):
     assert [found for found in HEADINGS if f"<h3>{found}</h3>" in page] == HEADINGS
-    bare = section([trained(1)], {"mnist": ()})
+    bare = section([trained(1)], {"mnist": ("full", "small")})
     assert [found for found in HEADINGS if f"<h3>{found}</h3>" in bare] == ["Learning curves"]
     assert "Not trained" not in bare
     assert section([], {}) == ""
@@ -93,7 +93,7 @@ def test_a_page_is_well_formed_accessible_and_the_same_every_time(page):
         if name in {"src", "href"}:
             assert value.startswith(("#", "data:"))
     assert not re.search(r"https?://(?!www.w3.org/2000/svg)|@import", page)
-    assert page == render(EVERYTHING, {"mnist": (PAPER,), "untrained": ()})
+    assert page == render(EVERYTHING, {"mnist": ("full", "small"), "untrained": ("full", "small")})
 
 
 @pytest.mark.parametrize("name", HOSTILE)

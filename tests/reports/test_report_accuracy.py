@@ -1,15 +1,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from trained_runs import PAPER
 from trained_runs import trained as run
 
 from bench.cli.training_output import print_summary
 from reports.accuracy import table
 
+VERSIONS = ("full", "small")
+
 
 def rows(*runs, experiments=()):
-    lines = list(table(runs, dict.fromkeys(experiments, (PAPER,))))
+    lines = list(table(runs, dict.fromkeys(experiments, VERSIONS)))
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"
     ]
@@ -70,6 +71,15 @@ def test_what_was_not_trained_is_said():
     assert lines[-1] == "Not trained in full: vgg."
     _, lines = rows(run(0.6), experiments=("mnist",))
     assert "Not trained" not in lines[-1]
+
+
+def test_what_was_trained_by_an_earlier_definition_is_marked_and_counts_as_not_trained():
+    earlier = run(0.6, settings={"version": "other"})
+    (row,), lines = rows(earlier, experiments=("mnist",))
+    assert row["experiment"] == "mnist<br>of an earlier version"
+    assert lines[-1] == "Not trained in full: mnist."
+    (row,), _ = rows(earlier, experiments=("of other code",))
+    assert row["experiment"] == "mnist"
 
 
 def test_joules_get_a_column_where_a_gpu_counted_them():

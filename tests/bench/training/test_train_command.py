@@ -150,13 +150,13 @@ def test_who_cannot_run_here_says_why_in_one_line(how, capsys):
 
 def test_parity_is_of_the_device_that_is_named(monkeypatch):
     asked = []
-    monkeypatch.setattr("bench.measure.plan.check_device", lambda name: f"{name}:checked")
+    monkeypatch.setattr("bench.measure.plan.check_device", {"cuda": "cpu:0"}.get)
     monkeypatch.setattr(
         "bench.training.parity.compare", lambda *_, **named: asked.append(named["device"]) or []
     )
     monkeypatch.setattr("bench.cli.training_output.print_parity", lambda *_: None)
     assert main(["train", DIGITS, "--parity", "gather", "--device", "cuda"]) == 0
-    assert asked == ["cuda:checked"]
+    assert asked == ["cpu:0"]
 
 
 def test_what_is_there_is_not_overwritten(trained, capsys):
