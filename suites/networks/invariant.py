@@ -69,6 +69,7 @@ def invariant_caltech101(
     *,
     layers: tuple[tuple[int, int], ...] = CALTECH_LAYERS,
     hidden: tuple[int, ...] = CALTECH_HIDDEN,
+    dropout: float = 0.5,
     rule: Rule = Rule.SPARSITY_INVARIANT,
 ) -> Network:
     """Make the classifier of Caltech-101: convolutions, each with pooling and batch norm; dropout.
@@ -81,6 +82,7 @@ def invariant_caltech101(
         classes: outputs of the last layer.
         layers: filters and kernel of each convolution.
         hidden: widths of the linear layers before the last.
+        dropout: probability after each of them.
         rule: sparsity invariant, or full for the ordinary twin.
 
     Raises:
@@ -94,7 +96,7 @@ def invariant_caltech101(
         stack.add("pool", max_pooling(2, 2, 2))
         stack.add("norm", BatchNorm(filters))
         channels = filters
-    return _linear_layers(stack, channels, grid, len(layers), hidden, classes, dropout=0.5)
+    return _linear_layers(stack, channels, grid, len(layers), hidden, classes, dropout)
 
 
 def _convolution(stack: Stack, rule: Rule, channels: int, filters: int, kernel: int) -> None:
