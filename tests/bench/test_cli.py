@@ -84,7 +84,10 @@ def command_modules():
         (["run", "quick", "--timeout", "inf"], "'inf' is not a positive, finite number"),
         (["run", "quick", "--shard", "a"], "'a' is not I/N with 1 <= I <= N, such as 1/4"),
         (["run", "quick", "--shard", "3/2"], "'3/2' is not I/N"),
-        (["train", "mnist", "--seed", "x"], "'x' is not a whole number of at least 0"),
+        (
+            ["train", "mnist", "--seed", "x"],
+            "'x' is not a whole number from 0 to 9223372036854775807",
+        ),
         (["run", "quick", "--resume", "nosuch.partial"], "existing .partial file"),
         (["check", "nosuch"], "unknown implementation 'nosuch'"),
         (["report", "nosuch.json"], "cannot read nosuch.json"),
