@@ -189,4 +189,6 @@ def test_the_library_loses_sums_on_two_threads_and_the_gate_sees_it(race):
     if shown < 0.3:  # below, a check of a few passes may miss it
         pytest.skip(f"spconv's race hardly shows here now: in {shown:.0%} of passes")
     assert race["racing"]["refused"] > 0
-    assert "is wrong in" in race["racing"]["reason"]
+    # Whether a pass is caught by the oracle or by its repetition is chance, too.
+    reason = race["racing"]["reason"]
+    assert any(words in reason for words in ("is wrong in", "two runs of the same input differ"))
