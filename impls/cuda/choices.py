@@ -6,14 +6,17 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from impls.cuda.trials import MOST_DEATHS, Trials
+
 VARIABLE = "SPARSEBENCH_TUNING"
 """Environment variable: the folder of these files, or `off` for the fixed rules."""
 OFF = "off"
+HANGS = "processes died while they tried it, as when a kernel hangs and they are killed"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Choices:
         name = re.sub(r"[^A-Za-z0-9.]+", "_", "-".join(facts.values()))
         self.path = folder / f"{name}.json"
         self._known, self._fatal = self._read()
+        self._trials = Trials(folder, self.path.stem)
 
     def find(self, problem: str) -> Choice | None:
         """What was chosen for a problem, in this process or an earlier one."""
@@ -58,15 +62,24 @@ class Choices:
         self._save()
 
     def fatal(self, kernel: str) -> str | None:
-        """What a kernel did to the GPU of this process or an earlier one that tried it."""
+        """What a kernel did to the GPU or the process of who tried it, here or earlier."""
+        if kernel not in self._fatal and self._trials.deaths(kernel) > MOST_DEATHS:
+            self._fatal[kernel] = HANGS
+            if self._save():
+                self._trials.forget(kernel)
         return self._fatal.get(kernel)
+
+    def trial(self, kernel: str, what: str) -> AbstractContextManager[None]:
+        """Leave word on disk of what is being tried, as long as the context lasts."""
+        return self._trials.of(kernel, what)
 
     def fear(self, kernel: str, fault: str) -> None:
         """Know that a kernel is not to be tried again, and write it where that is possible."""
         self._fatal[kernel] = fault
         self._save()
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
+        """Whether it was possible."""
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _alone_in(self.path.parent):
@@ -78,6 +91,8 @@ class Choices:
                     "fatal": self._fatal,
                 }
                 self._write(json.dumps(content, indent=1) + "\n")
+                return True
+        return False
 
     def _write(self, text: str) -> None:
         folder = self.path.parent

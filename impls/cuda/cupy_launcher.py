@@ -26,6 +26,13 @@ class CupyLauncher(Launcher):
         """Of the GPU."""
         return _multiprocessors(_number(device))
 
+    def compile(self, kernel: Kernel, device: torch.device) -> None:
+        """Compile and load it, which takes seconds the first time."""
+        number = _number(device)
+        with torch.cuda.device(number):
+            _open(number)
+            _compile(kernel, number)
+
     def launch(
         self,
         kernel: Kernel,

@@ -209,6 +209,10 @@ class Launcher(ABC):
         """Number of multiprocessors: how many blocks keep a device busy."""
 
     @abstractmethod
+    def compile(self, kernel: Kernel, device: torch.device) -> None:
+        """Have a kernel ready, so that its first launch takes no longer than others."""
+
+    @abstractmethod
     def launch(
         self,
         kernel: Kernel,

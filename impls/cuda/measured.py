@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -83,7 +83,9 @@ class Measured(Chooser):
         shapes = {str(shape): shape for shape in launch.candidates()}
         if known is None or (self._measures and known.shape not in shapes):
             try:
-                known = measure(launch, self._timer_of(problem.device), choices.fatal)
+                known = measure(
+                    launch, self._timer_of(problem.device), choices.fatal, choices.trial
+                )
             except torch.OutOfMemoryError:  # of what trying takes; the launch itself may fit
                 return launch.rule()
             except FatalShapeError as fatal:  # this process is lost, but the next need not be
@@ -97,7 +99,10 @@ class Measured(Chooser):
 
 
 def measure(
-    launch: Launch, timer: Timer, fatal: Callable[[str], str | None] = lambda _: None
+    launch: Launch,
+    timer: Timer,
+    fatal: Callable[[str], str | None] = lambda _: None,
+    trial: Callable[[str, str], AbstractContextManager[None]] = lambda *_: nullcontext(),
 ) -> Choice:
     """Find the fastest shape that computes what the rules' shape does.
 
@@ -107,21 +112,30 @@ def measure(
         launch: what is to be launched.
         timer: the clock.
         fatal: says of a kernel what it did to an earlier process; such a one is not tried.
+        trial: leaves word of a kernel, and of what is tried with it, for the case that it hangs.
 
     Raises:
         FatalShapeError: if a shape leaves the GPU unusable.
         torch.OutOfMemoryError: if memory does not suffice to try.
     """
     rule, *others = launch.shapes()
+    known = {shape: fatal(_kernel(launch, shape)) for shape in others}
+    rejected = {str(shape): f"not tried: {fault}" for shape, fault in known.items() if fault}
+    launch.compile(rule)  # all of them before the first runs, or clocks fall between samples
+    faults = {
+        shape: _compiling_fault(launch, shape) for shape in others if str(shape) not in rejected
+    }
     wanted, allowed = launch.run(rule), launch.allowed()
     if wanted.is_cuda:
         torch.cuda.synchronize(wanted.device)  # what the rules' shape does is no other's fault
-    known = {str(shape): fatal(_kernel(launch, shape)) for shape in others}
-    rejected = {shape: f"not tried: {fault}" for shape, fault in known.items() if fault is not None}
-    for shape in others:
-        if str(shape) in rejected:
-            continue
-        fault = _fault(launch, shape, wanted, allowed)
+    first = {rule: _sample(launch, rule, timer)}
+    for shape, known_fault in faults.items():
+        fault = known_fault
+        if fault is None:
+            with trial(_kernel(launch, shape), f"{launch.problem()}: {shape}"):
+                fault = _fault(launch, shape, wanted, allowed)
+                if fault is None:
+                    first[shape] = _sample(launch, shape, timer)
         if fault is not None:
             rejected[str(shape)] = fault
             warnings.warn(
@@ -129,52 +143,64 @@ def measure(
                 RuntimeWarning,
                 stacklevel=2,
             )
-    right = [rule, *(shape for shape in others if str(shape) not in rejected)]
-    medians = _medians(launch, right, timer)
+    medians = _medians(launch, first, timer)
     fastest = min(medians, key=lambda shape: medians[shape])
     is_faster = rule not in medians or medians[fastest] < (1 - GAIN) * medians[rule]
     microseconds = {str(shape): each / 1000 for shape, each in medians.items()}
     return Choice(str(fastest if is_faster else rule), microseconds, rejected)
 
 
-def _medians(launch: Launch, shapes: list[Shape], timer: Timer) -> dict[Shape, float]:
-    """Nanoseconds of each that is not hopeless, sampled in turn."""
-
-    def sample(shape: Shape) -> int:
-        try:
-            return timer.time(launch.run, [shape])[0].nanoseconds
-        except Exception:
-            _ensure_device_lives(launch, shape)
-            raise
-
-    first = {shape: sample(shape) for shape in shapes}
+def _medians(launch: Launch, first: dict[Shape, int], timer: Timer) -> dict[Shape, float]:
+    """Nanoseconds of each that is not hopeless by its first sample, sampled in turn."""
     limit = HOPELESS * min(first.values())
     samples: dict[Shape, list[int]] = defaultdict(list)
     end = time.perf_counter() + SECONDS
     for number in range(ROUNDS):
         if number and time.perf_counter() > end:
             break
-        for shape in shapes:
-            if first[shape] <= limit:
-                samples[shape].append(sample(shape))
+        for shape, nanoseconds in first.items():
+            if nanoseconds <= limit:
+                samples[shape].append(_sample(launch, shape, timer))
     return {shape: statistics.median(each) for shape, each in samples.items()}
 
 
+def _sample(launch: Launch, shape: Shape, timer: Timer) -> int:
+    """Nanoseconds of a launch."""
+    try:
+        return timer.time(launch.run, [shape])[0].nanoseconds
+    except Exception:
+        _ensure_device_lives(launch, shape)
+        raise
+
+
+def _compiling_fault(launch: Launch, shape: Shape) -> str | None:
+    """Why a shape does not compile; this takes the seconds that no trial should."""
+    try:
+        launch.compile(shape)
+    except Exception as error:  # noqa: BLE001  # a compiler's or a driver's
+        return _in_words(error)
+    return None
+
+
 def _fault(launch: Launch, shape: Shape, wanted: Tensor, allowed: Tensor) -> str | None:
-    """What is wrong with a shape, which is launched for the first time here."""
+    """What is wrong with a shape, which is launched for the first time here, and has ended then."""
     try:
         found = launch.run(shape)
         differs = ~((found - wanted).abs() <= allowed) & wanted.isfinite()
         number = int(differs.sum())
-    except torch.OutOfMemoryError:  # today's
-        raise
-    except Exception as error:  # noqa: BLE001  # a compiler's or a driver's
+    except Exception as error:
         _ensure_device_lives(launch, shape)
-        text = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+        if isinstance(error, torch.OutOfMemoryError):  # today's
+            raise
+        return _in_words(error)
     if number:
         return f"it differs from the rules' in {number:,} of {wanted.numel():,} values"
     return None
+
+
+def _in_words(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _ensure_device_lives(launch: Launch, shape: Shape) -> None:

@@ -107,6 +107,10 @@ class Places:
             index,
         )
 
+    def compile(self, kernel: Kernel) -> None:
+        """Have a kernel ready."""
+        self.launcher.compile(kernel, self.coordinates.device)
+
     def launch(self, kernel: Kernel, blocks: tuple[int, ...], parameters: Structure) -> None:
         """Start a kernel, unless it has nothing to do."""
         x, y, z = (*blocks, 1, 1)[:3]

@@ -117,6 +117,11 @@ class ProductLaunch(Launch):
         """Tile and blocks."""
         return shape.tile, self._blocks(shape)
 
+    def compile(self, shape: Shape) -> None:
+        """Its kernel, and what adds up shares."""
+        self.places.compile(self._kernel(shape))
+        self.places.compile(launching.finish_shares(self.product.features.dtype))
+
     def run(self, shape: Shape) -> Tensor:
         """Launch its kernel, and what adds up shares if there are some."""
         product, places = self.product, self.places

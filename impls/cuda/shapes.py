@@ -103,6 +103,10 @@ class Launch(ABC):
         return list(first.values())
 
     @abstractmethod
+    def compile(self, shape: Shape) -> None:
+        """Have what it launches ready, which may take seconds."""
+
+    @abstractmethod
     def run(self, shape: Shape) -> Tensor:
         """Launch it."""
 

@@ -100,6 +100,11 @@ class GradientLaunch(Launch):
         """Tile and blocks."""
         return shape.tile, self._blocks(shape)
 
+    def compile(self, shape: Shape) -> None:
+        """Its kernel, and what adds up its shares."""
+        self.places.compile(self._kernel(shape))
+        self.places.compile(launching.add_shares(self.weight.dtype))
+
     def run(self, shape: Shape) -> Tensor:
         """Launch its kernel, and what adds up its shares."""
         weight, places = self.weight, self.places

@@ -101,6 +101,9 @@ class HostLauncher(Launcher):
     def multiprocessors(self, device):
         return MULTIPROCESSORS
 
+    def compile(self, kernel, device):
+        self._find(kernel)
+
     def launch(self, kernel, blocks, parameters, device):
         self.launched.append(kernel)
         run(*self._find(kernel), blocks, kernel.threads, parameters, self.seed)

@@ -1,6 +1,7 @@
 """The choice by measuring, with a clock and kernels of the tests' own."""
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -11,78 +12,12 @@ from bench.operators import convolution
 from impls.cuda import choices, gpu_choices
 from impls.cuda import measured as measured_module
 from impls.cuda.choices import Choices
-from impls.cuda.launching import Tile
 from impls.cuda.measured import ROUNDS, FatalShapeError, Measured, measure
-from impls.cuda.shapes import Chooser, Family, Launch, Problem, Shape
+from impls.cuda.shapes import Chooser
 from tests.cuda_on_host.build import COMPILER
+from tests.impls.cuda_pretended import FEW, RULE, WIDE, Pretended, PretendedTimer
 
-CPU = torch.device("cpu")
 GPU = torch.device("cuda")
-RULE, WIDE, FEW = (
-    Shape(Family.TILES, Tile(64, 64, 4, 4), 4),
-    Shape(Family.TILES, Tile(128, 128, 8, 8), 4),
-    Shape(Family.FEW, None, 4),
-)
-
-
-class Pretended(Launch):
-    """Computes 1, or what the test says, in three shapes."""
-
-    def __init__(self, results=None, rows=1000, channels=16, device=CPU, alike=()):
-        self.results = results or {}
-        self.rows = rows
-        self.channels = channels
-        self.device = device
-        self.alike = alike
-        self.ran = []
-
-    def problem(self):
-        bits = self.rows.bit_length()
-        return Problem(
-            "convolution",
-            torch.float32,
-            tensor_cores=False,
-            in_channels=self.channels,
-            out_channels=32,
-            offsets=9,
-            row_bits=bits,
-            device=self.device,
-        )
-
-    def rule(self):
-        return RULE
-
-    def candidates(self):
-        return [RULE, WIDE, FEW]
-
-    def launched(self, shape):
-        return "alike" if shape in self.alike else shape
-
-    def run(self, shape):
-        self.ran.append(shape)
-        result = self.results.get(shape, 1.0)
-        if isinstance(result, Exception):
-            raise result
-        return torch.full((4, 2), result)
-
-    def allowed(self):
-        return torch.full((4, 2), 1e-3)
-
-
-class PretendedTimer:
-    """A clock that shows what the test says, by shape, and in turn where that is a list."""
-
-    def __init__(self, nanoseconds):
-        self.nanoseconds = nanoseconds
-        self.timed = []
-
-    def time(self, call, arguments):
-        (shape,) = arguments
-        shown = self.nanoseconds[shape]
-        if isinstance(shown, list):
-            shown = shown[sum(other == shape for other in self.timed)]
-        self.timed.append(shape)
-        return Duration(shown, None), call(shape)
 
 
 def test_the_fastest_shape_is_chosen_and_the_times_are_kept():
@@ -96,6 +31,43 @@ def test_shapes_are_sampled_in_turn_and_hopeless_ones_once():
     timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 4001})
     measure(Pretended(), timer)
     assert timer.timed == [RULE, WIDE, FEW] + [RULE, WIDE] * ROUNDS
+
+
+def test_all_shapes_are_compiled_before_one_runs_so_that_clocks_do_not_fall_between_samples():
+    done = []
+
+    class Noted(Pretended):
+        def compile(self, shape):
+            super().compile(shape)
+            done.append("compiled")
+
+        def run(self, shape):
+            done.append("ran")
+            return super().run(shape)
+
+    measure(Noted(), PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 2500}))
+    assert done[:4] == ["compiled"] * 3 + ["ran"]
+    assert "compiled" not in done[4:]
+
+
+def test_a_shape_that_does_not_compile_is_reported_and_never_tried():
+    class Broken(Pretended):
+        def compile(self, shape):
+            if shape == WIDE:
+                raise RuntimeError("too much shared memory")
+            super().compile(shape)
+
+    launch, trials = Broken(), []
+
+    def trial(kernel, what):
+        trials.append((kernel, what))
+        return nullcontext()
+
+    timer = PretendedTimer({RULE: 3000, FEW: 2500})
+    with pytest.warns(RuntimeWarning, match="RuntimeError: too much shared memory"):
+        assert measure(launch, timer, trial=trial).shape == str(FEW)
+    assert WIDE not in launch.ran
+    assert trials == [("convolution, float32, few channels", f"{launch.problem()}: {FEW}")]
 
 
 def test_launches_that_take_long_are_sampled_in_fewer_rounds(monkeypatch):
@@ -176,7 +148,7 @@ def test_where_memory_does_not_suffice_to_try_the_rules_decide(measured, tmp_pat
     chooser, timer = measured()
     with chooser.measuring():
         assert chooser.choose(Pretended({shape: torch.OutOfMemoryError("full")})) == RULE
-    assert timer.timed == []
+    assert set(timer.timed) <= {RULE}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,6 +189,14 @@ def test_a_kernel_that_kills_the_gpu_ends_the_process_and_is_never_tried_again(m
             assert chooser.choose(launch) == FEW
         assert WIDE not in launch.ran
     assert WIDE not in timer.timed
+
+
+def test_a_kernel_that_kills_the_gpu_where_memory_gave_out_behind_it_is_found_out(measured, dies):
+    chooser, _ = measured()
+    dies()
+    full = Pretended({WIDE: torch.OutOfMemoryError("full")}, device=GPU)
+    with chooser.measuring(), pytest.raises(FatalShapeError):
+        chooser.choose(full)
 
 
 def test_a_kernel_that_kills_the_gpu_while_it_is_timed_is_never_tried_again(measured, dies):
