@@ -19,7 +19,13 @@ from bench.errors import UserError
 from impls.cuda.launching import FOLDER, Kernel, all_kernels
 
 ARCHITECTURES = ("sm_80", "sm_90")
-OPTIONS = ("-std=c++17", f"-I{FOLDER}", "--ptxas-options=-v")
+OPTIONS = (
+    "-std=c++17",
+    f"-I{FOLDER}",
+    "-ftz=true",  # this and the next are CuPy's own, which it adds to whatever it is given
+    "--device-as-default-execution-space",
+    "--ptxas-options=-v",
+)
 ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 REGISTERS = re.compile(r"Used (\d+) registers")

@@ -68,6 +68,14 @@ def test_every_thread_makes_it_current_for_itself_as_autograds_does(done):
     assert here[0][2] != there[0][2]
 
 
+def test_compiling_makes_the_context_current_and_launches_nothing(done):
+    launcher = importlib.import_module("impls.cuda.cupy_launcher").CUPY_LAUNCHER
+    launcher.compile(MARK_SITES, torch.device("cuda", 1))
+    assert [(what, of) for what, of, _ in done] == [("set device", 1)]
+    launch(1)
+    assert [(what, of) for what, of, _ in done[1:]] == [("launch", 7)]
+
+
 def test_preparing_imports_cupy_and_opens_nothing(done):
     Cuda().prepare()
     assert "impls.cuda.cupy_launcher" in sys.modules
