@@ -13,7 +13,8 @@ struct Pooling {
     int channels;
 };
 
-// One thread a value of the output. The first of several equal values wins, as in torch.
+// One thread a value of the output. The first of several equal values wins, and the last NaN over all
+// others, as in torch.
 template <class Value>
 __global__ void pool(const Pooling p) {
     const long long item = thread_number();
@@ -35,7 +36,7 @@ __global__ void pool(const Pooling p) {
                 ? Sum<Value>(0)
                 : widen(static_cast<const Value*>(
                       p.features)[static_cast<long long>(seen) * p.channels + channel]);
-        if (!started || value > best) {
+        if (!started || value > best || value != value) {
             best = value;
             chosen = seen;
             started = true;
