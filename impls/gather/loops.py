@@ -315,7 +315,8 @@ def pool_maximum(
             site, whose value is 0; N + 1 in the padding, which is never the largest.
         x: `[N, C]`.
         out: `[M, C]`.
-        source: int16 `[M, C]`, the first offset, in torch's order, with the largest value.
+        source: int16 `[M, C]`, the first offset, in torch's order, with the largest value; as in torch,
+            the last NaN is larger than all others.
     """
     count = x.shape[0]
     for row in range(first, last):
@@ -328,8 +329,9 @@ def pool_maximum(
             if seen < count:
                 values = x[seen]
                 for channel in range(len(best)):
-                    better = values[channel] > best[channel]
-                    best[channel] = values[channel] if better else best[channel]
+                    value = values[channel]
+                    better = (value > best[channel]) | np.isnan(value)
+                    best[channel] = value if better else best[channel]
                     origin[channel] = k if better else origin[channel]
             elif seen == count:
                 for channel in range(len(best)):

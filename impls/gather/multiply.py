@@ -43,7 +43,7 @@ def multiply_pairs(features: Tensor, weight: Tensor, bias: Tensor | None, pairs:
 
 
 def pool(features: Tensor, table: Tensor) -> Tensor:
-    """Max pooling over a table of rows, the first largest in torch's order: `[M, C]`.
+    """Max pooling over a table of rows: the last NaN or else the first largest, as in torch: `[M, C]`.
 
     Args:
         features: `[N, C]`.
@@ -143,7 +143,7 @@ def _pool_through_torch(features: Tensor, table: Tensor) -> Tensor:
         source = torch.full((len(table), channels), count, device=features.device)
         for seen in table.T.long():
             candidate = rows[seen]
-            better = candidate > best
+            better = (candidate > best) | candidate.isnan()
             best = torch.where(better, candidate, best)
             source = torch.where(better, seen[:, None], source)
     return rows.gather(0, source)

@@ -8,12 +8,13 @@ import torch
 from bench.conformance.checks import Result, check, check_batch
 from bench.conformance.properties import check_properties
 from bench.network import single
-from bench.operators import convolution, max_pooling
+from bench.operators import convolution
 from impls.cuda import places, structures
 from impls.cuda.launching import all_kernels
 from tests.cuda_on_host.build import COMPILER
 from tests.impls import libraries
 from tests.impls.cuda_cases import TILES_AND_HASHES, cases
+from tests.impls.nan_pooling import check_that_a_nan_is_pooled_as_torch_pools_it
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
@@ -40,22 +41,7 @@ def test_every_drawn_geometry_and_site_set_is_right(subject, other_way, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_a_nan_is_pooled_as_torch_pools_it(subject, random_batch, dtype):
     batch = random_batch((6, 8), density=0.6, channels=3, dtype=dtype)
-    torch.manual_seed(0)
-    batch.features[torch.rand(batch.features.shape) < 0.3] = torch.nan
-    module = subject.max_pooling(max_pooling(2, 3, 2, padding=1))
-    features = batch.features.clone().requires_grad_()
-    output = subject.decode(module(subject.encode(batch.with_features(features))))
-    others = batch.features.clone().requires_grad_()
-    dense = others.new_zeros((batch.batch_size, *batch.grid_size, 3))
-    dense = dense.index_put(tuple(batch.coordinates.long().T), others).movedim(-1, 1)
-    wanted = torch.nn.functional.max_pool2d(dense.float(), 3, 2, 1).movedim(1, -1)
-    wanted = wanted[tuple(output.coordinates.long().T)].to(dtype)
-    assert wanted.isnan().any()
-    torch.testing.assert_close(output.features, wanted, rtol=0, atol=0, equal_nan=True)
-    upstream = torch.randint(1, 9, wanted.shape).to(dtype)  # sums are exact
-    output.features.backward(upstream)
-    wanted.backward(upstream)
-    torch.testing.assert_close(features.grad, others.grad, rtol=0, atol=0)
+    check_that_a_nan_is_pooled_as_torch_pools_it(subject, batch)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

@@ -20,6 +20,7 @@ from bench.window import window
 from impls.gather import Gather, compiled, multiply
 from impls.gather.pairs import Pairs
 from impls.gather.sites import Sites
+from tests.impls.nan_pooling import check_that_a_nan_is_pooled_as_torch_pools_it
 
 CPU = torch.device("cpu")
 GATHER = Gather()
@@ -361,3 +362,9 @@ def test_bfloat16_goes_through_torch_where_the_processor_multiplies_it(
     torch.testing.assert_close(got.float(), expected, rtol=0.05, atol=0.05)
     if compiled.NUMBA:
         assert types == ([torch.bfloat16] if channels == 64 else [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_nan_is_pooled_as_torch_pools_it(random_batch, dtype):
+    batch = random_batch((6, 8), density=0.6, channels=3, dtype=dtype)
+    check_that_a_nan_is_pooled_as_torch_pools_it(GATHER, batch)
