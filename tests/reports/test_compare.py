@@ -8,11 +8,11 @@ from synthetic_runs import Noise, density_group, make_run, renamed, usual_times,
 
 from bench.cli.main import main
 from bench.comparison import compare_runs, suspected, together
-from bench.results.schema import GpuConditions, Status
+from bench.results.schema import Status
 from bench.results.store import write
 from bench.statistics import Verdict
 from reports import words
-from reports.changes import caveat, doubts, headline, missing, to_markdown
+from reports.changes import caveat, headline, missing, to_markdown
 
 NAMES = ("dense", "gather", "masked")
 STEADY = Noise(rounds=0.003, processes=0.001, count=4)
@@ -351,53 +351,3 @@ def test_a_family_that_may_be_slower_is_measured_again_as_a_whole_and_must_show_
 def test_runs_at_two_times_share_whatever_the_machine_did():
     changes = compare_runs(made(seed=1), made(1.1, seed=2))
     assert {family.verdict for family in changes.families} == {Verdict.MISSING}
-
-
-COOL = GpuConditions(looks=10, megahertz=(1900, 1980), celsius=(40, 50), slowed={})
-HOT = GpuConditions(looks=5, megahertz=(1400, 1980), celsius=(50, 80), slowed={"heat": 3})
-
-
-def watched(run, *seen):
-    """The same run, whose first workloads a GPU fared so in."""
-    units = [replace(unit, gpu=own) for unit, own in zip(run.units, seen, strict=False)]
-    return replace(run, units=(*units, *run.units[len(seen) :]))
-
-
-def test_what_kept_a_gpus_clock_down_is_told_of_each_side_and_of_both_in_lock_step():
-    base, head = watched(made(seed=1), COOL, COOL), watched(made(seed=2), HOT, COOL)
-    words = "the GPU's clock was kept down by heat at 3 of 15 looks"
-    assert doubts(compare_runs(base, head)) == [f"head: {words}"]
-    assert f"Doubts:\n\n- head: {words}\n" in to_markdown(compare_runs(base, head))
-    assert doubts(compare_runs(head, head, paired=True)) == [words]
-    assert doubts(compare_runs(base, base)) == []
-    assert "Doubts" not in to_markdown(compare_runs(base, base))
-
-
-def test_how_the_gpu_fared_is_printed(tmp_path, capsys):
-    base, head = tmp_path / "base.json", tmp_path / "head.json"
-    write(watched(made(seed=1), COOL), base)
-    write(watched(made(seed=2), HOT), head)
-    assert main(["compare", str(base), str(head)]) == 0
-    told = "head: the GPU's clock was kept down by heat at 3 of 5 looks"
-    assert f"\ndoubt: {told}\n" in capsys.readouterr().out
-    assert main(["compare", str(base), str(head), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["doubts"] == [told]
-    (gpu,) = found["head"]["gpu"].values()
-    assert gpu == {
-        "looks": 5,
-        "megahertz": [1400, 1980],
-        "celsius": [50, 80],
-        "slowed": {"heat": 3},
-    }
-
-
-def test_how_the_gpu_fared_when_measured_again_counts_too():
-    first = compare_runs(watched(made(), COOL), watched(made(), COOL), paired=True)
-    again = compare_runs(watched(made(), HOT), watched(made(), HOT), paired=True)
-    found = together(first, again).head.units
-    assert found[0].gpu == GpuConditions(15, (1400, 1980), (40, 80), {"heat": 3})
-    assert found[1].gpu is None
-    nothing = GpuConditions(0, None, None, {})
-    assert nothing.followed_by(nothing) == nothing
-    assert HOT.followed_by(HOT).slowed == {"heat": 6}
