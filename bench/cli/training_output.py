@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.cli.accuracy_files import load_trainings, versions
 from bench.cli.output import print_json, print_table
 from bench.results.accuracy import AccuracyRun
 from bench.training.parity import TOLERANCE, Parity
 from reports.accuracy import compared_with, table
+from suites.accuracy.entry import Entry
 from suites.accuracy.experiments import entries
 
 
 def print_experiments(*, as_json: bool) -> None:
     """Print every experiment, with what trains it and what others have published."""
+    if as_json:
+        print_json([_described(entry) for entry in entries()])
+        return
     rows = [
         {
             "name": entry.full.name,
@@ -26,10 +31,19 @@ def print_experiments(*, as_json: bool) -> None:
         }
         for entry in entries()
     ]
-    if as_json:
-        print_json(rows)
-    else:
-        print_table("Accuracy experiments", rows)
+    print_table("Accuracy experiments", rows)
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    """An experiment for a program: numbers are numbers."""
+    return {
+        "name": entry.full.name,
+        "description": entry.full.description,
+        "implementation": entry.full.implementation,
+        "epochs": entry.full.schedule.epochs,
+        "small_epochs": entry.small.schedule.epochs,
+        "published": entry.full.published,
+    }
 
 
 def print_runs(paths: list[Path]) -> None:

@@ -40,7 +40,10 @@ def trained(tmp_path_factory):
 def test_experiments_are_listed_with_what_others_reached(capsys):
     assert main(["train", "--list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert "0.58 % (Graham 2014)" in rows["mnist-deepcnet-5-10"]["published test error"]
+    published = {"error_percent": 0.58, "origin": "Graham 2014"}
+    assert published in rows["mnist-deepcnet-5-10"]["published"]
+    assert rows[DIGITS]["published"] == []
+    assert all(0 < row["small_epochs"] <= row["epochs"] for row in rows.values())
     assert sum(name.startswith("assamese-deepcnet") for name in rows) == 15
     assert main(["train", "--list"]) == 0
     assert "assamese-vgg" in capsys.readouterr().out.replace("\n", "")
