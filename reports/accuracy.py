@@ -133,7 +133,7 @@ def cells(row: Trained, rows: Iterable[Trained], versions: Versions) -> tuple[tu
         shown += f" ± {statistics.stdev(row.errors):.2f}"
     processor = [sum(epoch.processor_seconds for epoch in run.epochs) for run in row.runs]
     found = (
-        (row.name, EARLIER) if _is_earlier(run, versions) else (row.name,),
+        (row.name, *_marks(run, versions)),
         (row.implementation,),
         (shown,),
         (str(len(row.runs)),),
@@ -183,6 +183,14 @@ def table(runs: Sequence[AccuracyRun], versions: Versions) -> Iterable[str]:
         yield f"Not trained in full: {', '.join(left)}."
 
 
+def _marks(run: AccuracyRun, versions: Versions) -> Iterable[str]:
+    """What makes a row another training than its experiment's name stands for."""
+    if _is_earlier(run, versions):
+        yield EARLIER
+    if run.left_out:
+        yield f"without {words.count(len(run.left_out), 'broken sample')}"
+
+
 def _is_earlier(run: AccuracyRun, versions: Versions) -> bool:
     known = versions.get(run.settings.experiment)
     return known is not None and run.settings.version not in known
@@ -203,6 +211,7 @@ def _key(run: AccuracyRun) -> tuple[str, ...]:
         str(settings.processes),
         str(settings.threads),
         run.machine.name,
+        *run.left_out,
     )
 
 

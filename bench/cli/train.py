@@ -124,14 +124,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
     from bench.cli.output import say  # noqa: PLC0415
-    from bench.cli.training_output import print_summary  # noqa: PLC0415
+    from bench.cli.training_output import print_summary, say_left_out  # noqa: PLC0415
     from bench.cli.training_progress import shown  # noqa: PLC0415
     from bench.training.session import train  # noqa: PLC0415
 
     title = f"{job.settings.experiment} {job.settings.implementation}"
     try:
         with shown(title, visible=group.is_first) as tell:
-            trained = train(job, group, tell, saved)
+            trained = train(job, group, tell, saved, say_left_out)
     except KeyboardInterrupt:
         if group.is_first:
             hint = f"; go on with --resume {job.checkpoint}" if job.checkpoint.exists() else ""

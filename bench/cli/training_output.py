@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.accuracy_files import load_trainings, versions
-from bench.cli.output import print_json, print_table
+from bench.cli.output import print_json, print_table, say
 from bench.results.accuracy import AccuracyRun
 from bench.training.parity import TOLERANCE, Parity
+from reports import words
 from reports.accuracy import compared_with, table
 from suites.accuracy.entry import Entry
 from suites.accuracy.experiments import entries
+
+NAMED = 5
+"""Broken samples whose names are said."""
 
 
 def print_experiments(*, as_json: bool) -> None:
@@ -66,6 +70,12 @@ def print_parity(experiment: str, found: Sequence[Parity], dtype: str) -> None:
     ]
     title = f"{experiment}: losses of the first {len(found[0].losses)} steps, {dtype}"
     print_table(f"{title}; tolerance {TOLERANCE[dtype]:g}", rows)
+
+
+def say_left_out(names: Sequence[str]) -> None:
+    """Say how many broken samples a training leaves out, and the first names."""
+    first = words.listed(map(words.label, names), NAMED + 1)
+    say(f"left out: {words.count(len(names), 'broken sample')} ({first})")
 
 
 def print_summary(trained: AccuracyRun, target: Path) -> None:

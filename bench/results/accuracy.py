@@ -30,7 +30,7 @@ class TrainingSettings:
         epochs: passes over the training samples.
         processes: that shared every batch.
         threads: of torch, OpenMP, OpenBLAS and MKL in each of them.
-        skip_broken: whether broken samples were left out.
+        skip_broken: whether broken samples were to be left out.
         precision: type that torch.autocast let layers compute in; None if all was in `dtype`.
     """
 
@@ -133,6 +133,7 @@ class AccuracyRun:
         target_percent: test error that counts as reached; None if none was set.
         pictures: the first training samples.
         active_sites: of the first test sample, before the first layer and after each.
+        left_out: names of broken samples that were to be skipped.
     """
 
     id: str
@@ -157,6 +158,7 @@ class AccuracyRun:
     target_percent: float | None = None
     pictures: tuple[Picture, ...] = ()
     active_sites: tuple[ActiveSites, ...] = ()
+    left_out: tuple[str, ...] = ()
     format: str = FORMAT
     schema: int = SCHEMA
 

@@ -30,9 +30,11 @@ class Samples(ABC):
 
     Attributes:
         labels: int64 `[N]`, the class of each sample, from 0.
+        left_out: names of broken samples that were to be skipped.
     """
 
     labels: NDArray[np.int64]
+    left_out: tuple[str, ...] = ()
 
     def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float32]:
         """Draw what is random about so many samples, one row each; nothing by default."""

@@ -1,7 +1,7 @@
 """One training from its command to its run file: checkpoints now and then, and the record."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +92,11 @@ def check_resumed(
 
 
 def train(
-    job: Job, group: Group, tell: Callable[[Report], None], saved: Checkpoint | None = None
+    job: Job,
+    group: Group,
+    tell: Callable[[Report], None],
+    saved: Checkpoint | None = None,
+    tell_left_out: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> AccuracyRun | None:
     """Train, save checkpoints, write the run file; the first process returns the run.
 
@@ -101,6 +105,7 @@ def train(
         group: the processes that share it.
         tell: told after every step and every epoch.
         saved: the checkpoint to go on from.
+        tell_left_out: told the names of broken samples that are left out, before the first step.
 
     Raises:
         UserError: naming the checkpoint that is left, if the loss is no number any more.
@@ -110,6 +115,8 @@ def train(
     with _threads(job.settings.threads), products_in("float32"):
         machine = describe_machine(device, job.settings.threads, CUDNN)
         training = Training(job.experiment, job.implementation, job.settings, group, job.loaders)
+        if group.is_first and training.left_out:
+            tell_left_out(training.left_out)
         if saved is None:
             training.progress.started = _now()
         else:
@@ -184,6 +191,7 @@ def _record(
             training.train_samples, job.settings.seed, experiment.schedule.batch_size
         ),
         active_sites=active_sites(experiment.network, training.test_samples),
+        left_out=training.left_out,
     )
 
 

@@ -120,6 +120,11 @@ class Training:
         if group.size > 1:
             self._shared = DistributedDataParallel(self.model)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of broken samples of both parts that were to be skipped."""
+        return (*self.train_samples.left_out, *self.test_samples.left_out)
+
     def restore(self, saved: Checkpoint) -> None:
         """Go on from a checkpoint.
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.batch import SparseBatch
-from bench.errors import UserError
+from bench.errors import DataError, UserError
 from bench.training.experiment import Samples
 from bench.window import Axes
 from suites.accuracy.rows import rows_of
@@ -95,15 +95,22 @@ class AssameseStrokes:
         return (self.grid, self.grid)
 
     def load(self, *, train: bool, skip_broken: bool = False) -> Samples:
-        """Load the recordings of the writers of one part."""
-        writers = assamese.TRAIN_WRITERS if train else assamese.TEST_WRITERS
-        recordings = [
-            found
-            for found in assamese.load(writers, skip_broken=skip_broken)
-            if (found.character - 1) % self.every == 0
-        ]
-        labels = [(found.character - 1) // self.every for found in recordings]
-        return _Strokes(self, recordings, labels, self.motion if train else STILL)
+        """Load the recordings of the writers of one part.
+
+        Raises:
+            DataError: if the archive is missing, or recordings in it cannot be read; it counts them
+                and names the first.
+        """
+        found, broken = _part(train=train, skip_broken=skip_broken)
+        recordings = [one for one in found if self._is_told(one.character)]
+        labels = [(one.character - 1) // self.every for one in recordings]
+        samples = _Strokes(self, recordings, labels, self.motion if train else STILL)
+        samples.left_out = tuple(one.name for one in broken if self._is_told(one.character))
+        return samples
+
+    def _is_told(self, character: int) -> bool:
+        """Whether a character is among those that are told apart."""
+        return (character - 1) % self.every == 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,19 @@ class FilledAssameseStrokes(AssameseStrokes):
     """
 
     fills_both_sides: ClassVar[bool] = True
+
+
+def _part(
+    *, train: bool, skip_broken: bool
+) -> tuple[tuple[Recording, ...], tuple[assamese.BrokenRecording, ...]]:
+    """Load the recordings of one part, and those that are left out of it."""
+    writers = assamese.TRAIN_WRITERS if train else assamese.TEST_WRITERS
+    if skip_broken:
+        return assamese.load_readable(writers)
+    try:
+        return assamese.load(writers), ()
+    except assamese.BrokenRecordingsError as error:
+        raise DataError(f"{error}; --skip-broken leaves broken recordings out") from error
 
 
 class _Strokes(Samples):

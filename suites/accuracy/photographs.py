@@ -60,10 +60,14 @@ class KeptPhotographs:
             DataError: if the archive is missing, or photographs in it cannot be decoded; it counts
                 and names them.
         """
-        pictures, labels = _part(self.grid, train=train, skip_broken=skip_broken)
-        if not train:
-            return KeptPixels(pictures, labels, BRIGHTEST, self.sparsity)
-        return _MovedPhotographs(pictures, labels, self)
+        pictures, labels, left_out = _part(self.grid, train=train, skip_broken=skip_broken)
+        samples = (
+            _MovedPhotographs(pictures, labels, self)
+            if train
+            else KeptPixels(pictures, labels, BRIGHTEST, self.sparsity)
+        )
+        samples.left_out = left_out
+        return samples
 
 
 class _MovedPhotographs(KeptPixels):
@@ -98,8 +102,8 @@ class _MovedPhotographs(KeptPixels):
 @lru_cache(maxsize=2)
 def _part(
     grid: int, *, train: bool, skip_broken: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Decode one part: uint8 `[N, H, W, 3]`, and classes, int64 `[N]`."""
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+    """Decode one part: uint8 `[N, H, W, 3]`, classes, int64 `[N]`, and names of what is left out."""
     pictures, categories, broken = [], [], []
     seen: dict[str, int] = {}
     for photograph in caltech.photographs():
@@ -112,15 +116,15 @@ def _part(
             broken.append(photograph.name)
         else:
             categories.append(photograph.category)
-    if broken and not skip_broken:
+    if broken and not (skip_broken and pictures):
         named = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
+        hint = "none is left" if skip_broken else "--skip-broken leaves them out"
         raise DataError(
-            f"caltech101: {len(broken):,} photographs cannot be decoded: {named}; --skip-broken "
-            f"leaves them out"
+            f"caltech101: {len(broken):,} photographs cannot be decoded: {named}; {hint}"
         )
     numbers = {category: number for number, category in enumerate(sorted(seen))}
     labels = np.array([numbers[category] for category in categories], dtype=np.int64)
-    return np.stack(pictures), labels
+    return np.stack(pictures), labels, tuple(broken)
 
 
 def forget() -> None:

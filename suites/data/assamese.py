@@ -1,6 +1,7 @@
 """UCI's online handwritten Assamese characters: pen recordings by 45 writers."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,28 @@ _ARRAYS = {
 }
 
 
+class BrokenRecordingsError(DataError):
+    """Recordings cannot be read: whoever can do without them may leave them out."""
+
+
+@dataclass(frozen=True)
+class BrokenRecording:
+    """A recording that cannot be read.
+
+    Attributes:
+        name: in the archive.
+        writer, character: by its name.
+        fault: what is wrong with it, in words that name it.
+    """
+
+    name: str
+    writer: int
+    character: int
+    fault: str
+
+
 def load(
-    writers: Collection[int] | None = None,
-    data_set: DataSet = ASSAMESE,
-    *,
-    skip_broken: bool = False,
+    writers: Collection[int] | None = None, data_set: DataSet = ASSAMESE
 ) -> tuple[Recording, ...]:
     """Load the recordings of some writers, sorted by writer and character.
 
@@ -47,46 +65,89 @@ def load(
     Args:
         writers: `TRAIN_WRITERS`, `TEST_WRITERS` or any others; everybody if None.
         data_set: what the data folder's archive is held against.
-        skip_broken: leave out recordings that cannot be read. The archive is then parsed at every
-            call, and not held against what was published.
 
     Raises:
-        DataError: if the archive is missing, broken, or not what was published; it counts the broken
-            recordings and names the first.
+        BrokenRecordingsError: if recordings cannot be read; it counts them and names the first.
+        DataError: if the archive is missing, broken, or not what was published.
         UserError: if a writer has no recording.
     """
     path = find(data_set, data_set.files[0].name)
-    if skip_broken:
-        arrays = _parse(path, None)
-    else:
-        arrays = parsed_once(path, PARSER_VERSION, _ARRAYS, lambda: _parse(path, data_set))
+    arrays = parsed_once(path, PARSER_VERSION, _ARRAYS, lambda: _parse(path, data_set))
     recordings = _recordings(arrays)
     if writers is None:
         return recordings
-    wanted = set(writers)
-    unknown = wanted - {found.writer for found in recordings}
-    if unknown:
-        raise UserError(f"{data_set.name} has no writer {min(unknown)}")
+    wanted = _known(writers, {found.writer for found in recordings}, data_set)
     return tuple(found for found in recordings if found.writer in wanted)
 
 
-def _parse(path: Path, data_set: DataSet | None) -> dict[str, NDArray[Any]]:
-    """Parse the archive; held against nothing, it may hold broken recordings, which are left out."""
+def load_readable(
+    writers: Collection[int], data_set: DataSet = ASSAMESE
+) -> tuple[tuple[Recording, ...], tuple[BrokenRecording, ...]]:
+    """Load the recordings of some writers that can be read, and say which of theirs cannot.
+
+    The archive is parsed at every call, and not held against what was published.
+
+    Args:
+        writers: whose.
+        data_set: which archive of the data folder.
+
+    Raises:
+        BrokenRecordingsError: if none at all can be read.
+        DataError: if the archive is missing or broken.
+        UserError: if a writer has no recording, broken ones included.
+    """
+    parsed, broken = _read(find(data_set, data_set.files[0].name))
+    if broken and not parsed:
+        raise _refusal(broken)
+    readable = _in_order(parsed)
+    everybody = {one.writer for one in readable} | {one.writer for one in broken}
+    wanted = _known(writers, everybody, data_set)
+    return (
+        tuple(one for one in readable if one.writer in wanted),
+        tuple(one for one in broken if one.writer in wanted),
+    )
+
+
+def _known(writers: Collection[int], everybody: set[int], data_set: DataSet) -> set[int]:
+    """Return writers as a set, all of whom have recordings."""
+    unknown = set(writers) - everybody
+    if unknown:
+        raise UserError(f"{data_set.name} has no writer {min(unknown)}")
+    return set(writers)
+
+
+def _read(path: Path) -> tuple[dict[str, Recording], list[BrokenRecording]]:
+    """Read every recording of the archive."""
     parsed: dict[str, Recording] = {}
     broken = []
     for name, data in contents.read("recordings", path).items():
         try:
             parsed[name] = recording.parse(data, name)
         except DataError as error:
-            broken.append(str(error))
-    if broken and (data_set is not None or not parsed):
-        more = f"; and {len(broken) - 1:,} more are broken" if len(broken) > 1 else ""
-        raise DataError(broken[0] + more)
-    expected = None if data_set is None else data_set.files[0].content
+            broken.append(BrokenRecording(name, *recording.numbers_of(name), str(error)))
+    return parsed, broken
+
+
+def _refusal(broken: list[BrokenRecording]) -> DataError:
+    """Count broken recordings and name the first."""
+    more = f"; and {len(broken) - 1:,} more are broken" if len(broken) > 1 else ""
+    return BrokenRecordingsError(broken[0].fault + more)
+
+
+def _in_order(parsed: dict[str, Recording]) -> list[Recording]:
+    return sorted(parsed.values(), key=lambda one: (one.writer, one.character))
+
+
+def _parse(path: Path, data_set: DataSet) -> dict[str, NDArray[Any]]:
+    """Parse the archive, which is to be what was published."""
+    parsed, broken = _read(path)
+    if broken:
+        raise _refusal(broken)
+    expected = data_set.files[0].content
     if expected is not None:
         described = (contents.describe_recording(one, name) for name, one in parsed.items())
         contents.check(expected, contents.amount("recordings", described), str(path))
-    recordings = sorted(parsed.values(), key=lambda one: (one.writer, one.character))
+    recordings = _in_order(parsed)
     return {
         "writers": np.array([one.writer for one in recordings], dtype=np.int64),
         "characters": np.array([one.character for one in recordings], dtype=np.int64),

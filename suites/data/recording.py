@@ -68,23 +68,33 @@ def layout_name(name: str) -> str | None:
     return f"W{writer}/{character}.{writer}.txt" if folder == writer else None
 
 
+def numbers_of(name: str) -> tuple[int, int]:
+    """Return a recording's writer and character by its name in the data folder's archive.
+
+    Raises:
+        DataError: if it is no recording's name.
+    """
+    match = MEMBER.fullmatch(name)
+    if match is None:
+        raise DataError(f"{name!r} is no recording's name; W<writer>/<character>.<writer>.txt is")
+    return int(match[3]), int(match[2])
+
+
 def parse(data: bytes, name: str) -> Recording:
     """Read a recording; `name` is its name in the data folder's archive.
 
     Raises:
         DataError: names the member and, where there is one, the line.
     """
-    match = MEMBER.fullmatch(name)
-    if match is None:
-        raise DataError(f"{name!r} is no recording's name; W<writer>/<character>.<writer>.txt is")
+    writer, character = numbers_of(name)
     lines = [line.rstrip(b"\r") for line in data.split(b"\n")]
     for number, (pattern, expected) in enumerate(HEADER):
         if number >= len(lines) or pattern.fullmatch(lines[number]) is None:
             raise _fault(name, lines, number, f"{expected} was expected")
     rows, strokes = _body(lines, name)
     return Recording(
-        writer=int(match[3]),
-        character=int(match[2]),
+        writer=writer,
+        character=character,
         points=np.array(rows, dtype=np.float32).reshape(-1, 2),
         strokes=np.array(strokes, dtype=np.int16),
     )

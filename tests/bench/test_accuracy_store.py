@@ -56,6 +56,14 @@ def test_a_run_comes_back_as_it_was_to_the_last_bit(tmp_path):
     assert msgspec.json.decode(path.read_bytes())["format"] == "sparsebench-accuracy"
 
 
+def test_a_file_from_before_broken_samples_were_named_loads(tmp_path):
+    path = tmp_path / "run.json"
+    older = msgspec.to_builtins(run())
+    del older["left_out"]
+    path.write_bytes(msgspec.json.encode(older))
+    assert accuracy.load(path) == run(left_out=())
+
+
 def test_the_last_epoch_counts_and_not_the_best():
     assert run().error_percent == 20.0
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from trained_runs import trained as run
 
-from bench.cli.training_output import print_summary
+from bench.cli.training_output import print_summary, say_left_out
 from reports.accuracy import table
 
 VERSIONS = ("full", "small")
@@ -80,6 +80,20 @@ def test_what_was_trained_by_an_earlier_definition_is_marked_and_counts_as_not_t
     assert lines[-1] == "Not trained in full: mnist."
     (row,), _ = rows(earlier, experiments=("of other code",))
     assert row["experiment"] == "mnist"
+
+
+def test_what_was_trained_without_broken_samples_is_marked_in_a_row_of_its_own():
+    found, _ = rows(run(0.6), run(0.6, seed=1, left_out=("a", "b")))
+    assert [row["experiment"] for row in found] == ["mnist", "mnist<br>without 2 broken samples"]
+
+
+def test_broken_samples_that_are_left_out_are_counted_and_the_first_are_named(capsys):
+    say_left_out(("one\x1b",))
+    say_left_out(tuple("abcdefg"))
+    assert capsys.readouterr().err.splitlines() == [
+        r"sparsebench: left out: 1 broken sample (one\x1b)",
+        "sparsebench: left out: 7 broken samples (a, b, c, d, e and 2 more)",
+    ]
 
 
 def test_joules_get_a_column_where_a_gpu_counted_them():

@@ -162,6 +162,14 @@ def test_parity_is_of_the_device_that_is_named(monkeypatch):
     assert asked == ["cpu:0"]
 
 
+def test_what_is_left_out_is_said_at_the_start(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bench.training.training.Training.left_out", ("a.jpg",))
+    arguments = ["train", DIGITS, "--small", "--epochs", "1", "--skip-broken"]
+    assert main([*arguments, "-o", str(tmp_path / "run.json")]) == 0
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first == "sparsebench: left out: 1 broken sample (a.jpg)"
+
+
 def test_what_is_there_is_not_overwritten(trained, capsys):
     assert main([*TRAIN, "-o", str(trained)]) == 2
     assert "written once" in capsys.readouterr().err

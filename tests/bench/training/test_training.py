@@ -6,6 +6,7 @@ import pytest
 import torch
 from trainable import (
     ADAM,
+    BrokenCorners,
     Corners,
     corners,
     curve,
@@ -141,6 +142,18 @@ def test_a_training_leaves_a_run_file_that_says_everything_and_is_written_once(t
     planned.target.unlink()
     with pytest.raises(UserError, match="--resume"):
         check_target(planned)
+
+
+def test_broken_samples_that_are_left_out_are_told_once_and_stay_in_the_run_file(tmp_path):
+    experiment = corners(source=BrokenCorners())
+    planned, told = job(tmp_path, experiment, skip_broken=True), []
+    train(planned, Group(), nothing, tell_left_out=told.append)
+    names = ("a", "b", "c", "d", "e", "f\x1b")
+    assert told == [names]
+    assert accuracy.load(planned.target).left_out == names
+    whole = job(tmp_path / "whole", experiment)
+    assert train(whole, Group(), nothing, tell_left_out=told.append).left_out == ()
+    assert len(told) == 1
 
 
 def deep_cnet_weights():

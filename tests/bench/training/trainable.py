@@ -64,6 +64,17 @@ class _Corners(Samples):
 
 
 @dataclass(frozen=True)
+class BrokenCorners(Corners):
+    """Corners of which some were broken."""
+
+    def load(self, *, train, skip_broken=False):
+        samples = super().load(train=train)
+        names = ("a", "b", "c", "d") if train else ("e", "f\x1b")
+        samples.left_out = names if skip_broken else ()
+        return samples
+
+
+@dataclass(frozen=True)
 class WholePictures(Corners):
     """Every site is active: 1 where `Corners` has sites, -1 elsewhere."""
 

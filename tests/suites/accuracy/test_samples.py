@@ -52,9 +52,7 @@ def digits_of_mnist(monkeypatch):
 @pytest.fixture
 def handwriting(monkeypatch):
     monkeypatch.setattr(
-        assamese,
-        "load",
-        lambda writers, skip_broken=False: [one for one in RECORDINGS if one.writer in writers],
+        assamese, "load", lambda writers: [one for one in RECORDINGS if one.writer in writers]
     )
     monkeypatch.setattr(assamese, "CHARACTERS", 3)
 
@@ -337,3 +335,34 @@ def test_broken_photographs_are_counted_and_named_unless_they_are_to_be_skipped(
         KeptPhotographs(32, 0.5).load(train=True)
     left = KeptPhotographs(32, 0.5).load(train=True, skip_broken=True)
     assert np.bincount(left.labels).tolist() == [5, 5]
+    assert left.left_out == ("ant/image_0002.jpg", "bee/image_0002.jpg")
+    assert KeptPhotographs(32, 0.5).load(train=False, skip_broken=True).left_out == ()
+
+
+def test_photographs_that_are_all_broken_are_refused_even_where_they_are_to_be_skipped(photographs):
+    photographs[:] = [replace(each, jpeg=each.jpeg[:60]) for each in photographs]
+    with pytest.raises(DataError, match=r"cannot be decoded: .*; none is left"):
+        KeptPhotographs(32, 0.5).load(train=True, skip_broken=True)
+
+
+def test_broken_recordings_are_named_by_part_unless_they_stop_everything(monkeypatch):
+    train, test = assamese.TRAIN_WRITERS[0], assamese.TEST_WRITERS[0]
+    broken = [
+        assamese.BrokenRecording(f"W{writer}/{character}.{writer}.txt", writer, character, "cut")
+        for writer, character in ((train, 1), (train, 2), (test, 3))
+    ]
+
+    def refuse(_):
+        raise assamese.BrokenRecordingsError("cut; and 2 more are broken")
+
+    def readable(writers):
+        parts = (RECORDINGS, broken)
+        return tuple(tuple(one for one in part if one.writer in writers) for part in parts)
+
+    monkeypatch.setattr(assamese, "load", refuse)
+    monkeypatch.setattr(assamese, "load_readable", readable)
+    source = AssameseStrokes(24, 8, 1, every=2)
+    with pytest.raises(DataError, match="2 more are broken; --skip-broken leaves broken recordin"):
+        source.load(train=True)
+    assert source.load(train=True, skip_broken=True).left_out == (broken[0].name,)
+    assert source.load(train=False, skip_broken=True).left_out == (broken[2].name,)

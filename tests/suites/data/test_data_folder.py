@@ -212,9 +212,38 @@ def test_broken_recordings_are_counted_and_the_first_is_named_unless_they_are_to
         recordings[name] = recordings[name][:60]
     (data_folder / "pens").mkdir()
     make_tar(data_folder / pens.files[0].path, recordings)
-    with pytest.raises(DataError, match=r"W1/2\.1\.txt.*; and 1 more are broken"):
+    refused = pytest.raises(
+        assamese.BrokenRecordingsError, match=r"W1/2\.1\.txt.*; and 1 more are broken"
+    )
+    with refused:
         assamese.load(data_set=pens)
-    left = assamese.load(data_set=pens, skip_broken=True)
+    left, broken = assamese.load_readable([1, 2], pens)
     assert [(one.writer, one.character) for one in left] == [(1, 1), (2, 2)]
-    with pytest.raises(DataError):  # what was skipped is not remembered as the whole
+    assert [(one.name, one.writer, one.character) for one in broken] == [
+        ("W1/2.1.txt", 1, 2),
+        ("W2/1.2.txt", 2, 1),
+    ]
+    assert [len(part) for part in assamese.load_readable([2], pens)] == [1, 1]
+    with refused:  # what was skipped is not remembered as the whole
         assamese.load(data_set=pens)
+
+
+def test_recordings_that_are_all_broken_are_refused_and_a_writers_may_be(
+    data_folder, pen_set, recordings, make_tar
+):
+    pens = pen_set()
+    archive = data_folder / pens.files[0].path
+    archive.parent.mkdir()
+    names = sorted(recordings)  # W1's two, then W2's
+    for name in names[2:]:
+        recordings[name] = recordings[name][:60]
+    make_tar(archive, recordings)
+    readable, broken = assamese.load_readable([2], pens)
+    assert (readable, len(broken)) == ((), 2)
+    with pytest.raises(UserError, match="has no writer 3"):
+        assamese.load_readable([3], pens)
+    for name in names[:2]:
+        recordings[name] = recordings[name][:60]
+    make_tar(archive, recordings)
+    with pytest.raises(assamese.BrokenRecordingsError, match="and 3 more are broken"):
+        assamese.load_readable([1, 2], pens)
