@@ -298,16 +298,19 @@ def _implementation(name: str, device: str) -> "Implementation":
     import torch  # noqa: PLC0415
 
     from bench.errors import UserError  # noqa: PLC0415
+    from bench.measure.failures import why_unavailable  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
+    from bench.training.faults import blamed  # noqa: PLC0415
 
     found, _ = choose([name])
     if len(found) != 1:
         raise UserError(f"{name} has {len(found)} implementations; training takes one")
     implementation = load(found[0])
-    reason = implementation.unavailable(torch.device(device))
+    reason = why_unavailable(implementation, torch.device(device))
     if reason is not None:
         raise UserError(f"{name} cannot train on {device}: {reason}")
-    implementation.prepare()
+    with blamed(name, "when it was prepared"):
+        implementation.prepare()
     return implementation
 
 

@@ -26,17 +26,22 @@ def status_of(error: Exception) -> tuple[Status, str]:
     """Name what went wrong: the status, and one line with the place where it was raised."""
     if isinstance(error, IncorrectError):
         return Status.INCORRECT, str(error)
-    text = str(error).strip().splitlines()
     if isinstance(error, NotImplementedError):
+        text = str(error).strip().splitlines()
         return Status.UNSUPPORTED, text[0] if text else "not implemented"
-    reason = f"{type(error).__name__}: {text[0] if text else 'no message'}"
-    frames = traceback.extract_tb(error.__traceback__)
-    if frames:
-        reason += f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
+    reason = in_a_line(error)
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
         return Status.OUT_OF_MEMORY, reason
     return Status.ERROR, reason
+
+
+def in_a_line(error: Exception) -> str:
+    """Say an exception's type, the first line of its text, and the place where it was raised."""
+    text = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {text[0] if text else 'no message'}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
 
 
 def why_unavailable(implementation: Implementation, device: torch.device) -> str | None:

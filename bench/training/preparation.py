@@ -7,9 +7,11 @@ import torch
 from bench.build import why_unbuildable
 from bench.errors import UserError
 from bench.implementation import Implementation
+from bench.measure.failures import why_unavailable
 from bench.results.accuracy import TrainingSettings
 from bench.training.classifier import Classifier
 from bench.training.experiment import Experiment, Optimizer, Samples, Schedule
+from bench.training.faults import blamed
 from bench.training.processes import Group
 from bench.training.weights import enlargement
 
@@ -20,11 +22,12 @@ def check(
     """Refuse an implementation that cannot compute an experiment's network here.
 
     Raises:
-        UserError: with the reason.
+        UserError: with the reason, or what asking for it raised.
     """
-    reason = implementation.unavailable(device) or why_unbuildable(
-        implementation, experiment.network, dtype, device
-    )
+    with blamed(implementation.name, "when asked what it supports"):
+        reason = why_unavailable(implementation, device) or why_unbuildable(
+            implementation, experiment.network, dtype, device
+        )
     if reason is not None:
         raise UserError(f"{implementation.name} cannot train {experiment.name}: {reason}")
 

@@ -15,15 +15,17 @@ from bench.dtypes import products_in
 from bench.errors import UserError
 from bench.implementation import Implementation
 from bench.machine import commit, describe_machine
+from bench.measure.failures import why_unavailable
 from bench.results import accuracy
 from bench.results.accuracy import AccuracyRun, TrainingSettings
 from bench.results.schema import Machine
 from bench.training import checkpoint as checkpoints
 from bench.training.checkpoint import Checkpoint
 from bench.training.experiment import Experiment
+from bench.training.faults import StoppedError
 from bench.training.illustration import active_sites, pictures
 from bench.training.processes import Group
-from bench.training.training import DivergedError, Report, Training
+from bench.training.training import Report, Training
 
 CHECKPOINT_SECONDS = 60.0
 CUDNN = "no algorithm is looked for, as a resumed curve is to be the same; TF32 off"
@@ -108,10 +110,11 @@ def train(
         tell_left_out: told the names of broken samples that are left out, before the first step.
 
     Raises:
-        UserError: naming the checkpoint that is left, if the loss is no number any more.
+        UserError: naming the checkpoint that is left, if the loss is no number any more or the
+            implementation raises something.
     """
     device = torch.device(job.settings.device)
-    job.implementation.unavailable(device)  # loads its library, whose threads are to be pinned, too
+    why_unavailable(job.implementation, device)  # loads its library: its threads are pinned, too
     with _threads(job.settings.threads), products_in("float32"):
         machine = describe_machine(device, job.settings.threads, CUDNN)
         training = Training(job.experiment, job.implementation, job.settings, group, job.loaders)
@@ -124,21 +127,17 @@ def train(
             training.progress.resumed += 1
         try:
             training.run(tell, _Saver(job, training, group))
-        except DivergedError as error:
+            also_tested = _also_tested(job, training)
+            run = _record(job, training, machine, also_tested) if group.is_first else None
+        except StoppedError as error:
             left = (
                 f"the last good checkpoint is {job.checkpoint}"
                 if job.checkpoint.exists()
                 else "there was no checkpoint yet"
             )
             raise UserError(f"{error}; {left}") from error
-        also_tested = {
-            name: training.test(source.load(train=False, skip_broken=job.settings.skip_broken))[1]
-            for name, source in job.experiment.also_tested
-        }
-        if not group.is_first:
-            return None
-        run = _record(job, training, machine, also_tested)
-        accuracy.write(run, job.target)
+        if run is not None:
+            accuracy.write(run, job.target)
     return run
 
 
@@ -160,6 +159,15 @@ class _Saver:
         """Write a checkpoint now."""
         checkpoints.save(self.training.checkpoint(self.job.command), self.job.checkpoint)
         self.saved = time.monotonic()
+
+
+def _also_tested(job: Job, training: Training) -> dict[str, float]:
+    """Share of other test samples that is told wrongly in the end, by their name."""
+    skip_broken = job.settings.skip_broken
+    return {
+        name: training.test(source.load(train=False, skip_broken=skip_broken))[1]
+        for name, source in job.experiment.also_tested
+    }
 
 
 def _record(

@@ -8,6 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,16 +38,13 @@ from bench.training.checkpoint import Checkpoint, Progress
 from bench.training.classifier import Classifier
 from bench.training.energy import energy_meter
 from bench.training.experiment import Experiment, Samples
+from bench.training.faults import StoppedError, blamed
 from bench.training.preparation import check, optimizer_of, schedule_of
 from bench.training.processes import Group
 from bench.training.weights import starting_weights
 
 FIRST_LOSSES = 100
 """Steps whose losses are kept one by one."""
-
-
-class DivergedError(UserError):
-    """The loss is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,7 @@ class Training:
     Raises:
         UserError: if the implementation cannot compute the network, the network has no ground state,
             or data is missing.
+        StoppedError: if the implementation raises something.
     """
 
     def __init__(
@@ -92,6 +91,7 @@ class Training:
     ) -> None:
         self.experiment = experiment
         self.settings = settings
+        self.implementation = implementation
         self.group = group
         self.loaders = loaders
         self.device = torch.device(settings.device)
@@ -105,9 +105,11 @@ class Training:
         self.steps = len(self.train_samples.labels) // self.schedule.batch_size
         network = experiment.network
         weights = starting_weights(network, settings.seed, self.dtype, experiment.gain)
-        self.model = Classifier(
-            build(implementation, network, weights, self.dtype, self.device, settings.background)
-        )
+        with self._blamed("when its network was built"):
+            built = build(
+                implementation, network, weights, self.dtype, self.device, settings.background
+            )
+        self.model = Classifier(built)
         self.optimizer = optimizer_of(self.schedule, self.model)
         self._step_lengths = [group["lr"] for group in self.optimizer.param_groups]
         self.progress = Progress()
@@ -145,10 +147,10 @@ class Training:
         """Make a checkpoint of this moment.
 
         Raises:
-            DivergedError: if a weight is no number.
+            StoppedError: if a weight is no number.
         """
         if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
-            raise DivergedError(
+            raise StoppedError(
                 f"training diverged: a weight is infinite or NaN after {self.progress.steps_before}"
             )
         return Checkpoint(
@@ -169,7 +171,8 @@ class Training:
                 itself whether it is time for a checkpoint.
 
         Raises:
-            DivergedError: if the loss is no number; the step is named.
+            StoppedError: if the loss is no number, or the implementation raises something; the step
+                is named.
         """
         while len(self.progress.epochs) < self.schedule.epochs:
             for loss in self._epoch():
@@ -200,7 +203,8 @@ class Training:
         with torch.no_grad():
             for each in ahead(partial(test_batch, samples, size), steps, self.loaders):
                 labelled = each.to(self.device, self.dtype)
-                logits = self._logits(self.model, labelled.batch)
+                with self._blamed(f"in the test after epoch {self._epoch_number}"):
+                    logits = self._logits(self.model, labelled.batch)
                 loss += float(F.cross_entropy(logits, labelled.labels, reduction="sum"))
                 wrong += _wrong(logits, labelled.labels)
         total_loss, total_wrong = self.group.summed(loss, wrong)
@@ -209,7 +213,9 @@ class Training:
     def weights_digest(self) -> str:
         """sha256 over every weight in torch's layout, by its name."""
         found = hashlib.sha256()
-        for name, weight in sorted(self.model.weights_in_torch_layout().items()):
+        with self._blamed("when asked for its weights"):
+            weights = self.model.weights_in_torch_layout()
+        for name, weight in sorted(weights.items()):
             found.update(name.encode())
             found.update(weight.cpu().contiguous().numpy().tobytes())
         return found.hexdigest()
@@ -250,16 +256,17 @@ class Training:
         rate = self._rate(step + 1)
         for group, length in zip(self.optimizer.param_groups, self._step_lengths, strict=True):
             group["lr"] = rate * length
-        logits = self._logits(self._shared, labelled.batch)
+        where = f"in epoch {epoch}, step {step + 1}"
+        with self._blamed(where):
+            logits = self._logits(self._shared, labelled.batch)
         loss = F.cross_entropy(logits, labelled.labels)
         loss_sum, wrong = self.group.summed(float(loss.detach()), _wrong(logits, labelled.labels))
         mean = loss_sum / self.group.size
         if not math.isfinite(mean):
-            raise DivergedError(
-                f"training diverged: the loss is {mean} in epoch {epoch}, step {step + 1}"
-            )
+            raise StoppedError(f"training diverged: the loss is {mean} {where}")
         self.optimizer.zero_grad()
-        self._scaler.scale(loss).backward()
+        with self._blamed(where):
+            self._scaler.scale(loss).backward()
         if any(weight.grad is None for weight in self.model.parameters()):
             raise UserError(
                 f"{self.settings.implementation} gives no gradients: it cannot be trained"
@@ -282,6 +289,15 @@ class Training:
                     f"mixed precision: {type(error).__name__}: {str(error).splitlines()[0]}"
                 ) from error
         return logits.to(self.dtype)
+
+    def _blamed(self, when: str) -> AbstractContextManager[None]:
+        """Around what the implementation computes: says in a line what it raises."""
+        return blamed(self.implementation.name, when)
+
+    @property
+    def _epoch_number(self) -> int:
+        """Of the epoch on its way or, between two, of the one that has ended."""
+        return len(self.progress.epochs) + bool(self.progress.step)
 
     def _rate(self, step: int) -> float:
         """Learning rate of an epoch's step, from 1: that of the step's middle."""

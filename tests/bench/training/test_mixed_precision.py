@@ -4,6 +4,7 @@ from trainable import ADAM, corners, curve, implementation, nothing, training
 
 from bench.errors import UserError
 from bench.training import checkpoint as checkpoints
+from bench.training.faults import StoppedError
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -55,5 +56,5 @@ def test_who_cannot_mix_says_so_in_one_line(monkeypatch):
         mixed.first_steps(1)
     plain = training(corners())
     monkeypatch.setattr(plain.model.network, "compute", lookup)
-    with pytest.raises(KeyError):
+    with pytest.raises(StoppedError, match="gather failed in epoch 1, step 1: KeyError"):
         plain.first_steps(1)

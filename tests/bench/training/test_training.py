@@ -24,10 +24,10 @@ from bench.results import accuracy
 from bench.training import checkpoint as checkpoints
 from bench.training import session
 from bench.training.batches import LabelledBatch, ahead
+from bench.training.faults import StoppedError
 from bench.training.parity import compare
 from bench.training.processes import Group
 from bench.training.session import Job, check_resumed, check_target, train
-from bench.training.training import DivergedError
 from suites.networks.deepcnet import deep_cnet, rising_dropout
 
 EXPERIMENTS = {"sgd": corners(), "adam": corners(ADAM), **with_everything()}
@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_last_good_checkpoint(
 def test_weights_that_are_no_numbers_never_get_into_a_checkpoint():
     trained = training(corners())
     next(trained.model.parameters()).data.fill_(math.inf)
-    with pytest.raises(DivergedError, match="a weight is infinite or NaN"):
+    with pytest.raises(StoppedError, match="a weight is infinite or NaN"):
         trained.checkpoint(())
 
 
