@@ -17,12 +17,16 @@ from contextlib import suppress
 TIMEOUT = 120.0
 POLL_SECONDS = 0.2
 SURVIVED = b"survived"
+LONGEST_NAME = 100
+"""Of an exception, in bytes."""
 
 
 def how_it_ends(work: Callable[[], object], timeout: float = TIMEOUT) -> str | None:
     """Say how a process ends that does some work, or return None where it survives.
 
-    An exception counts as surviving: whoever does the work again meets it again.
+    An exception counts as surviving, and so does leaving by sys.exit: whoever does the work again
+    meets it again. Raising what no handler of exceptions keeps, such as KeyboardInterrupt, does not
+    survive. The user's own Ctrl-C does not reach the process that tries the work.
 
     Args:
         work: what is tried; what it changes is lost.
@@ -51,23 +55,32 @@ def _try(work: Callable[[], object], writer: int) -> None:
         for descriptor in (0, 1, 2):
             os.dup2(quiet, descriptor)
         sys.stdout = sys.stderr = os.fdopen(quiet, "w")
-        with suppress(BaseException):
-            work()
-        os.write(writer, SURVIVED)
+        os.write(writer, _last_words(work))
     finally:
         os._exit(0)
 
 
+def _last_words(work: Callable[[], object]) -> bytes:
+    """Do the work; return that it was survived, or the name of what it raised."""
+    try:
+        work()
+    except (Exception, SystemExit):  # noqa: BLE001  # a plug-in may raise anything
+        return SURVIVED
+    except BaseException as error:  # noqa: BLE001
+        return type(error).__name__.encode()[:LONGEST_NAME]
+    return SURVIVED
+
+
 def _outcome(child: int, reader: int, end: float, timeout: float) -> str | None:
     """Wait for a child to survive, to die, or to take too long; none of it is left."""
-    survived = hangs = False
+    said, hangs = b"", False
     status: int | None = None
-    while status is None and not (survived or hangs):
+    while status is None and not (said or hangs):
         ended, found = os.waitpid(child, os.WNOHANG)
         status = found if ended else None
         if select.select([reader], [], [], 0 if ended else POLL_SECONDS)[0]:
-            survived = os.read(reader, len(SURVIVED)) == SURVIVED
-            if not survived and not ended:
+            said = os.read(reader, LONGEST_NAME)
+            if not said and not ended:
                 time.sleep(POLL_SECONDS)  # it closed what it was to say so with
         hangs = time.monotonic() > end
     with suppress(ProcessLookupError):
@@ -76,8 +89,8 @@ def _outcome(child: int, reader: int, end: float, timeout: float) -> str | None:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    if survived:
-        return None
+    if said:
+        return None if said == SURVIVED else f"raises {said.decode(errors='replace')}"
     if status is None:
         return f"does not come back within {timeout:g} seconds"
     return ending(os.waitstatus_to_exitcode(status))

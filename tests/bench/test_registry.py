@@ -1,3 +1,4 @@
+import os
 import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -132,9 +133,25 @@ def test_a_plug_in_file_that_was_mended_imports_the_second_time(plugin):
     assert references_in(path)[0].name == "mine"
 
 
-def test_the_users_own_interruption_of_an_import_passes_through(plugin):
+def test_the_users_own_interruption_of_an_import_passes_through(plugin, entries, package):
+    interrupted = f"import os\nif os.getpid() == {os.getpid()}: raise KeyboardInterrupt\n"
     with pytest.raises(KeyboardInterrupt):
-        references_in(plugin("raise KeyboardInterrupt\n"))
+        references_in(plugin(interrupted))
+    entries(package("mine", interrupted))
+    for call in (installed, lambda: choose(["mine"])):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+
+
+def test_a_plug_in_that_interrupts_itself_is_broken_and_stops_nothing(plugin, entries, package):
+    path = plugin("raise KeyboardInterrupt\n")
+    words = "the process raises KeyboardInterrupt that imports it"
+    assert refusal(references_in, path) == f"plug-in file {path}: {words}"
+    entries(DENSE, package("mine", "raise KeyboardInterrupt\n"))
+    found, broken = installed()
+    assert [reference.name for reference in found] == ["dense"]
+    assert broken[0].error == words
+    assert refusal(choose, ["mine"]) == f"implementation 'mine' is broken: {words}"
 
 
 @pytest.mark.parametrize(

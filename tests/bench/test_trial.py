@@ -15,6 +15,7 @@ HARMS = {
     "import os; os._exit(0)": "exits with status 0",
     "import os; os.closerange(3, 100); os._exit(7)": "exits with status 7",
     "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": "is killed by SIGKILL",
+    "raise KeyboardInterrupt": "raises KeyboardInterrupt",
 }
 
 
@@ -41,6 +42,16 @@ def test_what_is_survived_is_no_harm_exceptions_included(capfd):
     assert how_it_ends(lambda: 1 / 0) is None
     assert how_it_ends(sys.exit) is None
     assert capfd.readouterr().out == ""
+
+
+def test_what_passes_handlers_of_exceptions_is_named():
+    class OddError(BaseException):
+        pass
+
+    def fail():
+        raise OddError("with words")
+
+    assert how_it_ends(fail) == "raises OddError"
 
 
 def test_what_it_leaves_behind_is_ended(tmp_path):
