@@ -64,6 +64,8 @@ def to_markdown(run: Run, baseline: str = BASELINE) -> str:
     comparison = compare(run, baseline)
     lines = [MARKDOWN_MARKER, f"# sparsebench: {plain(words.listed(run.header.suites))}", ""]
     lines += [f"Machine: {plain(run.header.machine.name)}. Started {plain(run.header.started)}."]
+    if not run.cells:
+        lines += ["", "This run holds no cells: nothing was measured."]
     curves = groups(comparison, comparison.headline)
     for finding in findings(comparison, curves, studies(comparison, curves)):
         lines += ["", f"**{plain(finding.about)}**", ""]

@@ -76,8 +76,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from bench.results.store import load  # noqa: PLC0415
-
     form = arguments.form
     _check_form(arguments)
     if form == "gallery":
@@ -87,7 +85,7 @@ def _report(arguments: argparse.Namespace) -> int:
         raise UserError(
             f"{trained[0]} is an accuracy run file, which a page can show and --{form} cannot"
         )
-    loaded, trainings = [load(path) for path in measured], load_trainings(trained)
+    loaded, trainings = [_load(path) for path in measured], load_trainings(trained)
     if form == "compare" and len(loaded) != PAIR:
         raise UserError(f"--compare takes two run files, and was given {len(loaded)}")
     target: Path | None = arguments.output
@@ -107,6 +105,17 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0
+
+
+def _load(path: Path) -> "Run":
+    """Read a run file; one without cells makes a report that shows nothing, which is said."""
+    from bench.cli.output import say  # noqa: PLC0415
+    from bench.results.store import load  # noqa: PLC0415
+
+    run = load(path)
+    if not run.cells:
+        say(f"{path} holds no cells: nothing was measured")
+    return run
 
 
 def _check_form(arguments: argparse.Namespace) -> None:
@@ -197,7 +206,6 @@ def _gallery(arguments: argparse.Namespace) -> int:
 
     Accuracy run files of one folder share a page.
     """
-    from bench.results.store import load  # noqa: PLC0415
     from reports import gallery  # noqa: PLC0415
     from reports.page import render  # noqa: PLC0415
 
@@ -220,7 +228,7 @@ def _gallery(arguments: argparse.Namespace) -> int:
     refuse_foreign(index, _marker("gallery"), "gallery")
     pictures = []
     for path, name in zip(paths, names, strict=True):
-        run = load(path)
+        run = _load(path)
         _check_baseline(run, arguments.baseline)
         refuse_foreign(folder / name, _marker("html"), "html report")
         write(folder / name, render(run, arguments.baseline))

@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from synthetic_runs import density_group, make_run
@@ -32,6 +33,18 @@ def test_the_page_lies_beside_the_run_file(run_file, capsys):
     page = run_file.with_suffix(".html")
     assert page.read_text("utf-8").startswith("<!doctype html>")
     assert str(page) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", [(), ("--csv",), ("--gallery",)])
+def test_a_run_file_without_cells_is_told_as_one(form, run_file, tmp_path, capsys):
+    target = () if form != ("--gallery",) else ("-o", tmp_path / "pages")
+    assert report(run_file, *form, *target) == 0
+    assert capsys.readouterr().err == ""
+    empty = tmp_path / "empty.json"
+    write(replace(make_run(density_group()[:2]), units=()), empty)
+    assert report(empty, *form, *target) == 0
+    told = capsys.readouterr().err
+    assert told == f"sparsebench: {empty} holds no cells: nothing was measured\n"
 
 
 def test_a_report_is_overwritten_and_leaves_no_other_file(run_file):

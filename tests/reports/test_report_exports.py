@@ -61,7 +61,8 @@ def test_markdown_keeps_hostile_names_in_their_cell():
     assert "\\_\\_init\\_\\_" in text
 
 
-def test_exports_of_an_empty_run_are_headers_only():
+def test_exports_of_an_empty_run_are_headers_and_markdown_says_so():
     run = replace(make_run(density_group()[:1]), units=())
     assert to_csv(run).strip() == ",".join(CSV_COLUMNS)
-    assert "No ratio was measured" in to_markdown(run)
+    assert "\nThis run holds no cells: nothing was measured.\n" in to_markdown(run)
+    assert "no cells" not in to_markdown(make_run(density_group()[:1]))

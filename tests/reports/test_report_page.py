@@ -252,7 +252,7 @@ def some_refused():
 @pytest.mark.parametrize(
     ("make", "section", "said"),
     [
-        (empty, "verdict", "holds no measurement at all"),
+        (empty, "verdict", "holds no cells: nothing was measured"),
         (empty, "not-measured", "Nothing was planned, and nothing was measured"),
         (empty, "fairness", "the ledger is empty"),
         (only_failures, "verdict", "No cell of this run holds a time"),
