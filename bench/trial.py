@@ -75,20 +75,22 @@ def _outcome(child: int, reader: int, end: float, timeout: float) -> str | None:
     """Wait for a child to survive, to die, or to take too long; none of it is left."""
     said, hangs = b"", False
     status: int | None = None
-    while status is None and not (said or hangs):
-        ended, found = os.waitpid(child, os.WNOHANG)
-        status = found if ended else None
-        if select.select([reader], [], [], 0 if ended else POLL_SECONDS)[0]:
-            said = os.read(reader, LONGEST_NAME)
-            if not said and not ended:
-                time.sleep(POLL_SECONDS)  # it closed what it was to say so with
-        hangs = time.monotonic() > end
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    if status is None:
+    try:
+        while status is None and not (said or hangs):
+            ended, found = os.waitpid(child, os.WNOHANG)
+            status = found if ended else None
+            if select.select([reader], [], [], 0 if ended else POLL_SECONDS)[0]:
+                said = os.read(reader, LONGEST_NAME)
+                if not said and not ended:
+                    time.sleep(POLL_SECONDS)  # it closed what it was to say so with
+            hangs = time.monotonic() > end
+    finally:  # the user may have lost patience
         with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+            os.killpg(child, signal.SIGKILL)
+        if status is None:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
     if said:
         return None if said == SURVIVED else f"raises {said.decode(errors='replace')}"
     if status is None:

@@ -1,5 +1,6 @@
 """A plug-in whose import ends the process ends a forked one, and is told in a line."""
 
+import os
 import subprocess
 import sys
 import time
@@ -52,6 +53,24 @@ def test_what_passes_handlers_of_exceptions_is_named():
         raise OddError("with words")
 
     assert how_it_ends(fail) == "raises OddError"
+
+
+def test_whoever_is_interrupted_meanwhile_leaves_nothing_behind(tmp_path, monkeypatch):
+    note = tmp_path / "number"
+
+    def hang():
+        note.write_text(str(os.getpid()))
+        time.sleep(60)
+
+    def interrupt(*_):
+        while not (note.exists() and note.read_text()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.trial.select.select", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        how_it_ends(hang)
+    assert not psutil.pid_exists(int(note.read_text()))
 
 
 def test_what_it_leaves_behind_is_ended(tmp_path):
