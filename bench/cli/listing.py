@@ -65,7 +65,7 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
     return rows
 
 
-def _suites() -> list[dict[str, str]]:
+def _suites() -> list[dict[str, str | int]]:
     from bench.plugins import SUITES, installed_entries  # noqa: PLC0415
     from bench.registry import load_suite  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def _suites() -> list[dict[str, str]]:
     return [
         {
             "name": suite.name,
-            "workloads": str(len(suite.workloads())),
+            "workloads": len(suite.workloads()),
             "description": suite.description,
         }
         for suite in loaded

@@ -1,6 +1,7 @@
 """Printing for people and for programs."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,11 +21,11 @@ def print_json(value: Any) -> None:  # noqa: ANN401
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())  # noqa: T201
 
 
-def print_table(title: str, rows: list[dict[str, str]]) -> None:
+def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Print rows as a table; markup in them is shown, not obeyed."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for name in rows[0] if rows else ():
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
+        table.add_row(*(Text(str(value)) for value in row.values()))
     Console().print(table)

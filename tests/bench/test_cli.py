@@ -134,9 +134,12 @@ def test_list_shows_implementations_and_suites_and_writes_json(capsys):
     listed = json.loads(capsys.readouterr().out)
     names = {row["name"] for row in listed["implementations"]}
     assert {"dense", "masked", "gather"} <= names
-    assert {row["name"] for row in listed["suites"]} >= {"quick", "layers", "real"}
+    suites = {row["name"]: row["workloads"] for row in listed["suites"]}
+    assert suites.keys() >= {"quick", "layers", "real"}
     assert main(["list", "quick", "--json"]) == 0
-    assert any("3d" in row["name"] for row in json.loads(capsys.readouterr().out))
+    workloads = json.loads(capsys.readouterr().out)
+    assert any("3d" in row["name"] for row in workloads)
+    assert suites["quick"] == len(workloads)
 
 
 def test_run_writes_a_run_file_once_and_report_makes_a_page_of_it(tmp_path, capsys):
