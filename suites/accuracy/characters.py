@@ -54,6 +54,17 @@ class LooseMotion(Motion):
 
 
 @dataclass(frozen=True)
+class BentMotion(LooseMotion):
+    """A motion before which every stroke also has a linear map of its own, about its middle.
+
+    Attributes:
+        stroke_bending: how far each entry of a stroke's matrix is from the identity's, at most.
+    """
+
+    stroke_bending: float = 0.0
+
+
+@dataclass(frozen=True)
 class AssameseStrokes:
     """Assamese characters drawn one pixel wide: 36 writers to train on, 9 others to test on.
 
@@ -157,13 +168,19 @@ class _Strokes(Samples):
         ]
         self.points = np.concatenate(pixels) - self.middle
         self.strokes = np.concatenate([each.strokes for each in recordings])
+        self.most_strokes = int(self.strokes.max()) + 1
         self.stroke_shift = motion.stroke_shift if isinstance(motion, LooseMotion) else 0.0
-        self.ends = np.cumsum([len(each.points) for each in recordings])
+        self.stroke_bending = motion.stroke_bending if isinstance(motion, BentMotion) else 0.0
+        lengths = [len(each.points) for each in recordings]
+        self.ends = np.cumsum(lengths)
+        if self.stroke_bending:
+            self.from_middles = self._from_middles(lengths)
 
     def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float32]:
         """Draw maps from points to points: a matrix, row after row, and a shift, in pixels.
 
-        Where strokes move for themselves, as many shifts follow as the most strokes of a character.
+        Where strokes move for themselves, as many shifts follow as the most strokes of a character,
+        and then, where they are bent, as many matrices, less the identity.
         """
         motion = self.motion
         shift = generator.uniform(-motion.shift, motion.shift, (count, 2))
@@ -176,17 +193,23 @@ class _Strokes(Samples):
         matrix[:, 1, 0] = np.choose(kind, [0 * amount, amount, np.sin(amount)])
         matrix *= stretch[:, :, None]
         columns = [matrix.reshape(count, 4), shift]
-        if self.stroke_shift:
-            most = 2 * (int(self.strokes.max()) + 1)
-            columns.append(generator.uniform(-self.stroke_shift, self.stroke_shift, (count, most)))
+        for most, numbers in ((self.stroke_shift, 2), (self.stroke_bending, 4)):
+            if most:
+                columns.append(generator.uniform(-most, most, (count, numbers * self.most_strokes)))
         return np.concatenate(columns, axis=1).astype(np.float32)
 
     def batch(self, indices: NDArray[np.int64], drawn: NDArray[np.float32]) -> SparseBatch:
         """Move strokes and draw them; what leaves the field is cut off."""
         rows, numbers = rows_of(self.ends, indices)
         points, strokes = self.points[rows], self.strokes[rows]
+        own = MAP
         if self.stroke_shift:
-            points = points + drawn[:, MAP:].reshape(len(indices), -1, 2)[numbers, strokes]
+            shifts = drawn[:, own : own + 2 * self.most_strokes].reshape(len(indices), -1, 2)
+            points = points + shifts[numbers, strokes]
+            own += 2 * self.most_strokes
+        if self.stroke_bending:
+            matrices = drawn[:, own:].reshape(len(indices), -1, 2, 2)[numbers, strokes]
+            points = points + np.einsum("nij,nj->ni", matrices, self.from_middles[rows])
         x, y = points.T
         a, b, c, d, across, down = drawn[:, :MAP].astype(np.float64)[numbers].T
         moved = np.stack([a * x + b * y + across, c * x + d * y + down], axis=1) + self.middle
@@ -197,3 +220,12 @@ class _Strokes(Samples):
             len(indices),
             (self.grid, self.grid),
         )
+
+    def _from_middles(self, lengths: list[int]) -> NDArray[np.float64]:
+        """Every point's way from the mean of its stroke's points, in pixels."""
+        character = np.repeat(np.arange(len(lengths)), lengths)
+        stroke = character * self.most_strokes + self.strokes
+        points = np.maximum(np.bincount(stroke), 1)
+        middles = [np.bincount(stroke, along) / points for along in self.points.T]
+        from_middles: NDArray[np.float64] = self.points - np.stack(middles, axis=1)[stroke]
+        return from_middles

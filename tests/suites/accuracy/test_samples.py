@@ -15,6 +15,7 @@ from suites.accuracy import photographs as decoded
 from suites.accuracy.characters import (
     STILL,
     AssameseStrokes,
+    BentMotion,
     FilledAssameseStrokes,
     LooseMotion,
     Motion,
@@ -231,6 +232,29 @@ def test_every_stroke_of_a_loose_character_moves_for_itself_within_bounds(handwr
     assert first
     assert second
     assert back <= {tuple(row) for row in whole.tolist()}
+
+
+def test_every_stroke_is_bent_about_its_own_middle_within_bounds(handwriting):
+    source = AssameseStrokes(95, 63, 1, BentMotion(stroke_shift=4, stroke_bending=0.1))
+    samples = source.load(train=True)
+    rows = drawn(samples, 3000)
+    assert rows.shape == (3000, 6 + 2 * 2 + 2 * 4)
+    assert 0.09 < np.abs(rows[:, 10:]).max() <= np.float32(0.1)
+    still = np.zeros((1, 18), dtype=np.float32)
+    still[0, [0, 3]] = 1
+    halved = still.copy()
+    halved[0, [14, 17]] = -0.5  # of the second stroke, the only one right of the first
+    whole, half = (
+        samples.batch(np.array([2]), row).coordinates[:, 1:].double() for row in (still, halved)
+    )
+    left = int(whole[:, 1].min())
+    assert half[half[:, 1] == left].equal(whole[whole[:, 1] == left])
+    (low, high), (halved_low, halved_high) = (
+        [find(sites[sites[:, 1] > left], 0) for find in (torch.amin, torch.amax)]
+        for sites in (whole, half)
+    )
+    assert ((low + high - halved_low - halved_high).abs() <= 2).all()
+    assert (((high - low) / 2 - (halved_high - halved_low)).abs() <= 2).all()
 
 
 def test_strokes_of_test_characters_stay_where_they_are(handwriting):
