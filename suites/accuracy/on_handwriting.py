@@ -32,6 +32,7 @@ DEEPCNET_GAIN = 1.0
 """What poolings and rectifiers pass on has a large mean, alike in all samples. Weights of twice the
 variance leave the loss where it is for epochs."""
 DEEPCNET_PASSES = {"none": 50, "translations": 100, "affine": 200}
+SMALL_DEEPCNET_PASSES = {"none": 20, "translations": 20, "affine": 60}
 """The more a character is moved, the longer is there something to learn."""
 LEARNT_BY_HEART = 5
 """From this l on, a network learns the 36 writers by heart, however their strokes are moved: ..."""
@@ -105,7 +106,7 @@ def _deepcnet(levels: int, kind: str, error: float, *, small: bool) -> Experimen
         network=deep_cnet(levels, 30, source.classes, channels=source.channels, dropout=dropout),
         source=source,
         schedule=Schedule(
-            epochs=20 if small else DEEPCNET_PASSES[kind],
+            epochs=(SMALL_DEEPCNET_PASSES if small else DEEPCNET_PASSES)[kind],
             batch_size=32,
             optimizer=Optimizer.SGD,
             learning_rate=0.03,
