@@ -1,3 +1,4 @@
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,44 @@ def test_what_stood_before_the_call_does_not_count():
     peak = peak_of(lambda: fill(16), CPU)[1]
     assert held.numel() == 64 * MEBIBYTE
     assert peak == pytest.approx(16 * MEBIBYTE, rel=0.1)
+
+
+def touch_every_huge_page(mebibytes):
+    """Take as many pages of 4 KiB as huge ones of 2 MiB fit, or these huge ones."""
+    area = mmap.mmap(-1, mebibytes * MEBIBYTE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    area.madvise(mmap.MADV_HUGEPAGE)
+    for place in range(0, len(area), 2 * MEBIBYTE):
+        area[place] = 1
+    return area
+
+
+def has_huge_pages():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    before = resident()
+    with touch_every_huge_page(64):
+        return resident() - before > 32 * MEBIBYTE
+
+
+@on_linux
+def test_what_the_system_rounds_up_to_huge_pages_does_not_count():
+    if not has_huge_pages():
+        pytest.skip("this system has no huge pages")
+    area, peak = peak_of(lambda: touch_every_huge_page(64), CPU)
+    area.close()
+    assert peak < MEBIBYTE
+
+
+@on_linux
+def test_huge_pages_are_back_after_a_call_also_one_that_raises():
+    if not has_huge_pages():
+        pytest.skip("this system has no huge pages")
+    peak_of(lambda: None, CPU)
+    assert has_huge_pages()
+    with pytest.raises(ZeroDivisionError):
+        peak_of(lambda: 1 // 0, CPU)
+    assert has_huge_pages()
 
 
 @on_linux
