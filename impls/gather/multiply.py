@@ -10,8 +10,11 @@ from impls.gather import compiled
 from impls.gather.pairs import Pairs
 
 HALF = {torch.bfloat16, torch.float16}
-FEWEST_CHANNELS_OF_HALF_PRODUCTS = 64
-"""From so many channels on, a processor that multiplies bfloat16 gains more than gathering costs."""
+FEWEST_CHANNELS_OF_HALF_PRODUCTS = 256
+"""From so many channels on, a processor that multiplies bfloat16 gains more than gathering costs.
+
+Measured with AVX512-BF16 (docs/gather.md), not with AMX.
+"""
 
 
 def multiply_pairs(features: Tensor, weight: Tensor, bias: Tensor | None, pairs: Pairs) -> Tensor:
