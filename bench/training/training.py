@@ -288,6 +288,9 @@ class Training:
                     f"{self.settings.implementation} cannot compute {self.settings.experiment} in "
                     f"mixed precision: {type(error).__name__}: {str(error).splitlines()[0]}"
                 ) from error
+        found, expected = list(logits.shape), [batch.batch_size, self.experiment.source.classes]
+        if found != expected:
+            raise ValueError(f"its logits have the shape {found}, not {expected}")
         return logits.to(self.dtype)
 
     def _blamed(self, when: str) -> AbstractContextManager[None]:

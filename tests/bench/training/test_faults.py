@@ -104,6 +104,21 @@ def test_the_way_back_is_an_implementations_too(job, monkeypatch):
     assert told.startswith("gather failed in epoch 1, step 1: ValueError: no way back (test_faults")
 
 
+def test_logits_of_too_few_classes_are_told(job, monkeypatch):
+    kind = type(implementation())
+    decode = kind.decode
+
+    def narrow(self, native):
+        found = decode(self, native)
+        return found.with_features(found.features[:, :3])
+
+    monkeypatch.setattr(kind, "decode", narrow)
+    told = refusal(job)
+    assert told.startswith(
+        "gather failed in epoch 1, step 1: ValueError: its logits have the shape [8, 3], not [8, 4]"
+    )
+
+
 def test_weights_that_cannot_be_had_in_the_end_are_an_implementations_too(job, fail_in):
     fail_in(1, ValueError("no weights"), "torch_layout")
     assert refusal(job).startswith("gather failed when asked for its weights: ValueError: no weigh")
