@@ -324,6 +324,7 @@ def pool_maximum(
         origin = source[row]
         best[:] = -np.inf
         origin[:] = 0
+        has_zero = False
         for k in range(table.shape[1]):
             seen = table[row, k]
             if seen < count:
@@ -333,7 +334,8 @@ def pool_maximum(
                     better = (value > best[channel]) | np.isnan(value)
                     best[channel] = value if better else best[channel]
                     origin[channel] = k if better else origin[channel]
-            elif seen == count:
+            elif seen == count and not has_zero:
+                has_zero = True  # nothing is below 0 any more: further zeros change nothing
                 for channel in range(len(best)):
                     better = best[channel] < 0
                     best[channel] = 0 if better else best[channel]
