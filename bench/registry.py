@@ -110,7 +110,8 @@ def references_in(path: Path) -> list[Reference]:
     """Every implementation that a plug-in file defines.
 
     Raises:
-        UserError: if the file is missing, does not import, defines none, or takes an installed name.
+        UserError: if the file is missing, does not import, defines none, takes an installed name, or
+            has one that cannot be made.
     """
     path = path.resolve()
     if path.is_dir():
@@ -133,6 +134,13 @@ def references_in(path: Path) -> list[Reference]:
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path} has two implementations called {repeated!r}; rename one")
+    for kind in classes:
+        try:
+            kind()
+        except (Exception, SystemExit) as error:
+            raise UserError(
+                f"{path}: class {kind.__name__} cannot be made: {_one_line(error)}"
+            ) from error
     return [Reference(name, str(path), is_file=True) for name in names]
 
 

@@ -166,6 +166,15 @@ def test_a_plug_in_file_without_a_class_of_its_own_is_refused(text, plugin):
     )
 
 
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [("raise OSError('no licence')", "OSError: no licence"), ("exit(3)", "SystemExit: 3")],
+)
+def test_a_class_that_cannot_be_made_is_refused_with_what_it_raises(statement, words, plugin):
+    path = plugin(whole() + f"    def __init__(self):\n        {statement}\n")
+    assert refusal(references_in, path) == f"{path}: class Mine cannot be made: {words}"
+
+
 def test_a_class_that_lacks_methods_is_refused_with_their_names(plugin):
     path = plugin(
         "from bench.implementation import Implementation\n"
