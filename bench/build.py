@@ -17,6 +17,7 @@ from bench.operators import (
     Convolution,
     Dropout,
     InverseConvolution,
+    Joining,
     Linear,
     MaxPooling,
     Operator,
@@ -121,8 +122,14 @@ class BuiltNetwork(nn.Module):
         self.layers = nn.ModuleDict()
         for layer in network.layers:
             module = _module(implementation, layer, weights)
-            if module is not None:
-                self.layers[layer.name] = module
+            if module is None and isinstance(layer.operator, Joining):
+                continue
+            if not isinstance(module, nn.Module):
+                raise TypeError(
+                    f"{implementation.name} makes {type(module).__name__} for layer "
+                    f"{layer.name!r}; it makes a torch.nn.Module"
+                )
+            self.layers[layer.name] = module
         self.to(device=device, dtype=dtype)
 
     def forward(self, native: Native) -> Native:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from bench.build import BuiltNetwork, initial_weights, why_unbuildable
-from bench.network import INPUT, Layer, Network
+from bench.implementation import why_unmeasured, why_unsupported
+from bench.network import INPUT, Layer, Network, single
 from bench.operators import (
     Add,
     BatchNorm,
@@ -15,6 +16,7 @@ from bench.operators import (
     convolution,
     max_pooling,
 )
+from bench.phases import Phase
 from impls.gather import Gather
 
 CPU = torch.device("cpu")
@@ -121,3 +123,38 @@ def test_what_cannot_be_built_is_named_by_its_layer():
 def test_weights_that_are_missing_are_an_error():
     with pytest.raises(KeyError, match="conv"):
         BuiltNetwork(Gather(), NETWORK, {}, torch.float64, CPU)
+
+
+@pytest.mark.parametrize("made", [None, "a module"])
+def test_who_makes_no_module_for_a_layer_is_told_so(made):
+    class Forgetful(Gather):
+        name = "forgetful"
+
+        def convolution(self, operator, weight, bias):
+            return made
+
+    network = single(convolution(2, "full", 1, 1, 3))
+    weights = initial_weights(network, 0, torch.float32, CPU)
+    words = f"forgetful makes {type(made).__name__} for layer .*; it makes a torch.nn.Module"
+    with pytest.raises(TypeError, match=words):
+        BuiltNetwork(Forgetful(), network, weights, torch.float32, CPU)
+
+
+@pytest.mark.parametrize("answer", [True, False, 0, ["2D only"]])
+def test_a_reason_that_is_no_text_is_an_error_that_shows_it(answer):
+    class Mute(Gather):
+        name = "mute"
+
+        def unsupported(self, operator, dtype, device):
+            return answer
+
+        def unmeasured(self, phase):
+            return answer
+
+    with pytest.raises(
+        TypeError, match=r"unsupported returns .*; it returns a reason in words"
+    ) as told:
+        why_unsupported(Mute(), convolution(2, "full", 1, 1, 3), torch.float32, CPU)
+    assert repr(answer) in str(told.value)
+    with pytest.raises(TypeError, match=r"unmeasured returns .*; it returns a reason in words"):
+        why_unmeasured(Mute(), Phase.FORWARD)
