@@ -15,7 +15,7 @@ from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
 from bench.implementation import Implementation
 from bench.measure.candidate import Candidate, IncorrectError
-from bench.measure.failures import ensure_device_lives
+from bench.measure.failures import ensure_device_lives, in_a_line
 from bench.network import Network
 
 ALWAYS_DENSE = OracleLimits(dense_bytes=2**40, dense_multiply_adds=float("inf"))
@@ -109,8 +109,7 @@ def _checked(
     except IncorrectError as error:
         return Outcome(Result.FAILED, str(error))
     except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is reported
-        text = str(error).strip().splitlines()
-        return Outcome(Result.FAILED, f"{type(error).__name__}: {text[0] if text else ''}")
+        return Outcome(Result.FAILED, in_a_line(error))
     return Outcome(Result.PASSED)
 
 

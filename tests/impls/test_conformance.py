@@ -133,3 +133,16 @@ def test_what_is_wrong_fails_a_drawn_case_and_the_smallest_is_named():
     assert outcome.result is Result.FAILED
     for words in ("operator Convolution", "grid (", "coordinates ["):
         assert words in outcome.reason
+
+
+def test_who_raises_fails_with_the_place():
+    class Raising(Gather):
+        name = "raising"
+
+        def encode(self, batch):
+            raise ValueError("no such layout\nsecond line")
+
+    outcome = check(Raising(), EXACT_CASES[0])
+    assert outcome.result is Result.FAILED
+    line = Raising.encode.__code__.co_firstlineno + 1
+    assert outcome.reason == f"ValueError: no such layout (test_conformance.py:{line})"
