@@ -30,7 +30,7 @@ def print_summary(run: Run, path: Path, *, as_json: bool) -> None:
             if rows:
                 print_table(f"{phase}, {dtype}, milliseconds (median)", rows)
     counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
-    print(f"{len(run.cells)} cells: {counts}")  # noqa: T201
+    print(f"{_cells(len(run.cells))}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
     print(f"written: {path}; `sparsebench report {path}` makes a page of it")  # noqa: T201
@@ -85,6 +85,10 @@ def _failures(run: Run) -> list[str]:
         if cell.status in shown
     )
     return [
-        f"{implementation}: {status} in {count} cells: {reason}"
+        f"{implementation}: {status} in {_cells(count)}: {reason}"
         for (implementation, status, reason), count in reasons.most_common()
     ]
+
+
+def _cells(count: int) -> str:
+    return f"{count:,} cell" + ("" if count == 1 else "s")

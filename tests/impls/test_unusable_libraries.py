@@ -60,7 +60,7 @@ def test_a_run_goes_on_without_them_and_ends_with_the_cure(command, tmp_path):
     assert "gather" in table
     assert "minkowski" not in table
     assert rest.startswith("2 unavailable, 1 ok")
-    cures = [line for line in rest.splitlines() if "unavailable in 1 cells" in line]
+    cures = [line for line in rest.splitlines() if "unavailable in 1 cell" in line]
     assert [line.split(":")[0] for line in cures] == ["minkowski", "spconv"]
     assert "make minkowski" in cures[0]
     assert "pip install spconv==2.3.8" in cures[1]
