@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.cli.quantities import positive, positive_float
+from bench.cli.quantities import positive, positive_float, threads
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for option, kind, default, text in (
         ("seconds", positive_float, None, "budget of one phase of one workload in one process"),
         ("processes", positive, None, "fresh processes a workload"),
-        ("threads", positive, 1, "threads of every worker"),
+        ("threads", threads, 1, "threads of every worker"),
     ):
         group.addoption(
             f"--sparsebench-{option}",

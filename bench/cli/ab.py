@@ -20,7 +20,7 @@ PROCESSES = 5
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
     from bench.cli.compare import EXIT_CODES  # noqa: PLC0415
-    from bench.cli.quantities import positive, positive_float  # noqa: PLC0415
+    from bench.cli.quantities import positive, positive_float, threads  # noqa: PLC0415
     from bench.cli.run import PRECISION, TIMEOUT  # noqa: PLC0415
 
     parser = commands.add_parser(
@@ -45,7 +45,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: the suite's)")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: the suite's)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    parser.add_argument("--threads", type=threads, default=1, help="default: %(default)s")
     parser.add_argument(
         "--processes", type=positive, default=PROCESSES, help="of each revision (%(default)s)"
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.quantities import positive, positive_float, shard
+from bench.cli.quantities import positive, positive_float, shard, threads
 
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default="cpu",
         help="cpu, cuda, or auto: cpu and then cuda if there is one (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    parser.add_argument("--threads", type=threads, default=1, help="default: %(default)s")
     parser.add_argument("--processes", type=positive, help="fresh processes a workload")
     parser.add_argument(
         "--seconds", type=positive_float, help="budget of one phase of one workload in one process"
