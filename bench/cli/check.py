@@ -47,12 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import msgspec  # noqa: PLC0415
 
+    from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.output import print_json  # noqa: PLC0415
     from bench.conformance import processes  # noqa: PLC0415
     from bench.conformance.messages import Order  # noqa: PLC0415
 
     order = Order(
-        implementations=arguments.implementation,
+        implementations=",".join(split(arguments.implementation) or ()),
         dtypes=arguments.dtype,
         device=arguments.device,
         examples=arguments.examples,
