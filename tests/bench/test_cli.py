@@ -1,6 +1,7 @@
 """The command line as its users meet it: what it prints, what it writes, how it exits."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -334,3 +335,44 @@ def test_an_interruption_ends_a_run_on_two_devices_after_the_first(monkeypatch, 
     monkeypatch.chdir(tmp_path)
     assert main(["run", "quick", "--impl", "gather"]) == INTERRUPTED
     assert measured == ["cpu"]
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line():
+    code = """
+import sys
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == "bench.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Impatient())
+from bench.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (INTERRUPTED, "sparsebench: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "shown"),
+    [
+        ("utf-8", "café", "café"),
+        ("latin-1", "3∞4", "3\\u221e4"),
+        ("ascii", "café", "caf\\xe9"),
+        ("utf-8", "caf\udce9", "caf\\udce9"),
+    ],
+)
+def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, name, shown, tmp_path):
+    (tmp_path / name).mkdir()
+    surroundings = {
+        "SPARSEBENCH_DATA": str(tmp_path / name),
+        "PYTHONIOENCODING": encoding,
+        "COLUMNS": "1000",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "data", "list"],
+        capture_output=True,
+        check=False,
+        env=os.environ | surroundings,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Data sets in {tmp_path / shown}" in done.stdout.decode(encoding)
