@@ -15,6 +15,7 @@ from types import ModuleType
 
 from bench.errors import UserError
 from bench.implementation import Implementation
+from bench.measure.failures import in_a_line
 from bench.plugins import IMPLEMENTATIONS, Broken, Reference, installed_entries, suite_entry
 from bench.trial import how_it_ends
 from bench.workload import Suite
@@ -148,7 +149,8 @@ def load_suite(name: str) -> Suite:
     """Load a suite by name.
 
     Raises:
-        UserError: if there is none of that name, or it cannot be loaded.
+        UserError: if there is none of that name, or it cannot be loaded, or its workloads cannot be
+            made or told apart.
     """
     entry = suite_entry(name)
     try:
@@ -157,7 +159,23 @@ def load_suite(name: str) -> Suite:
         raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
     if not isinstance(suite, Suite):
         raise UserError(f"suite {name!r}: {entry.value} is no bench.workload.Suite")
+    _check_workloads(name, suite)
     return suite
+
+
+def _check_workloads(name: str, suite: Suite) -> None:
+    """Refuse a suite that has no workloads, cannot make them, or has two of a name."""
+    try:
+        names = [workload.name for workload in suite.workloads() if workload.version()]
+    except UserError as error:
+        raise UserError(f"suite {name!r}: {error}") from error
+    except Exception as error:
+        raise UserError(f"suite {name!r} cannot make its workloads: {in_a_line(error)}") from error
+    if not names:
+        raise UserError(f"suite {name!r} has no workloads")
+    if len(set(names)) < len(names):
+        repeated = next(each for each in names if names.count(each) > 1)
+        raise UserError(f"suite {name!r} has two workloads called {repeated!r}; rename one")
 
 
 @cache

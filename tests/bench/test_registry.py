@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -368,6 +369,42 @@ def test_a_reference_to_a_class_that_is_gone_is_refused(plugin):
 def test_the_projects_suites_are_known_and_load():
     assert {"quick", "layers", "real"} <= installed_entries(SUITES).keys()
     assert load_suite("quick").name == "quick"
+
+
+SUITE_OF = """
+from bench.network import single
+from bench.operators import max_pooling
+from bench.workload import Suite, Workload
+from suites.patterns import Uniform
+
+def workload(name, input=Uniform((8, 8), 1, 0.5)):
+    return Workload(name, single(max_pooling(2, 2, 2)), input, channels=1)
+
+def workloads():
+    return {made}
+
+SUITE = Suite("mine", "mine", workloads)
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("()", "has no workloads"),
+        ("(workload('a'), workload('b'), workload('a'))", "has two workloads called 'a'"),
+        ("1 / 0", "cannot make its workloads: ZeroDivisionError: .* \\(its_suite.py:11\\)"),
+        ("None", "cannot make its workloads: TypeError: 'NoneType'"),
+        ("(workload('a', input=5),)", "cannot make its workloads: .* has no attribute 'version'"),
+    ],
+)
+def test_a_suite_whose_workloads_are_none_is_refused_with_the_reason(
+    made, words, entries, tmp_path, monkeypatch
+):
+    (tmp_path / "its_suite.py").write_text(SUITE_OF.replace("{made}", made))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "its_suite", raising=False)
+    entries(EntryPoint("mine", "its_suite:SUITE", SUITES))
+    assert re.match(f"suite 'mine' {words}", refusal(load_suite, "mine"))
 
 
 def test_an_unknown_suite_is_refused_with_the_known_ones(entries):
