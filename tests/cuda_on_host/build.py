@@ -15,7 +15,6 @@ COMPILER = shutil.which("g++")
 FLAGS = [
     "-std=c++17",
     "-O1",
-    "-shared",
     "-fPIC",
     "-U_FORTIFY_SOURCE",
     "-fno-gnu-unique",
@@ -23,6 +22,8 @@ FLAGS = [
     "-Wextra",
 ]
 FLAGS += ["-Wno-unknown-pragmas", "-Werror"]
+# Every access is a call to races.h; the library of that name is not linked.
+FLAGS += ["-fsanitize=thread", "-fno-threadsafe-statics"]
 MULTIPROCESSORS = 2
 
 
@@ -58,7 +59,8 @@ extern "C" std::size_t parameter_bytes(int number) {{
 def library(file, names, folder):
     """The compiled kernels of a file; kept by digest, so that they are compiled once."""
     own = FOLDER / file if (FOLDER / file).exists() else HERE / file
-    parts = [own, *sorted(FOLDER.glob("*.cuh")), HERE / "ptx.cuh", HERE / "built_ins.h"]
+    stand_ins = [HERE / name for name in ("ptx.cuh", "built_ins.h", "races.h")]
+    parts = [own, *sorted(FOLDER.glob("*.cuh")), *stand_ins]
     text = translation_unit(file, names)
     everything = [text.encode(), " ".join(FLAGS).encode(), *(part.read_bytes() for part in parts)]
     digest = hashlib.sha256(b"\0".join(everything)).hexdigest()[:20]
@@ -66,9 +68,11 @@ def library(file, names, folder):
     if not kept.exists():
         with tempfile.TemporaryDirectory(dir=folder) as name:
             source, built = Path(name) / "kernels.cpp", Path(name) / "kernels.so"
+            compiled = source.with_suffix(".o")
             source.write_text(text)
-            command = [COMPILER, *FLAGS, f"-I{HERE}", f"-I{FOLDER}", source, "-o", built]
-            subprocess.run(command, check=True)
+            command = [COMPILER, *FLAGS, f"-I{HERE}", f"-I{FOLDER}", "-c", source]
+            subprocess.run([*command, "-o", compiled], check=True)
+            subprocess.run([COMPILER, "-shared", compiled, "-o", built], check=True)
             built.rename(kept)  # whole or not at all, as other processes may build it too
     loaded = ctypes.CDLL(str(kept))
     loaded.launch.restype = ctypes.c_char_p

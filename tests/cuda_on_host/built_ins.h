@@ -3,8 +3,14 @@
 // Every thread of a block is a fiber with a stack of its own. A fiber runs until it must wait at a
 // barrier, for its warp or for its block; so barriers, ballots and shuffles mean what they mean on a
 // GPU. Threads and blocks run one after the other in an order that the caller shuffles: what depends
-// on it comes out differently. Shared memory is filled with NaNs before every block. A barrier
-// that can never open ends the launch with a message.
+// on it comes out differently. Shared memory is filled with NaNs before every block, and float32
+// smaller than 2^-126 is 0 (on x86), as CuPy has it compiled.
+//
+// What a GPU leaves undefined ends the launch with a message: a barrier that can never open, threads
+// that meet at different ones, a lane that reads from one that gave nothing, an address that is not
+// aligned, and races in shared memory. The compiler is told (-fsanitize=thread) to call what is in
+// races.h for every access, and two of different threads, one of which writes, must have a barrier of
+// the block between them. Kernels here order nothing within a warp.
 //
 // One thread of the host at a time may launch.
 #pragma once
@@ -23,7 +29,12 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
+
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #define __global__
 #define __device__
@@ -31,6 +42,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __align__(bytes) alignas(bytes)
+#define UNSEEN __attribute__((no_sanitize("thread")))  // whose accesses are no kernel's
 
 struct dim3 {
     unsigned x = 1, y = 1, z = 1;
@@ -44,22 +56,29 @@ constexpr unsigned LANES = 32;
 constexpr unsigned MOST_THREADS = 1024;
 constexpr std::size_t STACK_BYTES = 64 * 1024;
 constexpr std::size_t SHARED_BYTES = 48 * 1024;
+constexpr unsigned MOST_BLOCKS[3] = {0x7fffffffu, 65535u, 65535u};
 
 alignas(16) inline unsigned char shared_memory[SHARED_BYTES];
 
-// Where threads meet: it opens when all that are alive have arrived.
+inline std::uint64_t phase = 1;  // of shared memory: barriers of the block, and blocks, so far
+void forget_accesses();
+
+// Where threads meet: it opens when all that are alive have arrived, each from the same line.
 struct Barrier {
     unsigned alive = 0;
     unsigned arrived = 0;
+    int line = 0;
+    bool is_of_block = false;
     unsigned generation = 0;
     unsigned any[2] = {};    // of two generations: the last is read while the next gathers
     unsigned given[2] = {};  // lanes that gave a value
     std::uint64_t values[2][LANES] = {};
 
-    void open_if_complete() {
+    UNSEEN void open_if_complete() {
         if (arrived != 0 && arrived == alive) {
             arrived = 0;
             ++generation;
+            phase += is_of_block;
             any[generation & 1] = 0;
             given[generation & 1] = 0;
         }
@@ -80,6 +99,11 @@ struct Fiber {
     bool alive = false;
     std::vector<Copy> copies;              // begun since the last group was closed
     std::deque<std::vector<Copy>> groups;  // not waited for yet
+
+    bool is_copying() const {
+        return !copies.empty() || std::any_of(groups.begin(), groups.end(),
+                                              [](const auto& group) { return !group.empty(); });
+    }
 };
 
 inline void (*body)(const void*);  // of the kernel
@@ -91,15 +115,27 @@ inline ucontext_t scheduler_start;
 inline Barrier block;
 inline Barrier warps[MOST_THREADS / LANES];
 inline std::uint64_t events;  // arrivals and exits: while there are some, nobody is stuck
+inline std::string fault;     // what the running thread did that is undefined on a GPU
 
-inline void yield() {
+// End the launch: nothing of the running thread is executed any more.
+[[noreturn]] inline void fail(const std::string& what) {
+    fault = what + ", thread " + std::to_string(threadIdx.x) + " of block " + std::to_string(blockIdx.x);
+    _longjmp(scheduler, 1);
+}
+
+__attribute__((always_inline, no_sanitize("thread"))) inline bool is_shared(const void* place) {
+    const auto offset = static_cast<std::size_t>(static_cast<const unsigned char*>(place) - shared_memory);
+    return offset < SHARED_BYTES;
+}
+
+UNSEEN inline void yield() {
     if (_setjmp(running->place) == 0) {
         _longjmp(scheduler, 1);
     }
 }
 
 // A fiber outlives its kernel: making one costs system calls, going on with one does not.
-inline void live() {
+UNSEEN inline void live() {
     for (;;) {
         body(given);
         running->alive = false;
@@ -107,7 +143,7 @@ inline void live() {
     }
 }
 
-inline void go_on(Fiber& fiber) {
+UNSEEN inline void go_on(Fiber& fiber) {
     running = &fiber;
     if (_setjmp(scheduler) != 0) {
         return;
@@ -124,9 +160,14 @@ inline void go_on(Fiber& fiber) {
     swapcontext(&scheduler_start, &fiber.start);
 }
 
-inline unsigned wait_at(Barrier& barrier) {
+UNSEEN inline unsigned wait_at(Barrier& barrier, int line) {
     const unsigned generation = barrier.generation;
-    ++barrier.arrived;
+    if (barrier.arrived++ == 0) {
+        barrier.line = line;
+    } else if (barrier.line != line) {
+        fail("threads wait at different barriers, in lines " + std::to_string(barrier.line) + " and " +
+             std::to_string(line));
+    }
     ++events;
     barrier.open_if_complete();
     while (barrier.generation == generation) {
@@ -135,9 +176,11 @@ inline unsigned wait_at(Barrier& barrier) {
     return generation & 1;
 }
 
-inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
+UNSEEN inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
     std::memset(shared_memory, 0xff, sizeof shared_memory);
+    ++phase;
     block = Barrier{threads};
+    block.is_of_block = true;
     for (unsigned warp = 0; warp * LANES < threads; ++warp) {
         warps[warp] = Barrier{std::min(LANES, threads - warp * LANES)};
     }
@@ -155,6 +198,14 @@ inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
             }
             threadIdx.x = thread;
             go_on(fiber);
+            if (!fiber.alive && fiber.is_copying()) {
+                fault = "a thread ends while it copies";
+            }
+            if (!fault.empty()) {
+                fibers.clear();  // they are stuck within the kernel
+                forget_accesses();
+                throw std::runtime_error(std::exchange(fault, {}));
+            }
             if (!fiber.alive) {
                 ++events;
                 for (Barrier* barrier : {&block, &warps[thread / LANES]}) {
@@ -165,11 +216,24 @@ inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
         }
         if (events == before) {
             fibers.clear();  // they are stuck within the kernel
+            forget_accesses();
             throw std::runtime_error("threads of block " + std::to_string(blockIdx.x) +
                                      " wait at a barrier that others never reach");
         }
     }
 }
+
+// Flushes what is smaller than 2^-126 to 0 while it lives; of float64, too, which a GPU does not.
+class Flushing {
+#if defined(__SSE__)
+    static constexpr unsigned RESULTS_AND_OPERANDS = 0x8040;
+    const unsigned before = _mm_getcsr();
+
+  public:
+    Flushing() { _mm_setcsr(before | RESULTS_AND_OPERANDS); }
+    ~Flushing() { _mm_setcsr(before); }
+#endif
+};
 
 inline std::vector<unsigned> shuffled(unsigned count, unsigned seed) {
     std::vector<unsigned> order(count);
@@ -196,6 +260,13 @@ const char* launch(void (*kernel)(Parameters), const unsigned* blocks, unsigned 
         if (threads == 0 || threads > MOST_THREADS) {
             throw std::runtime_error("a block cannot have " + std::to_string(threads) + " threads");
         }
+        for (unsigned axis = 0; axis < 3; ++axis) {
+            if (blocks[axis] == 0 || blocks[axis] > MOST_BLOCKS[axis]) {
+                throw std::runtime_error("a grid cannot have " + std::to_string(blocks[axis]) +
+                                         " blocks along axis " + std::to_string(axis));
+            }
+        }
+        const Flushing flushing;
         while (fibers.size() < threads) {
             fibers.push_back(std::make_unique<Fiber>());
         }
@@ -228,24 +299,29 @@ struct Exchanged {
 
 // Every lane's value, once all lanes of the warp that are alive have given theirs.
 template <class Value>
-Exchanged exchange_all(Value value) {
+UNSEEN Exchanged exchange_all(Value value, int line) {
     static_assert(sizeof(Value) <= sizeof(std::uint64_t), "lanes exchange 64 bits at most");
     Barrier& warp = warps[threadIdx.x / LANES];
     std::uint64_t& mine = warp.values[warp.generation & 1][threadIdx.x % LANES];
     mine = 0;
     std::memcpy(&mine, &value, sizeof value);
     warp.given[warp.generation & 1] |= 1u << threadIdx.x % LANES;
-    const unsigned slot = wait_at(warp);
+    const unsigned slot = wait_at(warp, line);
     return {warp.values[slot], warp.given[slot]};
 }
 
+// The same where every lane is needed: of one that left or is not there, nothing is defined.
 template <class Value>
-const std::uint64_t* exchange(Value value) {
-    return exchange_all(value).values;
+UNSEEN const std::uint64_t* exchange(Value value, int line = __builtin_LINE()) {
+    const Exchanged exchanged = exchange_all(value, line);
+    if (exchanged.given != 0xffffffffu) {
+        fail("a warp lacks lanes that others read from");
+    }
+    return exchanged.values;
 }
 
 template <class Value>
-Value value_of(const std::uint64_t* values, unsigned lane) {
+UNSEEN Value value_of(const std::uint64_t* values, unsigned lane) {
     Value value;
     std::memcpy(&value, values + lane, sizeof value);
     return value;
@@ -254,29 +330,33 @@ Value value_of(const std::uint64_t* values, unsigned lane) {
 // Kernels here name all lanes; a part of a warp is not provided for.
 inline void check_mask(unsigned mask) {
     if (mask != 0xffffffffu) {
-        std::abort();
+        fail("a mask names a part of a warp");
     }
 }
 
 }  // namespace cuda_on_host
 
-inline void __syncthreads() { cuda_on_host::wait_at(cuda_on_host::block); }
+#include "races.h"
 
-inline int __syncthreads_or(int predicate) {
+UNSEEN inline void __syncthreads(int line = __builtin_LINE()) {
+    cuda_on_host::wait_at(cuda_on_host::block, line);
+}
+
+UNSEEN inline int __syncthreads_or(int predicate, int line = __builtin_LINE()) {
     cuda_on_host::Barrier& block = cuda_on_host::block;
     block.any[block.generation & 1] |= predicate != 0;
-    const unsigned slot = cuda_on_host::wait_at(block);
+    const unsigned slot = cuda_on_host::wait_at(block, line);
     return static_cast<int>(block.any[slot]);
 }
 
-inline void __syncwarp(unsigned mask = 0xffffffffu) {
+UNSEEN inline void __syncwarp(unsigned mask = 0xffffffffu, int line = __builtin_LINE()) {
     cuda_on_host::check_mask(mask);
-    cuda_on_host::exchange(0);
+    cuda_on_host::exchange_all(0, line);
 }
 
-inline unsigned __ballot_sync(unsigned mask, int predicate) {
+UNSEEN inline unsigned __ballot_sync(unsigned mask, int predicate, int line = __builtin_LINE()) {
     cuda_on_host::check_mask(mask);
-    const cuda_on_host::Exchanged votes = cuda_on_host::exchange_all(predicate != 0);
+    const cuda_on_host::Exchanged votes = cuda_on_host::exchange_all(predicate != 0, line);
     unsigned word = 0;
     for (unsigned lane = 0; lane < cuda_on_host::LANES; ++lane) {
         word |= votes.given >> lane & 1u && votes.values[lane] != 0 ? 1u << lane : 0u;
@@ -285,25 +365,25 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
 }
 
 template <class Value>
-Value __shfl_sync(unsigned mask, Value value, int lane) {
+UNSEEN Value __shfl_sync(unsigned mask, Value value, int lane, int line = __builtin_LINE()) {
     cuda_on_host::check_mask(mask);
-    const std::uint64_t* values = cuda_on_host::exchange(value);
+    const std::uint64_t* values = cuda_on_host::exchange(value, line);
     return cuda_on_host::value_of<Value>(values, static_cast<unsigned>(lane) % cuda_on_host::LANES);
 }
 
 template <class Value>
-Value __shfl_up_sync(unsigned mask, Value value, unsigned distance) {
+UNSEEN Value __shfl_up_sync(unsigned mask, Value value, unsigned distance, int line = __builtin_LINE()) {
     cuda_on_host::check_mask(mask);
     const unsigned lane = threadIdx.x % cuda_on_host::LANES;
-    const std::uint64_t* values = cuda_on_host::exchange(value);
+    const std::uint64_t* values = cuda_on_host::exchange(value, line);
     return cuda_on_host::value_of<Value>(values, lane >= distance ? lane - distance : lane);
 }
 
 template <class Value>
-Value __shfl_xor_sync(unsigned mask, Value value, unsigned pattern) {
+UNSEEN Value __shfl_xor_sync(unsigned mask, Value value, unsigned pattern, int line = __builtin_LINE()) {
     cuda_on_host::check_mask(mask);
     const unsigned lane = threadIdx.x % cuda_on_host::LANES;
-    const std::uint64_t* values = cuda_on_host::exchange(value);
+    const std::uint64_t* values = cuda_on_host::exchange(value, line);
     return cuda_on_host::value_of<Value>(values, lane ^ pattern);
 }
 

@@ -71,3 +71,99 @@ __global__ void vote_and_leave(const Numbers p) {
 __global__ void read_unwritten(const Numbers p) {
     p.values[threadIdx.x] = shared<Line>().values[threadIdx.x];
 }
+
+// Every thread writes where its neighbour reads: after a barrier, or not.
+template <bool ORDERED>
+__global__ void shift(const Numbers p) {
+    Line& line = shared<Line>();
+    line.values[threadIdx.x] = p.values[threadIdx.x];
+    __syncthreads();
+    const int value = line.values[(threadIdx.x + 1) % blockDim.x];
+    if (ORDERED) {
+        __syncthreads();
+    }
+    line.values[threadIdx.x] = value;
+    __syncthreads();
+    p.values[threadIdx.x] = line.values[threadIdx.x];
+}
+
+// Half of a block waits at another barrier than the rest.
+__global__ void meet_elsewhere(const Numbers p) {
+    if (static_cast<int>(threadIdx.x) < p.count) {
+        __syncthreads();
+    } else {
+        __syncthreads();
+    }
+}
+
+// A lane asks for the value of one that has left.
+__global__ void ask_who_left(const Numbers p) {
+    if (static_cast<int>(threadIdx.x) < p.count) {
+        p.values[threadIdx.x] = __shfl_up_sync(0xffffffffu, p.values[threadIdx.x], 1);
+    }
+}
+
+enum Mistake { NONE, NO_WAIT, NO_BARRIER, EARLY, NEVER, ASKEW };
+
+// Threads copy 16 bytes each to shared memory, and read what their neighbour copied.
+template <Mistake MISTAKE>
+__global__ void copy(const Numbers p) {
+    struct alignas(16) Chunks {
+        int values[256];
+    };
+    Chunks& chunks = shared<Chunks>();
+    const int next = (threadIdx.x + 1) % blockDim.x * 4;
+    const int* from = p.values + threadIdx.x * 4 + (MISTAKE == ASKEW);
+    int first = 0;
+    if (MISTAKE == EARLY) {
+        chunks.values[threadIdx.x * 4] = 1;
+        __syncthreads();
+        first = chunks.values[next];
+    }
+    copy_16_bytes(chunks.values + threadIdx.x * 4, from, true);
+    close_group();
+    if (MISTAKE == NEVER) {
+        return;
+    }
+    if (MISTAKE != NO_WAIT) {
+        wait_for_groups<0>();
+    }
+    if (MISTAKE != NO_BARRIER) {
+        __syncthreads();
+    }
+    first += chunks.values[next];
+    __syncthreads();
+    p.values[threadIdx.x * 4] = first;
+}
+
+// Twice a number, given by its bits.
+__global__ void twice(const Numbers p) {
+    const float value = __uint_as_float(static_cast<unsigned>(p.values[0]));
+    p.values[0] = static_cast<int>(__float_as_uint(value + value));
+}
+
+// 1, and half again of what the next float is more: to the nearest, that is the float after the next.
+__global__ void multiply(const Numbers p) {
+    float sums[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+    unsigned left[4], right = __float_as_uint(0.0f);
+    for (unsigned& value : left) {
+        value = __float_as_uint(0.0f);
+    }
+    if (threadIdx.x % 4 == 0) {
+        left[0] = __float_as_uint(1.5f);
+        right = __float_as_uint(1.0f / 8388608.0f);
+    }
+    multiply_add(sums, left, right, __float_as_uint(0.0f), 0.0f);
+    p.values[threadIdx.x] = static_cast<int>(__float_as_uint(sums[0]));
+}
+
+// A matrix whose rows do not begin at 16 bytes.
+__global__ void load_askew(const Numbers p) {
+    Line& line = shared<Line>();
+    line.values[threadIdx.x] = p.values[threadIdx.x];
+    line.values[threadIdx.x + 32] = p.values[threadIdx.x];
+    __syncthreads();
+    unsigned values[4];
+    load_matrices(values, line.values + 1);
+    p.values[threadIdx.x] = static_cast<int>(values[0]);
+}

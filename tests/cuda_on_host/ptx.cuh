@@ -54,12 +54,18 @@ Memory& shared() {
 
 // --- Asynchronous copies and tensor cores -------------------------------------------------------
 
-// A copy happens when its thread waits for it and no earlier: a wait left out shows.
+inline bool is_aligned(const void* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 == 0; }
+
+// A copy happens when its thread waits for it and no earlier: a wait left out shows. So does one that
+// begins while others still read what lies there.
 inline void copy_16_bytes(void* to, const void* from, bool present) {
-    if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0 ||
-        (present && reinterpret_cast<std::uintptr_t>(from) % 16 != 0)) {
-        std::abort();
+    if (!cuda_on_host::is_shared(to) || cuda_on_host::is_shared(from)) {
+        cuda_on_host::fail("an asynchronous copy is not from global to shared memory");
     }
+    if (!is_aligned(to) || !is_aligned(from)) {
+        cuda_on_host::fail("an asynchronous copy is not aligned to 16 bytes");
+    }
+    cuda_on_host::touch_by_copy(to, 16, true);
     cuda_on_host::running->copies.push_back({to, present ? from : nullptr});
 }
 
@@ -74,6 +80,7 @@ void wait_for_groups() {
     auto& groups = cuda_on_host::running->groups;
     while (groups.size() > PENDING) {
         for (const cuda_on_host::Copy& copy : groups.front()) {
+            cuda_on_host::touch_by_copy(copy.to, 16, false);
             if (copy.from == nullptr) {
                 std::memset(copy.to, 0, 16);
             } else {
@@ -85,6 +92,9 @@ void wait_for_groups() {
 }
 
 inline void load_any_matrices(unsigned (&values)[4], const void* row, bool transposed) {
+    if (!cuda_on_host::is_shared(row) || !is_aligned(row)) {
+        cuda_on_host::fail("a matrix's row is not in shared memory, aligned to 16 bytes");
+    }
     const std::uint64_t* rows = cuda_on_host::exchange(row);
     const unsigned lane = threadIdx.x % cuda_on_host::LANES;
     for (unsigned matrix = 0; matrix < 4; ++matrix) {
@@ -126,12 +136,19 @@ struct Element<float> {
 };
 
 template <class Value>
-float element(const std::uint64_t* registers, unsigned lane, unsigned part) {
+UNSEEN float element(const std::uint64_t* registers, unsigned lane, unsigned part) {
     return Element<Value>::of(cuda_on_host::value_of<unsigned>(registers, lane), part);
 }
 
+// Tensor cores do not round their sums to nearest: they drop what does not fit.
+UNSEEN inline float toward_zero(double sum) {
+    const float nearest = static_cast<float>(sum);
+    const bool is_beyond = std::fabs(static_cast<double>(nearest)) > std::fabs(sum);
+    return is_beyond && !std::isinf(nearest) ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
 template <class Value>
-void multiply_add(float (&sums)[4], const unsigned (&left)[4], unsigned right_first,
+UNSEEN void multiply_add(float (&sums)[4], const unsigned (&left)[4], unsigned right_first,
                   unsigned right_second, Value) {
     std::uint64_t lefts[4][cuda_on_host::LANES], rights[2][cuda_on_host::LANES];
     for (unsigned number = 0; number < 4; ++number) {
@@ -144,13 +161,14 @@ void multiply_add(float (&sums)[4], const unsigned (&left)[4], unsigned right_fi
         const unsigned row = lane / 4 + number / 2 * 8;
         const unsigned column = lane % 4 * 2 + number % 2;
         constexpr unsigned PARTS = Element<Value>::IN_REGISTER;
+        double sum = sums[number];
         for (unsigned depth = 0; depth < 8 * PARTS; ++depth) {
             const unsigned upper = depth / (4 * PARTS);
             const unsigned place = depth % (4 * PARTS) / PARTS;
             const unsigned part = depth % PARTS;
-            sums[number] +=
-                element<Value>(lefts[row / 8 + 2 * upper], row % 8 * 4 + place, part) *
-                element<Value>(rights[upper], column * 4 + place, part);
+            sum += static_cast<double>(element<Value>(lefts[row / 8 + 2 * upper], row % 8 * 4 + place, part)) *
+                   static_cast<double>(element<Value>(rights[upper], column * 4 + place, part));
         }
+        sums[number] = toward_zero(sum);
     }
 }

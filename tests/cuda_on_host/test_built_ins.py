@@ -1,5 +1,6 @@
 """The stand-ins for CUDA's built-ins mean what CUDA's mean, and show what a GPU might hide."""
 
+import platform
 from ctypes import Structure, c_int32, c_void_p
 
 import pytest
@@ -10,7 +11,16 @@ from tests.cuda_on_host.build import COMPILER, library, run
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
 NAMES = ("reverse", "reverse_without_barrier", "add_up", "stuck", "leave")
-NAMES += ("vote_and_leave", "read_unwritten")
+NAMES += ("vote_and_leave", "read_unwritten", "meet_elsewhere", "ask_who_left", "twice", "multiply")
+NAMES += ("load_askew", "shift<true>", "shift<false>")
+MISTAKES = {
+    "NO_WAIT": "race: read while a copy arrives there",
+    "NO_BARRIER": r"race: \w+ after thread \d+ \w+ it, without a barrier between",
+    "EARLY": r"race: written after thread \d+ read it, without a barrier between",
+    "NEVER": "a thread ends while it copies",
+    "ASKEW": "an asynchronous copy is not aligned to 16 bytes",
+}
+NAMES += ("copy<NONE>", *(f"copy<{mistake}>" for mistake in MISTAKES))
 
 
 class Numbers(Structure):
@@ -34,10 +44,69 @@ def test_a_barrier_makes_what_others_wrote_visible(launch, seed):
     assert torch.equal(values, torch.arange(63, -1, -1, dtype=torch.int32))
 
 
-def test_a_missing_barrier_shows(launch):
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("name", ["reverse_without_barrier", "shift<false>"])
+def test_a_missing_barrier_is_said_in_whichever_order_threads_run(launch, name, seed):
     values = torch.arange(64, dtype=torch.int32)
-    launch("reverse_without_barrier", values, 64)
-    assert not torch.equal(values, torch.arange(63, -1, -1, dtype=torch.int32))
+    with pytest.raises(RuntimeError, match=r"race: .*, without a barrier between"):
+        launch(name, values, 64, seed=seed)
+    launch("reverse", values.copy_(torch.arange(64)), 64)  # what was said is forgotten
+    assert int(values[0]) == 63
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_is_read_before_a_barrier_may_be_written_after_it(launch, seed):
+    values = torch.arange(64, dtype=torch.int32)
+    launch("shift<true>", values, 64, seed=seed)
+    assert values.tolist() == [*range(1, 64), 0]
+
+
+def test_threads_that_meet_at_different_barriers_are_said(launch):
+    with pytest.raises(RuntimeError, match="threads wait at different barriers, in lines"):
+        launch("meet_elsewhere", torch.zeros(64, dtype=torch.int32), 32)
+
+
+def test_a_lane_that_gave_no_value_is_not_read_from(launch):
+    values = torch.arange(32, dtype=torch.int32)
+    launch("ask_who_left", values, 32, threads=32)
+    assert values.tolist() == [0, *range(31)]
+    with pytest.raises(RuntimeError, match="a warp lacks lanes that others read from"):
+        launch("ask_who_left", values, 16, threads=32)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_was_copied_is_there_after_a_wait_and_a_barrier(launch, seed):
+    values = torch.arange(256, dtype=torch.int32)
+    launch("copy<NONE>", values, 256, seed=seed)
+    assert values[::4].tolist() == [*range(4, 256, 4), 0]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_copy_that_a_gpu_leaves_undefined_is_said(launch, mistake, seed):
+    with pytest.raises(RuntimeError, match=MISTAKES[mistake]):
+        launch(f"copy<{mistake}>", torch.arange(260, dtype=torch.int32), 256, seed=seed)
+
+
+def test_a_matrix_row_that_is_not_aligned_is_said(launch):
+    with pytest.raises(RuntimeError, match="a matrix's row is not in shared memory, aligned"):
+        launch("load_askew", torch.arange(32, dtype=torch.int32), 32, threads=32)
+
+
+@pytest.mark.skipif(
+    platform.machine() not in {"x86_64", "AMD64"}, reason="only there it is flushed"
+)
+@pytest.mark.parametrize(("given", "wanted"), [(2**-130, 0.0), (2**-126, 2**-125), (1.0, 2.0)])
+def test_what_is_smaller_than_normal_numbers_is_nothing(launch, given, wanted):
+    value = torch.tensor([given], dtype=torch.float32)
+    launch("twice", value, 1, threads=1)
+    assert value.item() == wanted
+
+
+def test_tensor_cores_drop_what_does_not_fit_a_sum(launch):
+    value = torch.empty(32, dtype=torch.float32)
+    launch("multiply", value, 32, threads=32)
+    assert (value == 1 + 2**-23).all()
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -81,3 +150,11 @@ def test_shared_memory_is_no_number_before_it_is_written(launch):
 def test_a_block_of_too_many_threads_is_refused(launch):
     with pytest.raises(RuntimeError, match="1025 threads"):
         launch("leave", torch.zeros(1, dtype=torch.int32), 0, threads=1025)
+
+
+@pytest.mark.parametrize("blocks", [(0,), (1, 0), (1, 65536), (1, 1, 65536)])
+def test_a_grid_that_no_gpu_has_is_refused(kernels_folder, blocks):
+    values = torch.zeros(1, dtype=torch.int32)
+    loaded = library("examples.cu", NAMES, kernels_folder)
+    with pytest.raises(RuntimeError, match=rf"a grid cannot have {blocks[-1]} blocks along axis"):
+        run(loaded, NAMES.index("twice"), blocks, 1, Numbers(values.data_ptr(), 1))

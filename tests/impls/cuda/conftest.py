@@ -1,6 +1,7 @@
 """The CUDA implementation with its kernels built by the host's compiler, tuned in different ways."""
 
 import pytest
+import torch
 
 from impls.cuda import Cuda
 from impls.cuda.places import Tuning
@@ -39,3 +40,11 @@ def whole(kernels_folder):
 def on_host(kernels_folder):
     """Makes one that is tuned otherwise, or whose threads run in another order."""
     return lambda tuning=None, seed=0: OnHost(kernels_folder, tuning, seed)
+
+
+@pytest.fixture
+def nothing_is_zero_unasked():
+    """Memory that nobody filled holds NaNs and large numbers; on a GPU, what others left there."""
+    torch.use_deterministic_algorithms(mode=True)
+    yield
+    torch.use_deterministic_algorithms(mode=False)

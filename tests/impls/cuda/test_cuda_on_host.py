@@ -16,7 +16,10 @@ from tests.impls import libraries
 from tests.impls.cuda_cases import TILES_AND_HASHES, cases
 from tests.impls.nan_pooling import check_that_a_nan_is_pooled_as_torch_pools_it
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+pytestmark = [
+    pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here"),
+    pytest.mark.usefixtures("nothing_is_zero_unasked"),
+]
 
 
 @cases(7)

@@ -8,7 +8,10 @@ from impls.cuda.shapes import fitting
 from tests.cuda_on_host.build import COMPILER
 from tests.impls.cuda_cases import check_every_shape, every_type
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+pytestmark = [
+    pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here"),
+    pytest.mark.usefixtures("nothing_is_zero_unasked"),
+]
 
 
 @every_type

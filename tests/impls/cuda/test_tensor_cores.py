@@ -12,7 +12,10 @@ from bench.operators import convolution
 from tests.cuda_on_host.build import COMPILER
 from tests.impls.cuda_cases import check_shifted, half_cases, judged, network_in_tf32
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
+pytestmark = [
+    pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here"),
+    pytest.mark.usefixtures("nothing_is_zero_unasked"),
+]
 
 
 @half_cases

@@ -1,0 +1,114 @@
+// Races in shared memory: who touched which place since the last barrier of the block.
+//
+// The compiler, told -fsanitize=thread and left without the library of that name, calls the functions
+// at the end for every access. Those outside of shared memory are let pass: kernels here never hand
+// anything from one thread to another through global memory.
+#pragma once
+
+namespace cuda_on_host {
+
+constexpr unsigned EVERYBODY = 0xffffffffu;
+constexpr std::size_t PLACE_BYTES = 2;  // of the smallest element
+
+struct Place {
+    std::uint64_t written = 0;  // phase
+    std::uint64_t read = 0;
+    unsigned writer = 0;
+    unsigned reader = 0;  // EVERYBODY for several
+    bool arrives = false;  // by an asynchronous copy that was not waited for
+};
+
+inline Place places[SHARED_BYTES / PLACE_BYTES];
+
+inline void forget_accesses() {
+    for (Place& place : places) {
+        place = Place();
+    }
+}
+
+enum class Access { READS, WRITES };
+
+UNSEEN inline void touch(Place& place, Access access) {
+    const unsigned thread = threadIdx.x;
+    const bool writes = access == Access::WRITES;
+    if (place.arrives) {
+        fail(writes ? "race: written while a copy arrives there" : "race: read while a copy arrives there");
+    }
+    if (place.written == phase && place.writer != thread) {
+        fail((writes ? "race: written after thread " : "race: read after thread ") +
+             std::to_string(place.writer) + " wrote it, without a barrier between");
+    }
+    if (writes) {
+        if (place.read == phase && place.reader != thread) {
+            fail("race: written after " +
+                 (place.reader == EVERYBODY ? "several threads"
+                                            : "thread " + std::to_string(place.reader)) +
+                 " read it, without a barrier between");
+        }
+        place.written = phase;
+        place.writer = thread;
+    } else {
+        place.reader = place.read == phase && place.reader != thread ? EVERYBODY : thread;
+        place.read = phase;
+    }
+}
+
+// Of so many bytes of shared memory.
+UNSEEN inline void touch(const void* from, std::size_t bytes, Access access) {
+    const auto first = static_cast<std::size_t>(static_cast<const unsigned char*>(from) - shared_memory);
+    for (std::size_t place = first / PLACE_BYTES; place <= (first + bytes - 1) / PLACE_BYTES; ++place) {
+        touch(places[place], access);
+    }
+}
+
+// Begin or end what an asynchronous copy writes: nobody else may come near meanwhile.
+UNSEEN inline void touch_by_copy(const void* to, std::size_t bytes, bool begins) {
+    const auto first = static_cast<std::size_t>(static_cast<const unsigned char*>(to) - shared_memory);
+    for (std::size_t place = first / PLACE_BYTES; place < (first + bytes) / PLACE_BYTES; ++place) {
+        if (!begins) {
+            places[place].arrives = false;
+        }
+        touch(places[place], Access::WRITES);
+        places[place].arrives = begins;
+    }
+}
+
+}  // namespace cuda_on_host
+
+// What the compiler calls. Nothing here is atomic for it, and who calls whom does not matter.
+extern "C" {
+#define HOOK(name, bytes, access)                                            \
+    UNSEEN void name(void* place) {                                          \
+        if (cuda_on_host::is_shared(place)) {                                \
+            cuda_on_host::touch(place, bytes, cuda_on_host::Access::access); \
+        }                                                                    \
+    }
+#define HOOKS(bytes)                                      \
+    HOOK(__tsan_read##bytes, bytes, READS)                \
+    HOOK(__tsan_write##bytes, bytes, WRITES)              \
+    HOOK(__tsan_unaligned_read##bytes, bytes, READS)      \
+    HOOK(__tsan_unaligned_write##bytes, bytes, WRITES)
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
+#undef HOOKS
+#undef HOOK
+
+UNSEEN void __tsan_read_range(void* place, std::size_t bytes) {
+    if (cuda_on_host::is_shared(place)) {
+        cuda_on_host::touch(place, bytes, cuda_on_host::Access::READS);
+    }
+}
+UNSEEN void __tsan_write_range(void* place, std::size_t bytes) {
+    if (cuda_on_host::is_shared(place)) {
+        cuda_on_host::touch(place, bytes, cuda_on_host::Access::WRITES);
+    }
+}
+UNSEEN void __tsan_vptr_read(void**) {}
+UNSEEN void __tsan_vptr_update(void**, void*) {}
+UNSEEN void __tsan_func_entry(void*) {}
+UNSEEN void __tsan_func_exit() {}
+UNSEEN void __tsan_init() {}
+}
