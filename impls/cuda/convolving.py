@@ -41,14 +41,21 @@ def convolve(
 
     Raises:
         TypeError: if features, weight and bias are not of one type.
+        ValueError: if they are not on one device; an address of another may cost the process its GPU.
     """
     if torch.is_autocast_enabled(features.device.type):
         features, weight = _autocast(features), _autocast(weight)
         bias = None if bias is None else _autocast(bias)
-    types = [each.dtype for each in (features, weight, bias) if each is not None]
-    if len(set(types)) > 1:
-        found = ", ".join(map(str, types))
+    given = [each for each in (features, weight, bias) if each is not None]
+    if len({each.dtype for each in given}) > 1:
+        found = ", ".join(str(each.dtype) for each in given)
         raise TypeError(f"features, weight and bias must be of one type, not {found}: convert them")
+    devices = [each.device for each in (places.coordinates, *given)]
+    if len(set(devices)) > 1:
+        found = ", ".join(map(str, devices))
+        raise ValueError(
+            f"coordinates, features, weight and bias must be on one device, not {found}: move them"
+        )
     arguments = (features, weight, bias, kernel_map, places, invariant)
     result: Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
@@ -66,6 +73,7 @@ class _Convolve(torch.autograd.Function):
         invariant: bool,  # autograd passes arguments by position
     ) -> Tensor:
         features, weight = features.contiguous(), weight.contiguous()
+        bias = None if bias is None else bias.contiguous()
         normalisation = None
         if invariant:
             normalisation = features.new_empty(kernel_map.outputs, dtype=sum_type(features.dtype))

@@ -182,6 +182,25 @@ def test_features_of_another_type_than_the_weight_are_refused_in_words(subject, 
         compute(torch.float32, torch.float16)
 
 
+def test_a_weight_elsewhere_than_the_features_is_refused_in_words(subject, random_batch):
+    operator = convolution(2, "submanifold", 3, 5, 3)
+    module = subject.convolution(operator, torch.ones(operator.weight_shape), None).to("meta")
+    native = subject.encode(random_batch(dtype=torch.float32))
+    with pytest.raises(ValueError, match="must be on one device, not cpu, cpu, meta"):
+        module(native)
+
+
+def test_a_bias_whose_values_lie_apart_is_added(subject, random_batch):
+    operator = convolution(2, "submanifold", 3, 5, 3)
+    native = subject.encode(random_batch(dtype=torch.float32))
+    weight, bias = torch.randn(operator.weight_shape), torch.randn(10)[::2]
+    found, wanted = (
+        subject.convolution(operator, weight, each)(native).features
+        for each in (bias, bias.contiguous())
+    )
+    assert torch.equal(found, wanted)
+
+
 def test_under_autocast_a_layer_computes_in_its_type(subject, random_batch):
     compute = layer_of(subject, random_batch())
     mixed, half = compute(torch.float32, autocast=True), compute(torch.bfloat16)
