@@ -9,6 +9,7 @@ import torch
 
 LEAST_CAPABILITY = (8, 0)
 """Compute capability that the kernels are written for: bfloat16 conversions need it."""
+CACHE_CURE = "set CUPY_CACHE_DIR to a folder that CuPy may keep compiled kernels in"
 
 
 @cache
@@ -41,6 +42,8 @@ def why_not_importable(error: Exception, torch_cuda: str) -> str:
     cure = f"`pip install cupy-cuda{torch_cuda.split('.', maxsplit=1)[0]}x` installs it"
     if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
         return f"CuPy is not installed; {cure}"
+    if _is_of_a_file(error):
+        cure = CACHE_CURE
     return f"CuPy does not import ({_first_line(error)}); {cure}"
 
 
@@ -82,8 +85,19 @@ def _self_check(device: torch.device) -> str | None:
         sites.index()
         torch.cuda.synchronize(device)
     except Exception as error:  # noqa: BLE001  # a compiler's or a driver's
-        return f"a first kernel does not compile or run: {_first_line(error)}"
+        return why_not_started(error)
     return None
+
+
+def why_not_started(error: Exception) -> str:
+    """Say what a first kernel ran into, and what cures it where that is known."""
+    reason = f"a first kernel does not compile or run: {_first_line(error)}"
+    return f"{reason}; {CACHE_CURE}" if _is_of_a_file(error) else reason
+
+
+def _is_of_a_file(error: Exception) -> bool:
+    """Whether a file cannot be made or written: all that CuPy does with files is to keep kernels."""
+    return isinstance(error, OSError) and error.filename is not None
 
 
 def _version(number: int) -> str:

@@ -9,7 +9,12 @@ import torch
 from bench.implementation import why_unsupported
 from bench.operators import convolution
 from impls.cuda import Cuda
-from impls.cuda.availability import why_not_importable, why_unavailable, why_unfit
+from impls.cuda.availability import (
+    why_not_importable,
+    why_not_started,
+    why_unavailable,
+    why_unfit,
+)
 from impls.cuda.places import MOST_ROWS, check_count
 
 
@@ -41,6 +46,21 @@ def test_a_cupy_that_does_not_import_is_quoted():
     reason = why_not_importable(ImportError("libnvrtc.so.12: cannot open\nmore"), "12.6")
     assert "ImportError: libnvrtc.so.12: cannot open)" in reason
     assert "cupy-cuda12x" in reason
+
+
+@pytest.mark.parametrize("why", [lambda error: why_not_importable(error, "13.0"), why_not_started])
+def test_where_cupy_may_not_keep_kernels_the_cure_is_another_folder(why, tmp_path):
+    (tmp_path / "home").touch()
+    with pytest.raises(OSError, match="home") as caught:  # as when CuPy is imported
+        (tmp_path / "home" / "kernel_cache").mkdir()
+    reason = why(caught.value)
+    assert "set CUPY_CACHE_DIR to a folder" in reason
+    assert "pip install" not in reason
+
+
+def test_a_kernel_that_does_not_compile_is_quoted():
+    reason = why_not_started(RuntimeError("no such instruction\nmore"))
+    assert reason == "a first kernel does not compile or run: RuntimeError: no such instruction"
 
 
 @pytest.mark.parametrize(
