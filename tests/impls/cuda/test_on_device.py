@@ -62,6 +62,16 @@ def subject():
     return Cuda()
 
 
+@pytest.fixture(autouse=True)
+def _the_gpu_survives(request):
+    """A kernel's fault shows at its own test, and a lost GPU ends the session: all else would fail."""
+    yield
+    try:
+        torch.cuda.synchronize(DEVICE)
+    except RuntimeError as error:
+        pytest.exit(f"{request.node.name} left the GPU unusable: {error}", returncode=1)
+
+
 @pytest.fixture
 def layer(subject, random_batch):
     """A convolution's output and gradients, computed anew by an implementation."""
@@ -78,6 +88,11 @@ def layer(subject, random_batch):
         return output.coordinates, output.features, features.grad, module.weight.grad
 
     return compute
+
+
+@pytest.mark.usefixtures("subject")
+def test_the_first_launch_of_autograds_thread_finds_the_gpus_context():
+    subprocess.run([sys.executable, "-c", FIRST_BACKWARD], check=True)
 
 
 @cases(7)
@@ -171,8 +186,3 @@ def test_kernels_are_launched_on_the_stream_that_is_current(layer):
         found = layer(Cuda())
     stream.synchronize()
     assert all(map(torch.equal, usual, found))
-
-
-@pytest.mark.usefixtures("subject")
-def test_the_first_launch_of_autograds_thread_finds_the_gpus_context():
-    subprocess.run([sys.executable, "-c", FIRST_BACKWARD], check=True)
