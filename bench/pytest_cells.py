@@ -26,7 +26,7 @@ from bench.measure.failures import status_of
 from bench.measure.plan import Plan
 from bench.registry import choose, load, load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
-from bench.results.store import Journal, write
+from bench.results.store import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,11 +169,11 @@ class SuiteSession:
         if self._engine is None:
             try:
                 self._held.enter_context(exclusive(resources(self.plan.device)))
+                self._templates = templates_for(self.plan)
+                self._engine = Engine(self.plan, self._templates)
+                self.header = self._engine.header()
             except UserError as error:
                 pytest.exit(f"sparsebench: error: {error}", returncode=2)
-            self._templates = templates_for(self.plan)
-            self._engine = Engine(self.plan, self._templates)
-            self.header = self._engine.header()
         if item.workload.name not in self._units:
             try:
                 unit = self._engine.measure(item.workload)
@@ -230,15 +230,16 @@ class SuiteSession:
             self._checked[key] = outputs, gradients
         return self._checked[key]
 
-    def close(self) -> None:
-        """End workers, and write the run file where one was asked for."""
+    def close(self) -> Run | None:
+        """End workers; return what was measured, if anything was."""
         if self._templates is not None:
             self._templates.close()
         self._held.close()
-        if self.output is not None and self.header is not None:
-            units = tuple(self._units.values())
-            is_whole = len(units) == len(self.header.planned)
-            write(Run(self.header, units, finished=now() if is_whole else ""), self.output)
+        if self.header is None:
+            return None
+        units = tuple(self._units.values())
+        is_whole = len(units) == len(self.header.planned)
+        return Run(self.header, units, finished=now() if is_whole else "")
 
     def _expectation(self, workload: Workload, dtype_name: str) -> _Expected:
         """What the oracle expects; kept for the items that follow, which are the same workload's."""

@@ -70,6 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--benchmark cannot measure under xdist: workers would disturb each other; use -n 0"
         )
+    if not hasattr(config.option, "benchmark_storage"):
+        raise pytest.UsageError("--benchmark shows times through pytest-benchmark, which is off")
     device = config.getoption("sparsebench_device")
     if device != "cpu" and config.option.benchmark_storage == "file://./.benchmarks":
         # pytest-benchmark keys its storage by Python build; results of two GPUs must not mix.
@@ -121,13 +123,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         pytest.exit(f"sparsebench: error: {mistake}", returncode=USAGE_ERROR)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give pytest-benchmark the clock and the group of each measured item."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        cell = callspec.params.get("sparsebench_cell") if callspec is not None else None
-        if cell is not None:
-            item.add_marker(pytest.mark.benchmark(timer=cell.clock, group=cell.group))
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Give pytest-benchmark the clock and the group of each measured item.
+
+    It tells benchmarks from other tests by their fixtures, and here only a cell with a time asks for
+    its own: while `--benchmark-only` and `--benchmark-skip` choose, all that are measured have it.
+    """
+    shown: list[list[str]] = []
+    if config.getoption("sparsebench_measure"):
+        for item in items:
+            callspec = getattr(item, "callspec", None)
+            cell = callspec.params.get("sparsebench_cell") if callspec is not None else None
+            if cell is not None and isinstance(item, pytest.Function):
+                item.add_marker(pytest.mark.benchmark(timer=cell.clock, group=cell.group))
+                if "benchmark" not in item.fixturenames:  # the items of a test share these
+                    item.fixturenames.append("benchmark")
+                    shown.append(item.fixturenames)
+    yield
+    for names in shown:
+        names.remove("benchmark")
 
 
 @pytest.fixture
@@ -138,10 +155,23 @@ def sparsebench_cell(request: pytest.FixtureRequest) -> CellUnderTest:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write run files and end workers."""
+    """End workers, and write the run file where one was asked for."""
+    from bench.errors import UserError  # noqa: PLC0415
+
     session.config.stash[FINISHED] = session
-    for suite in session.config.stash[SESSIONS].values():
-        suite.close()
+    suites = list(session.config.stash[SESSIONS].values())
+    runs = [run for run in (suite.close() for suite in suites) if run is not None]
+    if not runs or suites[0].output is None:
+        return
+    from bench.results.store import merge, write  # noqa: PLC0415
+
+    try:
+        write(merge(runs), suites[0].output)
+    except UserError as error:  # the table of what was measured is still to come
+        session.exitstatus = USAGE_ERROR
+        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal.write_line(f"sparsebench: error: {error}", red=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -158,6 +188,7 @@ def pytest_terminal_summary(
         terminalreporter.config.stash[FINISHED].exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-benchmark may be off: -p no:benchmark
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, object]
 ) -> None:

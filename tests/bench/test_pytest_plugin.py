@@ -1,13 +1,17 @@
 """`pytest --benchmark` in sessions of its own."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from stored_runs import run, unit
 
+from bench import pytest_cells, pytest_plugin
 from bench.errors import UserError
 from bench.pytest_cells import SuiteSession
+from bench.results.store import load
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ITEMS = """
@@ -146,6 +150,95 @@ def test_measuring_under_xdist_is_refused(session):
     result = session.runpytest_subprocess(ONE, "--benchmark", "-n2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "xdist" in result.stderr.str()
+
+
+def test_a_session_without_pytest_benchmark_works_and_cannot_measure(session):
+    off = ("-p", "no:benchmark", "--strict-markers", ONE, "--sparsebench-impl=masked")
+    result = session.runpytest_subprocess(*off, "--sparsebench-phase=forward")
+    result.assert_outcomes(passed=1)
+    result = session.runpytest_subprocess(*off, "--benchmark")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "pytest-benchmark, which is off" in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("flags", "chosen"),
+    [
+        (("--benchmark", "--benchmark-only"), "cell"),
+        (("--benchmark", "--benchmark-skip"), "other"),
+        (("--benchmark-only",), ""),
+    ],
+)
+def test_pytest_benchmark_chooses_measured_cells_as_benchmarks(pytester, flags, chosen):
+    pytester.makepyfile(ITEMS + "def test_other():\n    pass\n")
+    pytester.makeconftest(
+        "import pytest\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_collection_finish(session):\n"
+        "    for item in session.items:\n"
+        "        skipped = item.get_closest_marker('skip')\n"
+        "        print('kept', 'cell' if 'sparsebench_cell' in item.fixturenames else 'other',\n"
+        "              bool(skipped), 'benchmark' in item.fixturenames)\n"
+    )
+    cells = (ONE, "--sparsebench-impl=masked", "--sparsebench-phase=forward")
+    result = pytester.runpytest_subprocess(*cells, *flags, "--collect-only", "-q", "-s")
+    told = [line.split() for line in result.outlines if line.startswith("kept ")]
+    assert {kind for _, kind, skipped, _ in told if skipped == "False"} == ({chosen} - {""})
+    assert {kind for _, kind, _, _ in told} == {"cell", "other"}
+    assert {has_benchmark for *_, has_benchmark in told} == {"False"}
+
+
+def finished(target, *runs):
+    """End a session with suites that measured these; return it and what it said."""
+    suites = {
+        str(number): SimpleNamespace(output=target, close=lambda own=own: own)
+        for number, own in enumerate(runs)
+    }
+    said = []
+    terminal = SimpleNamespace(write_line=lambda line, **_: said.append(line))
+    plugins = SimpleNamespace(get_plugin=lambda _: terminal)
+    stash = {pytest_plugin.SESSIONS: suites}
+    session = SimpleNamespace(
+        config=SimpleNamespace(stash=stash, pluginmanager=plugins), exitstatus=0
+    )
+    pytest_plugin.pytest_sessionfinish(session)
+    return session.exitstatus, said
+
+
+def test_all_suites_of_a_session_are_in_its_run_file(tmp_path):
+    target = tmp_path / "run.json"
+    quick, layers = run(unit("w0")), run(unit("w0", suite="layers"), suites=("layers",))
+    assert finished(target, quick, None, layers) == (0, [])
+    assert load(target).units == quick.units + layers.units
+    assert load(target).header.suites == ("quick", "layers")
+
+
+def test_a_run_file_that_came_meanwhile_is_told_and_kept(tmp_path):
+    target = tmp_path / "run.json"
+    target.write_text("kept")
+    status, (said,) = finished(target, run(unit("w0")))
+    assert status == pytest_plugin.USAGE_ERROR
+    assert "run.json exists" in said
+    assert target.read_text() == "kept"
+
+
+def test_machine_rates_that_cannot_be_measured_end_the_session(monkeypatch):
+    class Refusing:
+        def __init__(self, *_):
+            pass
+
+        def header(self):
+            raise UserError("the machine's rates cannot be measured")
+
+    monkeypatch.setattr(pytest_cells, "Engine", Refusing)
+    monkeypatch.setattr(pytest_cells, "templates_for", lambda _: None)
+    monkeypatch.setattr(pytest_cells, "resources", lambda _: [])
+    session = SuiteSession.__new__(SuiteSession)
+    session._engine, session._units = None, {}
+    session._held, session.plan = ExitStack(), SimpleNamespace(device="cpu")
+    item = SimpleNamespace(workload=SimpleNamespace(name="w0"))
+    with pytest.raises(pytest.exit.Exception, match="error: the machine's rates"):
+        session.measured(item)
 
 
 def test_the_plugin_costs_other_projects_no_torch_import(pytester):
