@@ -238,7 +238,9 @@ def decode(content: bytes, name: str) -> Run:
 
 
 def merge(runs: list[Run]) -> Run:
-    """Join the units of runs of one machine; where a workload repeats, the later run's unit stays.
+    """Join the units of runs of one machine.
+
+    Where a workload repeats in an element type on a device, the later run's cells of these stay.
 
     Raises:
         UserError: if the machines differ.
@@ -249,11 +251,23 @@ def merge(runs: list[Run]) -> Run:
     machines = {run.header.machine.name for run in runs}
     if len(machines) > 1:
         raise UserError(f"runs of different machines are not merged: {'; '.join(sorted(machines))}")
-    units: dict[tuple[str, ...], Unit] = {}
-    for run in runs:
+    last = {
+        kind: number
+        for number, run in enumerate(runs)
+        for unit in run.units
+        for kind in _kinds(unit)
+    }
+    units: dict[tuple[Kind, ...], Unit | None] = {}
+    for number, run in enumerate(runs):
         for unit in run.units:
-            kinds = sorted({(cell.dtype, cell.device) for cell in unit.cells})
-            units[unit.workload.suite, unit.workload.name, str(kinds)] = unit
+            kept = tuple(
+                cell
+                for cell, kind in zip(unit.cells, _kinds(unit), strict=True)
+                if last[kind] == number
+            )
+            place = tuple(sorted(set(_kinds(unit)))) or ((*_place(unit), "", ""),)
+            is_replaced = unit.cells and not kept
+            units[place] = None if is_replaced else replace(unit, cells=kept)  # where it came first
     implementations = {record.name: record for run in runs for record in run.header.implementations}
     header = replace(
         first.header,
@@ -262,7 +276,20 @@ def merge(runs: list[Run]) -> Run:
         planned=tuple(dict.fromkeys(name for run in runs for name in run.header.planned)),
     )
     finished = max(run.finished for run in runs) if all(run.finished for run in runs) else ""
-    return Run(header, tuple(units.values()), finished=finished)
+    return Run(header, tuple(filter(None, units.values())), finished=finished)
+
+
+Kind = tuple[str, str, str, str]
+"""Suite, workload, element type and device."""
+
+
+def _place(unit: Unit) -> tuple[str, str]:
+    return unit.workload.suite, unit.workload.name
+
+
+def _kinds(unit: Unit) -> list[Kind]:
+    """Of each cell."""
+    return [(*_place(unit), cell.dtype, cell.device) for cell in unit.cells]
 
 
 def _read(path: Path) -> bytes:

@@ -297,6 +297,22 @@ def test_merging_keeps_element_types_and_suites_apart():
     assert merged.header.suites == ("quick", "layers")
 
 
+def test_merging_has_no_cell_twice_where_runs_have_other_element_types():
+    both = unit(peak=2)
+    both = replace(both, cells=both.cells + unit(dtype="float64", peak=2).cells)
+    for earlier, later, peak in ((run(unit(peak=1)), run(both), 2), (run(both), run(unit()), 4096)):
+        merged = merge([earlier, later])
+        keys = [cell.key for cell in merged.cells]
+        assert len(keys) == len(set(keys)) == len(both.cells)
+        assert {c.peak_bytes for c in merged.cells if c.dtype == "float32"} == {peak}
+        assert {c.peak_bytes for c in merged.cells if c.dtype == "float64"} == {2}
+
+
+def test_merging_leaves_a_workload_that_is_measured_again_where_it_was():
+    merged = merge([run(unit("w0"), unit("w1")), run(unit("w0"))])
+    assert [each.workload.name for each in merged.units] == ["w0", "w1"]
+
+
 def test_merging_keeps_the_later_end_where_all_have_one():
     first, second = run(finished="2026-11-21"), run(finished="2026-11-22")
     assert merge([second, first]).finished == "2026-11-22"
