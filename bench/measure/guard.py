@@ -103,11 +103,14 @@ class Guard:
     def settle(self) -> None:
         """Put back what loading a library or a first call changed: only later is that a fault.
 
+        Memory that was taken so far is nobody's: else who is visited next would have kept it.
+
         Raises:
             DisconnectedError: if the connection to the engine was closed.
         """
         self._check_connection()
         self.put_back()
+        self._memory = _data_bytes()
 
     def put_back(self) -> list[str]:
         """Put settings back that were changed; return which, in words."""

@@ -96,3 +96,12 @@ def test_what_first_visits_keep_and_what_is_given_back_is_no_leak(memory):
     for taken in (300, 0, 0, 200, 0, 200, 0):
         memory[0] = 500 + taken
         subject.check("caching")
+
+
+def test_what_all_take_between_phases_is_not_blamed_on_who_is_visited_next(memory):
+    subject = Guard()
+    for _ in range(3):
+        subject.check("innocent")
+    memory[0] += 400  # such as recorded passes, which everybody makes before the rounds
+    subject.settle()
+    subject.check("innocent")
