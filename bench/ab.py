@@ -287,8 +287,8 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
     Raises:
         UserError: if a side refuses, as where it does not know the workload.
     """
-    plan, workload = records[0].plan, records[0].workload
-    order = random.Random(f"{plan.settings.seed} {workload.name} {process}")  # noqa: S311
+    plan, workload, dtype = records[0].plan, records[0].workload, records[0].dtype
+    order = random.Random(f"{plan.settings.seed} {workload.name} {dtype} {process}")  # noqa: S311
     # Two processors may differ by more than two revisions do: both sides keep to the same.
     processors = idle_processors(plan.settings.threads, order) if plan.device == "cpu" else ()
     failures: list[Exception] = []

@@ -98,8 +98,9 @@ class Measurement:
             raise
         except UserError as error:
             raise UserError(f"workload {workload.name!r}: {error}") from error
-        # Who comes first gets other memory than who comes last: not the same in every process.
-        order = random.Random(f"{task.seed} {task.process}")  # noqa: S311
+        # Who comes first gets other memory than who comes last: not the same in every process, nor in
+        # every workload, as a mean over workloads takes what disturbs them for independent.
+        order = self._order()
         contestants = list(enumerate(task.implementations))
         for number, reference in order.sample(contestants, len(contestants)):
             self._admit(number, load(reference), workload, weights, batch, expectation)
@@ -119,6 +120,13 @@ class Measurement:
         }
         other = max(0.0, whole - sum(known.values()))
         self.tell(Done(known | {"other": other, "processors": time.process_time()}))
+
+    def _order(self, of: str = "") -> random.Random:
+        """Source of an order of implementations: both sides of `ab` have the same."""
+        task = self.task
+        return random.Random(  # noqa: S311
+            f"{task.seed} {task.workload} {task.dtype} {task.process} {of}"
+        )
 
     def _prepare(self, workload: Workload) -> tuple[Weights, SparseBatch, Expectation]:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
@@ -255,7 +263,7 @@ class Measurement:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
         contestants, peaks = self._entrants(phase)
         timer = timer_for(self.device)
-        order = random.Random(f"{self.task.seed} {self.task.process} {phase}")  # noqa: S311
+        order = self._order(phase)
 
         def beat(number: int) -> None:
             self._beat(number, phase)

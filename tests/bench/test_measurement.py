@@ -2,6 +2,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.background import Background
@@ -158,6 +159,23 @@ def test_who_raises_when_asked_about_phases_fails_alone(measurement):
         ("raises_when_asked", Status.ERROR, "RuntimeError: asked at the wrong moment "),
         ("raises_of_phases", Status.ERROR, "RuntimeError: no phases here "),
     }
+
+
+def test_orders_differ_between_workloads_types_processes_and_phases(measurement):
+    def order(name="mine", of="", **more):
+        subject, _ = measurement(Workload(name, VALID, Uniform((8, 8), 2, 0.2), 3))
+        subject.task = msgspec.structs.replace(subject.task, **more)
+        return tuple(subject._order(of).sample(range(12), 12))
+
+    others = [
+        order("yours"),
+        order(dtype="float64"),
+        order(process=1),
+        order(seed=1),
+        order(of=Phase.FORWARD),
+    ]
+    assert order() == order()
+    assert len({order(), *others}) == 6
 
 
 def test_what_is_left_out_is_not_measured_and_did_not_fail(measurement):
