@@ -42,6 +42,7 @@ from bench.measure.stopping import StoppingRule
 from bench.measure.timers import timer_for
 from bench.measure.turns import Alone, Turns
 from bench.phases import Phase
+from bench.plugins import Reference
 from bench.registry import known_suite, load
 from bench.results.schema import Status
 from bench.workload import Workload
@@ -103,7 +104,7 @@ class Measurement:
         order = self._order()
         contestants = list(enumerate(task.implementations))
         for number, reference in order.sample(contestants, len(contestants)):
-            self._admit(number, load(reference), workload, weights, batch, expectation)
+            self._admit(number, reference, workload, weights, batch, expectation)
         threadpool_limits(task.threads)  # of the libraries, too, that have been loaded meanwhile
         with torch.no_grad():
             self.guard.expect_these()
@@ -168,19 +169,20 @@ class Measurement:
     def _admit(
         self,
         number: int,
-        implementation: Implementation,
+        reference: Reference,
         workload: Workload,
         weights: Weights,
         batch: SparseBatch,
         expectation: Expectation,
     ) -> None:
         """Let an implementation into the race for the phases that it is right in."""
-        name = implementation.name
+        name = reference.name
         self._beat(number, NOBODY)
         started = self._seconds_untuned()
         unfit = self.unfit.get(name, set())
         backward = tuple(p for p in self.task.phases if p.needs_gradients and p not in unfit)
         try:
+            implementation = load(reference)  # another revision may not have it
             reason = implementation.unavailable(self.device)
             if reason is not None:
                 self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)

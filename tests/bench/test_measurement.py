@@ -1,3 +1,4 @@
+import random
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.measure.pulse import NOBODY, Pulse
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution
 from bench.phases import Phase
+from bench.plugins import Reference
 from bench.registry import choose, load
 from bench.results.schema import Status
 from bench.workload import Suite, Workload
@@ -159,6 +161,22 @@ def test_who_raises_when_asked_about_phases_fails_alone(measurement):
         ("raises_when_asked", Status.ERROR, "RuntimeError: asked at the wrong moment "),
         ("raises_of_phases", Status.ERROR, "RuntimeError: no phases here "),
     }
+
+
+@pytest.mark.parametrize("gone_first", [True, False])
+def test_who_is_gone_fails_alone(measurement, monkeypatch, gone_first):
+    gone = Reference("gone", "impls.nowhere:Gone")
+    subject, told = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.2), 3))
+    references = (*subject.task.implementations, gone)
+    subject.task = msgspec.structs.replace(subject.task, implementations=references)
+    monkeypatch.setattr(
+        random.Random, "sample", lambda _, of, count: list(of)[:: -1 if gone_first else 1]
+    )
+    subject.run()
+    assert {e.implementation for e in told if isinstance(e, Measured)} == {"gather", "dense"}
+    (failed,) = [e for e in told if isinstance(e, Failed)]
+    assert (failed.implementation, failed.status) == ("gone", Status.ERROR)
+    assert "No module named 'impls.nowhere'" in failed.reason
 
 
 def test_orders_differ_between_workloads_types_processes_and_phases(measurement):
