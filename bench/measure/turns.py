@@ -100,10 +100,10 @@ class Turnstile:
             while message := stream.read(1):
                 self._become(name, State.MEETING if message == MEET else State.WAITING)
         connection.close()
-        with self._lock:
+        with self._lock:  # it may have come again meanwhile, by another connection
             gone = self._connections.get(name) is connection
-        if gone and self._states[name] is not State.LEFT:
-            self._become(name, State.ABSENT)
+            if gone and self._states[name] is not State.LEFT:
+                self._states[name] = State.ABSENT
 
     def _become(self, name: str, state: State) -> None:
         with self._lock:

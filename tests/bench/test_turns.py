@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from bench.measure.turns import Turns, Turnstile
+from bench.measure.turns import State, Turns, Turnstile
 
 NAMES = ("base", "head")
 PATIENCE = 120.0
@@ -105,6 +105,28 @@ def test_who_died_is_waited_for_until_it_comes_again(turnstile):
     finish(Worker(turnstile, "head", [4], log))
     survivor.join(PATIENCE)
     assert not survivor.is_alive()
+
+
+def test_who_comes_again_at_once_is_not_taken_for_gone(turnstile, monkeypatch):
+    inner, came = turnstile._become, threading.Event()
+
+    def become(name, state):
+        if state is State.ABSENT:  # the thread of what is gone comes to it late
+            came.wait(PATIENCE)
+        inner(name, state)
+        if state is State.MEETING:
+            came.set()
+
+    monkeypatch.setattr(turnstile, "_become", become)
+    Turns(str(turnstile.path), "head", lambda: None).close()
+    time.sleep(0.1)
+    again = Worker(turnstile, "head", [2], [])
+    again.start()
+    came.wait(PATIENCE)
+    time.sleep(0.1)
+    finish(Worker(turnstile, "base", [2], []))
+    again.join(PATIENCE)
+    assert not again.is_alive()
 
 
 def test_who_waits_shows_signs_of_life(turnstile, monkeypatch):
