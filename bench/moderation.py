@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 Values = NDArray[np.float64]
-FEWEST = 8
+FEWEST = 3
 """Comparisons that must be there for what they have in common to be known."""
 FEWEST_OF_KIND = 4
 """Comparisons of one kind that are taken apart from the others."""

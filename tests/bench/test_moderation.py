@@ -126,6 +126,34 @@ def test_a_quiet_kind_is_not_judged_by_the_noise_of_others():
     assert found["by kind"] > 1.2 * found["all alike"]
 
 
+@pytest.mark.parametrize("uneven", [0.0, 0.8])
+@pytest.mark.parametrize(("processes", "cells"), [(2, 4), (3, FEWEST), (3, 7), (5, 5)])
+def test_few_comparisons_raise_no_more_false_alarms_than_they_say(processes, cells, uneven):
+    generator = np.random.default_rng(7)
+    alarms = alone = 0
+    for _ in range(400):
+        spreads = 0.03 * np.exp(generator.normal(0, uneven, cells))
+        ratios = [compared(generator, processes=processes, between=each) for each in spreads]
+        alarms += has_alarm(judged(ratios))
+        p_values = holm([each.p_value for each in ratios])
+        alone += has_alarm([verdict(each, p) for each, p in zip(ratios, p_values, strict=True)])
+    print(f"of 400 runs, with a false verdict: {alarms}; each p-value by itself: {alone}")
+    assert alarms <= 12  # four are expected
+    assert processes > 2 or alone > 12  # what moderation is for
+
+
+def test_a_twentieth_is_found_in_few_comparisons_from_three_processes():
+    generator = np.random.default_rng(7)
+    found = 0
+    for _ in range(50):
+        ratios = [
+            compared(generator, processes=3, between=0.003, shift=shift)
+            for shift in (0.05, 0.0, 0.0)
+        ]
+        found += judged(ratios)[0] is Verdict.SLOWER
+    assert found >= 40
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("uneven", [0.0, 0.8])
 def test_small_kinds_raise_no_more_false_alarms_than_they_say(uneven):
