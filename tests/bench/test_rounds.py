@@ -420,3 +420,45 @@ def test_whether_the_first_round_is_a_rehearsal_can_be_settled_beforehand(race, 
     assert len(field.contestants[0].rounds) == 5
     assert len(field.visits) == visits
     assert field.contestants[0].first_ns == (1 if rehearses else 30) * MILLISECOND
+
+
+def test_before_each_visit_the_last_result_is_let_go_and_blocks_are_set_aside(race, monkeypatch):
+    field = race(MILLISECOND, MILLISECOND)
+    inner, taken, at_work = rounds._blocks, [], []
+
+    def blocks(order):
+        at_work.append(field.contestants[field.visits[-1]].last)
+        taken.append([block.nbytes for block in inner(order)])
+        return inner(order)
+
+    monkeypatch.setattr(rounds, "_blocks", blocks)
+    field.run(AfterRounds(5))
+    assert at_work == [None] * 10
+    low, high = (2**power for power in rounds.BLOCK_BYTES)
+    assert all(low <= size <= high for sizes in taken for size in sizes)
+    assert len({tuple(sizes) for sizes in taken}) == 10
+
+
+def test_a_rehearsal_is_no_measure_of_what_a_stall_is(race):
+    field = race(MILLISECOND // 10)
+    field.contestants[0].first_ns = 30 * MILLISECOND
+    assert field.run(AfterRounds(10**9), seconds=1.0) == "budget"
+    assert field.clock.seconds < 1.1
+
+
+def test_who_changed_what_belongs_to_all_is_dropped(race):
+    def check(name):
+        if name == "c1":
+            raise RuntimeError("tampered")
+
+    field = race(MILLISECOND, MILLISECOND)
+    assert field.run(AfterRounds(3), check=check) == "precise"
+    assert field.dropped == [("c1", "tampered")]
+    assert [each.name for each in field.contestants] == ["c0"]
+
+
+def test_others_take_their_turn_after_every_visit(race):
+    field = race(MILLISECOND, MILLISECOND)
+    turns = []
+    field.run(AfterRounds(3), take_turns=lambda: turns.append(len(field.visits)))
+    assert turns == [1, 2, 3, 4, 5, 6]

@@ -13,11 +13,13 @@ from bench.statistics import (
     Interval,
     Ratio,
     Verdict,
+    corrected,
     geometric_mean,
     holm,
     ratio,
     round_medians,
     seconds_per_call,
+    shared_ratio,
     stray_processes,
     unpaired_ratio,
     verdict,
@@ -328,3 +330,92 @@ def test_processes_that_are_left_out_are_counted():
     stray = Samples(8, 1, ((9_000,), (9_001,)))
     assert stray_processes(Timing("made up", (*usual, stray))) == 1
     assert stray_processes(Timing("made up", tuple(usual))) == 0
+
+
+def around(*logarithms, rounds=(0.0, 0.0, 0.0)):
+    """Times around 1 ms: a process for each logarithm, whose rounds lie around that."""
+    return Timing(
+        "made up",
+        tuple(
+            Samples(number, 1, tuple((round(1e9 * math.exp(own + each)),) for each in rounds))
+            for number, own in enumerate(logarithms)
+        ),
+    )
+
+
+def shared_logarithm(*cells):
+    reference = around(*[0.0] * len(cells[0].processes))
+    return math.log(shared_ratio([(cell, reference) for cell in cells]).interval.estimate)
+
+
+def test_a_cell_whose_processes_agree_by_luck_weighs_no_more_than_the_median_cell():
+    lucky = around(0.3, 0.3, 0.3)
+    usual = around(0.01, 0.0, -0.01)
+    assert shared_logarithm(lucky, usual, usual) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_cell_of_noisy_rounds_weighs_little_even_if_its_processes_agree():
+    noisy = around(0.3, 0.3, 0.3, rounds=(-0.5, -0.4, 0.0, 0.4, 0.5))
+    usual = around(0.01, 0.0, -0.01)
+    assert abs(shared_logarithm(noisy, usual, usual)) < 0.01
+
+
+def test_what_cells_share_takes_two_processes_that_have_all_of_them():
+    cell, other = around(0.1, 0.1), around(0.1)
+    assert shared_ratio([(cell, cell)]).rounds == 6
+    assert shared_ratio([(cell, cell), (other, other)]) is None
+    assert shared_ratio([]) is None
+
+
+def test_a_process_that_went_astray_in_all_cells_is_left_out_of_what_they_share():
+    spread = np.linspace(-0.01, 0.01, 8)
+    usual, astray = around(*spread, 0.0), around(*spread, 2.0)
+    reference = around(*[0.0] * 9)
+    found = shared_ratio([(astray, reference), (astray, reference)])
+    assert (found.strays, found.interval.estimate) == (1, pytest.approx(1, abs=1e-3))
+    # In one cell only it takes part: what it is there is averaged first.
+    assert shared_ratio([(astray, reference), *[(usual, reference)] * 40]).strays in {0, 1}
+
+
+def test_a_change_within_the_dead_band_is_not_significant_however_sure():
+    within, beyond = (
+        ratio(exact(nanoseconds=round(1e6 * factor)), exact()) for factor in (1.009, 1.02)
+    )
+    assert (within.p_value, beyond.p_value) == (1, pytest.approx(0))
+    generator = np.random.default_rng(53)
+    many = [ratio(simulated(generator, within=1e-4, shift=0.009), exact()) for _ in range(12)]
+    assert min(corrected(many)) == 1
+
+
+def test_what_is_detectable_is_found_four_times_out_of_five():
+    generator = np.random.default_rng(59)
+
+    def made(shift):
+        rounds = generator.normal(0, 0.01, 20)
+        return ratio(
+            around(*generator.normal(shift, 0.02, 12), rounds=rounds),
+            around(*[0.0] * 12, rounds=rounds),
+        )
+
+    shift = math.log1p(np.median([made(0.0).detectable for _ in range(50)]))
+    found = sum(verdict(made(shift)) is Verdict.SLOWER for _ in range(200))
+    assert 0.7 < found / 200 < 0.9
+
+
+def test_the_median_of_an_even_number_of_samples_lies_between_the_middle_two():
+    samples = Samples(0, 1, ((9_000, 1_000, 2_000, 4_000), (5_000, 5_000, 7_000, 7_000)))
+    (medians,) = round_medians(Timing("made up", (samples,)))
+    assert medians.tolist() == pytest.approx([3e-6, 6e-6])
+
+
+def test_rounds_pair_from_the_first_on_where_one_has_more():
+    growing = np.linspace(0, 3, 12)
+    compared = ratio(around(0.0, rounds=growing), around(0.0, rounds=growing[:8]))
+    assert compared.interval.low == pytest.approx(1, abs=1e-5)
+    assert compared.interval.high == pytest.approx(1, abs=1e-5)
+
+
+def test_an_unpaired_ratio_counts_the_fewer_rounds_and_the_strays_of_both():
+    spread = (*np.linspace(-0.01, 0.01, 8), 2.0)
+    found = unpaired_ratio(around(*spread), around(*spread, rounds=(0.0, 0.001)))
+    assert (found.rounds, found.strays) == (18, 2)

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from synthetic_runs import Noise, density_group, make_run, renamed, usual_times, workload
 
+from bench import comparison
 from bench.cli.main import main
 from bench.comparison import compare_runs, suspected, together
-from bench.results.schema import Status
+from bench.results.schema import GpuConditions, Status
 from bench.results.store import write
-from bench.statistics import Verdict
+from bench.statistics import Interval, Verdict
 from reports import words
 from reports.changes import caveat, headline, missing, to_markdown
 
@@ -263,6 +264,8 @@ def test_what_was_suspected_is_judged_by_both_measurements_together():
     both = together(first, second)
     assert verdicts(both, "gather") == {Verdict.SLOWER}
     assert {len(cell.timing.processes) for cell in both.head.cells} == {8}
+    processes = {tuple(s.process for s in cell.timing.processes) for cell in both.head.cells}
+    assert processes == {tuple(range(8))}
     width, wider = (
         {cell.key: cell.ratio.detectable for cell in changes.cells} for changes in (both, first)
     )
@@ -277,6 +280,46 @@ def test_what_fails_in_the_second_measurement_has_failed(failing, code):
     assert both.exit_code == code
     assert verdicts(both, "gather") == {Verdict.MISSING}
     assert not {cell.status for cell in both.head.cells} - {Status.OK, Status.INCORRECT}
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"), [(1.005, Verdict.AMBIGUOUS), (1.02, Verdict.SLOWER)]
+)
+def test_what_shows_again_only_within_the_dead_band_is_ambiguous(again, expected):
+    (cell, *_) = lock_step(1.05, 1).of(Verdict.SLOWER)
+    second = replace(cell.ratio, interval=Interval(again, again - 0.001, again + 0.001))
+    assert comparison._confirmed(cell, second).verdict is expected
+
+
+def test_the_largest_change_comes_first_in_either_direction():
+    changes = compare_runs(made(seed=1), made(seed=2))
+    ratios = [replace(changes.cells[0].ratio, interval=Interval(x, x, x)) for x in (0.9, 0.5, 0.7)]
+    cells = [replace(changes.cells[0], verdict=Verdict.FASTER, ratio=each) for each in ratios]
+    found = replace(changes, cells=tuple(cells)).of(Verdict.FASTER)
+    assert [cell.ratio.interval.estimate for cell in found] == [0.5, 0.7, 0.9]
+
+
+def test_a_family_that_is_not_known_well_leaves_the_question_open():
+    changes = lock_step(1.0, 1)
+    assert changes.exit_code == 0
+    unsure = replace(changes.families[0], verdict=Verdict.AMBIGUOUS)
+    assert replace(changes, families=(unsure, *changes.families[1:])).exit_code == 3
+
+
+def test_families_are_corrected_for_their_number(monkeypatch):
+    monkeypatch.setattr(comparison, "corrected", lambda ratios, _: [1.0] * len(ratios))
+    assert not noisy_lock_step(1.05, 1).slower_families
+
+
+def test_how_the_gpu_fared_is_joined_of_both_measurements():
+    def watched(changes, megahertz):
+        seen = GpuConditions(3, (megahertz, megahertz), (50, 60), {})
+        units = tuple(replace(unit, gpu=seen) for unit in changes.head.units)
+        return replace(changes, head=replace(changes.head, units=units))
+
+    both = together(watched(lock_step(1.05, 1), 1500), watched(lock_step(1.05, 11), 1200))
+    assert {unit.gpu for unit in both.base.units} == {None}
+    assert {(unit.gpu.looks, unit.gpu.megahertz) for unit in both.head.units} == {(6, (1200, 1500))}
 
 
 def test_a_slowdown_that_does_not_come_again_is_ambiguous():
