@@ -47,7 +47,15 @@ def _nothing_slower(changes: Changes, compared: int) -> str:
             f"Nothing is slower in {words.count(compared, 'cell')}, but {len(incomparable)} with a "
             f"time in both could not be compared: {incomparable[0].reason}."
         )
-    return f"Nothing is slower: a change of 5 % is ruled out in all of {words.count(compared, 'cell')}."
+    unsure = [each for each in changes.families if each.verdict is Verdict.AMBIGUOUS]
+    if unsure:
+        names = words.listed(f"{each.implementation} {each.phase}" for each in unsure)
+        return (
+            f"Nothing is known to be slower, but whether all cells of {names} together are is not "
+            f"clear: measure longer, or on a quieter machine."
+        )
+    cells = words.count(compared, "cell")
+    return f"Nothing is slower: a slowdown of 5 % is ruled out in all of {cells}."
 
 
 def _slower(changes: Changes) -> str:

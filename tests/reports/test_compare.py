@@ -58,7 +58,7 @@ def test_two_runs_of_the_same_code_are_the_same():
     assert {cell.verdict for cell in changes.cells} == {Verdict.SAME}
     assert changes.exit_code == 0
     assert headline(changes).startswith(
-        "Nothing is slower: a change of 5 % is ruled out in all of 27"
+        "Nothing is slower: a slowdown of 5 % is ruled out in all of 27"
     )
 
 
@@ -70,6 +70,10 @@ def test_a_change_of_one_implementation_is_told_of_it_alone(factor, verdict):
     assert changes.exit_code == (1 if factor > 1 else 0)
     for cell in changes.of(verdict):
         assert cell.ratio.interval.low < factor < cell.ratio.interval.high
+
+
+def test_who_became_faster_is_not_said_to_have_changed_by_less():
+    assert "a slowdown of 5 % is ruled out" in headline(compare_runs(made(), made(0.8, seed=2)))
 
 
 def test_families_are_geometric_means_with_narrower_intervals():
@@ -303,7 +307,11 @@ def test_a_family_that_is_not_known_well_leaves_the_question_open():
     changes = lock_step(1.0, 1)
     assert changes.exit_code == 0
     unsure = replace(changes.families[0], verdict=Verdict.AMBIGUOUS)
-    assert replace(changes, families=(unsure, *changes.families[1:])).exit_code == 3
+    open_question = replace(changes, families=(unsure, *changes.families[1:]))
+    assert open_question.exit_code == 3
+    assert headline(open_question).startswith(
+        "Nothing is known to be slower, but whether all cells of dense forward together are"
+    )
 
 
 def test_families_are_corrected_for_their_number(monkeypatch):
