@@ -186,6 +186,8 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     loaded = [load(reference) for reference in plan.implementations]
     planned = tuple(workload.name for workload in plan.workloads)
     dtypes = {cell.dtype for cell in earlier.cells}
+    devices = {cell.device for cell in earlier.cells}
+    machine = describe_machine(device, plan.settings.threads)
     differences = {
         "suite": header.suites != (plan.suite.name,),
         "settings": header.settings != plan.settings,
@@ -193,7 +195,9 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
         "choice of workloads": header.planned != planned,
         "element types": bool(dtypes) and dtypes != set(plan.dtypes),
         "commit": header.commit != commit(),
-        "machine": header.machine.name != describe_machine(device, plan.settings.threads).name,
+        "machine": header.machine.name != machine.name,
+        "device": bool(devices) and devices != {plan.device},
+        "libraries": header.machine.facts.get("libraries") != machine.facts["libraries"],
         "workloads": any(
             versions.get(unit.workload.name) != unit.workload.version for unit in earlier.units
         ),

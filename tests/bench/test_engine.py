@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from stored_runs import unit
 
 from bench.errors import UserError
+from bench.machine import describe_machine
 from bench.measure import engine
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
@@ -15,7 +18,7 @@ from bench.phases import Phase
 from bench.plugins import Reference
 from bench.registry import choose, load_suite
 from bench.registry import load as load_implementation
-from bench.results.schema import Settings, Status
+from bench.results.schema import Run, Settings, Status
 from bench.results.store import Journal, load
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -160,6 +163,22 @@ def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monke
     other = replace(first, dtypes=("float64",), workloads=(*first.workloads, workload))
     with pytest.raises(UserError, match=r"choice of workloads, element types, commit: .*--resume"):
         execute(other, journal)
+
+
+def test_a_run_is_not_resumed_with_other_libraries_or_on_another_device():
+    planned = plan(["gather"])
+    machine = describe_machine(torch.device("cpu"), 1)
+    earlier = Run(engine._header(planned, machine, {}), (unit(),))
+    same = replace(earlier, units=())
+    engine._check_resumable(planned, same)
+    older = replace(machine, facts=machine.facts | {"libraries": "torch 1.0"})
+    with pytest.raises(UserError, match="differs in its libraries: "):
+        engine._check_resumable(planned, replace(same, header=replace(same.header, machine=older)))
+    elsewhere = unit()
+    cells = tuple(replace(cell, device="cuda:1") for cell in elsewhere.cells)
+    elsewhere = replace(elsewhere, cells=cells)
+    with pytest.raises(UserError, match="differs in its device, workloads: "):
+        engine._check_resumable(planned, replace(earlier, units=(elsewhere,)))
 
 
 @pytest.mark.parametrize(
