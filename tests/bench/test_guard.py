@@ -37,6 +37,16 @@ def test_a_changed_setting_is_told_and_put_back(words, tamper):
     subject.check("b")
 
 
+def test_settings_of_gpus_concern_nobody_where_a_processor_is_measured():
+    before = torch.backends.cudnn.allow_tf32
+    subject = Guard()
+    try:
+        torch.backends.cudnn.allow_tf32 = not before
+        subject.check("a")
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 def test_what_loading_changes_is_put_back_without_blame():
     subject = Guard()
     torch.set_num_threads(3)
