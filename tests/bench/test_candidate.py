@@ -62,6 +62,70 @@ def test_training_uses_the_batchs_statistics_and_evaluation_does_not(implementat
     )
 
 
+class KeepsOtherFeatures(Gather):
+    """What it computes is right, and what it holds is not the batch."""
+
+    def encode(self, batch):
+        return super().encode(batch.with_features(1.5 * batch.features))
+
+    def convolution(self, operator, weight, bias):
+        return super().convolution(operator, weight / 1.5, bias)
+
+
+class WrongWhenCold(Gather):
+    """Right for the first batch that it encodes."""
+
+    def __init__(self):
+        self.encoded = 0
+
+    def encode(self, batch):
+        self.encoded += 1
+        wrong = batch.with_features(1.5 * batch.features)
+        return super().encode(batch if self.encoded == 1 else wrong)
+
+
+class WrongWithoutMaps(Gather):
+    """Loses more than its maps."""
+
+    def without_maps(self, native):
+        kept = super().without_maps(native)
+        return self.with_features(kept, 1.5 * self.features(kept))
+
+
+class WrongWhenWarm(Gather):
+    """Right at the first call."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        module.calls = 0
+        inner = module.forward
+
+        def forward(native):
+            module.calls += 1
+            result = inner(native)
+            factor = 1.5 if module.calls == 2 else 1.0
+            return self.with_features(result, factor * self.features(result))
+
+        module.forward = forward
+        return module
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (KeepsOtherFeatures, r"decode\(encode\(batch\)\) is not the batch"),
+        (WrongWhenCold, "cold call: "),
+        (WrongWithoutMaps, "call without cached maps: "),
+        (WrongWhenWarm, "second call: "),
+    ],
+)
+def test_who_is_wrong_in_one_way_of_being_called_is_found(kind, words, random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    candidate(Gather(), network, random_batch()).verify_outputs()
+    with pytest.raises(IncorrectError, match=f"^{words}"):
+        candidate(kind(), network, random_batch()).verify_outputs()
+
+
 @every_implementation
 def test_timed_training_steps_change_nothing_that_is_checked(implementation, random_batch):
     subject = candidate(implementation, TRAINED, random_batch())
