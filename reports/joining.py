@@ -62,12 +62,13 @@ def _of_one_machine(runs: list[Run]) -> Run:
 
 def _replaced(runs: list[Run], merged: Run) -> list[str]:
     """What an earlier run measured of a workload that a later one measured without it."""
-    kept = {cell.key for cell in merged.cells}
+    kept = {(unit.workload.suite, *cell.key) for unit in merged.units for cell in unit.cells}
     lost = _distinct(
         f"{words.label(cell.implementation)} {cell.phase}"
         for run in runs
-        for cell in run.cells
-        if cell.status is Status.OK and cell.key not in kept
+        for unit in run.units
+        for cell in unit.cells
+        if cell.status is Status.OK and (unit.workload.suite, *cell.key) not in kept
     )
     told = (
         f"of a workload that several runs measured, the last run's cells are shown: rounds of two runs "
@@ -77,15 +78,16 @@ def _replaced(runs: list[Run], merged: Run) -> list[str]:
 
 
 def _versions(runs: list[Run]) -> list[str]:
-    workloads: dict[str, set[str]] = {}
+    workloads: dict[tuple[str, str], set[str]] = {}
     implementations: dict[str, set[str]] = {}
     for run in runs:
         for unit in run.units:
-            workloads.setdefault(unit.workload.name, set()).add(unit.workload.version)
+            place = unit.workload.suite, unit.workload.name
+            workloads.setdefault(place, set()).add(unit.workload.version)
         for record in run.header.implementations:
             implementations.setdefault(record.name, set()).add(record.version)
     found = []
-    changed = [words.label(name) for name, versions in workloads.items() if len(versions) > 1]
+    changed = [words.label(name) for (_, name), versions in workloads.items() if len(versions) > 1]
     if changed:
         found.append(
             f"workloads that the runs have in several versions, of which the last run's is shown: "

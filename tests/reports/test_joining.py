@@ -43,6 +43,20 @@ def test_a_workload_in_two_versions_is_the_last_run_s_and_this_is_said():
     assert "in several versions" in PageParser(render(run)).text("verdict")
 
 
+def test_workloads_of_two_suites_that_share_a_name_are_two():
+    quick = make_run(density_group()[:1], ("dense", "masked"), noise=FEW)
+    record = replace(density_group()[0], suite="layers", version="changed")
+    layers = make_run([record], ("dense",), noise=FEW)
+    run = join([quick, layers])
+    assert [unit.workload.version for unit in run.units] == ["0123456789ab", "changed"]
+    doubts = " ".join(run.header.machine.doubts)
+    assert "in several versions" not in doubts
+    assert "leaves out" not in doubts
+    again = make_run(density_group()[:1], ("dense",), noise=FEW)
+    doubts = " ".join(join([quick, layers, again]).header.machine.doubts)
+    assert "leaves out cells of masked" in doubts
+
+
 def test_an_implementation_in_two_versions_is_told():
     run = make_run(density_group()[:1], noise=FEW)
     newer = tuple(replace(record, version="2.0") for record in run.header.implementations)
