@@ -286,7 +286,7 @@ class Measurement:
             spent=self.spent,
             take_turns=self.turns.wait,
             check=self.guard.check,
-            rehearses=None if isinstance(self.turns, Alone) else not self.task.known_ns,
+            rehearses=None if isinstance(self.turns, Alone) else self.task.process == 0,
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):

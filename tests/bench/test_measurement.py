@@ -2,6 +2,7 @@ import random
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -177,6 +178,25 @@ def test_who_is_gone_fails_alone(measurement, monkeypatch, gone_first):
     (failed,) = [e for e in told if isinstance(e, Failed)]
     assert (failed.implementation, failed.status) == ("gone", Status.ERROR)
     assert "No module named 'impls.nowhere'" in failed.reason
+
+
+@pytest.mark.parametrize(("process", "rehearses"), [(0, True), (1, False)])
+def test_in_turns_only_the_first_process_rehearses_even_if_it_is_not_its_first_worker(
+    measurement, monkeypatch, process, rehearses
+):
+    asked = []
+
+    def run_rounds(contestants, _, **options):
+        asked.append(options["rehearses"])
+        contestants.clear()
+        return "budget"
+
+    monkeypatch.setattr(module, "run_rounds", run_rounds)
+    known = {"known_ns": {"gather": {Phase.FORWARD: 1_000}}, "left_out": {"dense": tuple(Phase)}}
+    subject, _ = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.2), 3), process, **known)
+    subject.turns = SimpleNamespace(meet=lambda: None, wait=lambda: None)
+    subject.run()
+    assert asked == [rehearses] * 2
 
 
 def test_orders_differ_between_workloads_types_processes_and_phases(measurement):
