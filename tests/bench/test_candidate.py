@@ -156,6 +156,16 @@ def test_dropout_is_timed_and_not_checked(implementation, random_batch):
 
 
 @every_implementation
+def test_a_recorded_pass_has_dropout(implementation, random_batch):
+    subject = candidate(implementation, TRAINED, random_batch())
+    step = subject.step(Phase.BACKWARD)
+    before = call(step)
+    assert all(torch.equal(*pair) for pair in zip(before, call(step), strict=True))
+    step.renew()  # drawn anew
+    assert not all(torch.equal(*pair) for pair in zip(before, call(step), strict=True))
+
+
+@every_implementation
 def test_dropout_is_left_out_where_the_ground_state_is_kept(implementation, random_batch):
     subject = candidate(implementation, VALID, random_batch(), Background.GROUND_STATE)
     step = subject.step(Phase.TRAIN_STEP)
