@@ -15,10 +15,11 @@ from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.errors import UserError
 from bench.gpu import Look
+from bench.measure import turns as turns_module
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.registry import choose, load_suite
-from bench.results.schema import GpuConditions, Settings, Status
+from bench.results.schema import GpuConditions, Samples, Settings, Status, Unit
 from bench.statistics import Verdict
 
 WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-5%"
@@ -124,6 +125,99 @@ def test_how_the_gpu_fared_is_kept_of_both_sides(monkeypatch):
     assert asked == ["cpu"]
 
 
+class Side:
+    """Stands in for a record: what its worker does, in turns."""
+
+    def __init__(self, work):
+        self.plan, self.workload, self.dtype = plan(), plan().workloads[0], "float32"
+        self.work = work
+
+    def measure(self, _templates, _process, turns):
+        self.work(turns)
+
+
+def test_a_side_that_has_nothing_to_measure_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(turns_module, "BEAT_SECONDS", 0.01)
+    patience, came = iter(range(500)), []
+
+    def work(turns):
+        mine = turns_module.Turns(turns.socket, turns.side, lambda: next(patience))
+        mine.meet()
+        mine.close()
+        came.append(turns.side)
+
+    ab._in_lock_step([Side(lambda _: None), Side(work)], [None, None], 0)
+    assert came == ["head"]
+
+
+def test_a_side_that_refuses_is_told_with_the_workload():
+    def refuse(_):
+        raise UserError("it changed")
+
+    with pytest.raises(UserError, match=f"cannot compare {WORKLOAD}: it changed"):
+        ab._in_lock_step([Side(refuse), Side(lambda _: None)], [None, None], 0)
+
+
+def test_calls_that_last_about_as_long_on_both_sides_get_equal_numbers(monkeypatch):
+    both = []
+
+    def in_lock_step(records, _templates, process):
+        both[:] = records
+        for record, nanoseconds in zip(records, (1_000, 1_400), strict=True):
+            samples = Samples(process, 2, ((2 * nanoseconds,),))
+            record.samples.setdefault(("dense", Phase.FORWARD), {})[process] = samples
+
+    monkeypatch.setattr(ab, "_in_lock_step", in_lock_step)
+    monkeypatch.setattr(ab, "unit_of", lambda records, _: Unit(records[0].workload, ()))
+    measured = plan(processes=2)
+    side = SimpleNamespace(plan=measured, templates=None)
+    ab._measure(measured, [side, side], None, None)
+    known = [record._known_durations() for record in both]
+    assert known == [{"dense": {Phase.FORWARD: 1_400}}] * 2
+    both[0].agreed_ns.clear()
+    both[1].agreed_ns.clear()
+    both[1].samples["dense", Phase.FORWARD] = {0: Samples(0, 1, ((9_000,),))}
+    both[0].agree_with(both[1])
+    assert [each._known_durations()["dense"][Phase.FORWARD] for each in both] == [1_000, 9_000]
+
+
+@pytest.mark.parametrize(("phases", "asked"), [(1, [True]), (5, [True, False])])
+def test_what_is_merely_noisy_is_measured_again_only_where_there_is_time(
+    monkeypatch, phases, asked
+):
+    def suspected(_changes, *, noisy=True):
+        noises.append(noisy)
+        everything = frozenset(("dense", phase) for phase in measured.settings.phases)
+        return {workload.name: everything for workload in measured.workloads} if noisy else {}
+
+    noises, done = [], []
+    measured = plan()
+    settings = replace(measured.settings, phases=tuple(Phase)[:phases])
+    measured = replace(measured, settings=settings)
+    monkeypatch.setattr(ab, "suspected", suspected)
+    monkeypatch.setattr(ab, "_Side", FakeSide)
+    monkeypatch.setattr(ab, "_measure", lambda *arguments: done.append(arguments[2]) or ((), ()))
+    monkeypatch.setattr(ab, "compare_runs", lambda *_, **__: f"measured {len(done)} times")
+    monkeypatch.setattr(ab, "together", lambda *both: both)
+    monkeypatch.setattr(ab, "_plan_at", lambda plan_there, _: plan_there)
+    found = compare_revisions(measured, None, None)
+    assert noises == asked
+    assert (done[0], len(done)) == (None, 3 - len(asked))
+    assert found == (
+        ("measured 1 times", "measured 2 times") if len(done) == 2 else "measured 1 times"
+    )
+
+
+class FakeSide:
+    def __init__(self, plan_there, revision):
+        self.plan, self.templates = plan_there, None
+
+    def prepare(self):
+        pass
+
+    restart = close = header = prepare
+
+
 def again(measured, *suspects):
     """The orders that go out where these are suspected in all workloads of a plan."""
     orders = []
@@ -145,6 +239,7 @@ def test_only_what_is_suspected_is_measured_again():
     (order,) = again(measured, ("dense", Phase.FORWARD), ("masked", Phase.FORWARD_COLD))
     assert order.phases == (Phase.FORWARD, Phase.FORWARD_COLD)
     assert order.left_out == {"dense": (Phase.FORWARD_COLD,), "masked": (Phase.FORWARD,)}
+    assert order.seed != measured.settings.seed  # of other orders than the first time
     (order,) = again(measured, ("dense", Phase.FORWARD))
     assert [reference.name for reference in order.implementations] == ["dense"]
     assert order.left_out == {"dense": ()}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bench.background import Background
+from bench.batch import SparseBatch
 from bench.build import initial_weights
 from bench.expectation import expect
 from bench.measure.candidate import Candidate, IncorrectError
@@ -72,6 +73,15 @@ class KeepsOtherFeatures(Gather):
         return super().convolution(operator, weight / 1.5, bias)
 
 
+class OtherGrid(Gather):
+    """Gives back a batch on a larger grid, and convolves on the right one."""
+
+    def decode(self, native):
+        batch = super().decode(native)
+        larger = tuple(size + 1 for size in batch.grid_size)
+        return SparseBatch(batch.coordinates, batch.features, batch.batch_size, larger)
+
+
 class WrongWhenCold(Gather):
     """Right for the first batch that it encodes."""
 
@@ -113,6 +123,7 @@ class WrongWhenWarm(Gather):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        (OtherGrid, r"decode\(encode\(batch\)\) is not the batch"),
         (KeepsOtherFeatures, r"decode\(encode\(batch\)\) is not the batch"),
         (WrongWhenCold, "cold call: "),
         (WrongWithoutMaps, "call without cached maps: "),
@@ -153,6 +164,16 @@ def test_dropout_is_timed_and_not_checked(implementation, random_batch):
     step.check(None)
     assert not any(module.training for module in modules(subject.trained, nn.Dropout))
     assert not any(module.training for module in modules(subject.built, nn.Module))
+
+
+@pytest.mark.parametrize("phase", [Phase.ENCODE, Phase.FORWARD_COLD, Phase.TRAIN_STEP])
+def test_cold_calls_get_coordinates_that_were_never_seen_before(phase, random_batch):
+    batch = random_batch()
+    step = candidate(Gather(), TRAINED, batch).step(phase)
+    arguments = [step.prepare() for _ in range(3)]
+    seen = {each.coordinates.data_ptr() for each in (batch, *arguments)}
+    assert len(seen) == 4
+    assert all(torch.equal(each.coordinates, batch.coordinates) for each in arguments)
 
 
 @every_implementation
