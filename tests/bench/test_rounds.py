@@ -462,3 +462,25 @@ def test_others_take_their_turn_after_every_visit(race):
     turns = []
     field.run(AfterRounds(3), take_turns=lambda: turns.append(len(field.visits)))
     assert turns == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_rule_is_told_the_median_of_a_visits_samples(race):
+    field = race(3 * MILLISECOND, 3 * MILLISECOND)
+    durations = iter([1_000, 9_000, 4_000, 6_000] * 2)
+    for contestant in field.contestants:
+        contestant.samples = 2
+    field.clock.time = lambda call, arguments: (Duration(next(durations), None), None)
+    rule = AfterRounds(2)
+    field.run(rule, rehearses=False)
+    assert rule.told == [[5_000, 5_000]] * 2
+
+
+def test_the_wall_time_of_a_rehearsal_on_a_device_is_warm_up(race):
+    field = race(MILLISECOND)
+    field.contestants[0].first_ns = 30 * MILLISECOND
+    field.clock.time = lambda call, arguments: (Duration(MILLISECOND, 2 * MILLISECOND), None)
+    field.run(AfterRounds(3))
+    samples = len(field.contestants[0].rounds[0])
+    assert samples > 1
+    assert field.spent.timed == pytest.approx(3 * samples * 2e-3)
+    assert field.spent.warm_up == pytest.approx(2e-3)

@@ -86,17 +86,6 @@ def test_independent_noise_is_not_taken_for_drift(implementations, share):
     assert reasons.count("stable") <= share * len(reasons)
 
 
-def test_after_somebody_dropped_out_only_the_rounds_of_those_left_count():
-    rule = StoppingRule(1e-9)
-    for seconds in noise(200, 3, 0.001):
-        rule.add(list(seconds))
-        assert rule.finished() is None
-    rule.restart()
-    for seconds in noise(200, 2, 0.05):
-        rule.add(list(seconds))
-        assert rule.finished() is None
-
-
 def test_looks_grow_rarer_so_that_looking_often_does_not_find_precision_by_chance():
     rule = StoppingRule(0.0)
     looks = 0
