@@ -3,9 +3,12 @@
 import io
 import os
 import sys
+import traceback
 from contextlib import suppress
 
 INTERRUPTED = 130
+FAULT = 70
+"""sysexits.h: a fault of the software; 1 is what `compare` and `ab` say of slower cells."""
 
 
 def main() -> None:
@@ -20,6 +23,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201
         code = INTERRUPTED
+    except Exception:  # noqa: BLE001  # whatever it is, nobody foresaw it
+        traceback.print_exc()
+        print("sparsebench: a fault of sparsebench itself; please report it", file=sys.stderr)  # noqa: T201
+        code = FAULT
     with suppress(BrokenPipeError):
         sys.stdout.flush()
         sys.stderr.flush()

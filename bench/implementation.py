@@ -278,17 +278,17 @@ def why_unsupported(
     method = _METHODS.get(type(operator))
     if method is not None and not overrides(implementation, method):
         return f"{implementation.name} has no {method}"
-    return _in_words("unsupported", implementation.unsupported(operator, dtype, device))
+    return in_words("unsupported", implementation.unsupported(operator, dtype, device))
 
 
 def why_unmeasured(implementation: Implementation, phase: Phase) -> str | None:
     """Why a phase cannot be timed apart for an implementation; None if it can."""
     if phase is Phase.MAP and not overrides(implementation, "build_map"):
         return f"{implementation.name} has no kernel map apart from its forward pass"
-    return _in_words("unmeasured", implementation.unmeasured(phase))
+    return in_words("unmeasured", implementation.unmeasured(phase))
 
 
-def _in_words(method: str, answer: object) -> str | None:
+def in_words(method: str, answer: object) -> str | None:
     """Return what a plug-in's method answers.
 
     Raises:

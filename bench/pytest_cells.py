@@ -19,7 +19,7 @@ from bench.dtypes import TF32, products_in, torch_dtype
 from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
 from bench.expectation import expect
-from bench.implementation import why_unmeasured
+from bench.implementation import in_words, why_unmeasured
 from bench.measure.candidate import Candidate
 from bench.measure.engine import Engine, now, templates_for
 from bench.measure.failures import status_of
@@ -196,7 +196,7 @@ class SuiteSession:
 
     def _why_not_run(self, implementation: Implementation, item: CellUnderTest) -> Verdict | None:
         device, dtype = torch.device(self.plan.device), torch_dtype(item.dtype)
-        reason = implementation.unavailable(device)
+        reason = in_words("unavailable", implementation.unavailable(device))
         if reason is not None:
             return Status.UNAVAILABLE, reason
         reason = why_unbuildable(implementation, item.workload.network, dtype, device)

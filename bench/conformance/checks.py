@@ -13,7 +13,7 @@ from bench.conformance.cases import Case
 from bench.dtypes import products_in
 from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
-from bench.implementation import Implementation
+from bench.implementation import Implementation, in_words
 from bench.measure.candidate import Candidate, IncorrectError
 from bench.measure.failures import ensure_device_lives, in_a_line
 from bench.network import Network
@@ -90,7 +90,7 @@ def _checked(
     batch = batch.to(device)
     weights = initial_weights(network, seed, dtype, device)
     try:
-        reason = implementation.unavailable(device)
+        reason = in_words("unavailable", implementation.unavailable(device))
         reason = reason or why_unbuildable(implementation, network, dtype, device)
         if reason is not None:
             return Outcome(Result.UNSUPPORTED, reason)

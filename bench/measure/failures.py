@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from bench.implementation import Implementation
+from bench.implementation import Implementation, in_words
 from bench.measure.candidate import IncorrectError
 from bench.results.schema import Status
 
@@ -47,7 +47,7 @@ def in_a_line(error: Exception) -> str:
 def why_unavailable(implementation: Implementation, device: torch.device) -> str | None:
     """Why an implementation cannot run here, or what asking it raised; None if it can."""
     try:
-        return implementation.unavailable(device)
+        return in_words("unavailable", implementation.unavailable(device))
     except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
         return status_of(error)[1]
 

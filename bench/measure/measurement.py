@@ -17,7 +17,7 @@ from bench.dtypes import TF32
 from bench.errors import MissingDataError, UserError
 from bench.expectation import expect
 from bench.expected import Expectation
-from bench.implementation import Implementation, overrides, why_unmeasured
+from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.measure.candidate import Candidate, Step
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
@@ -183,7 +183,7 @@ class Measurement:
         backward = tuple(p for p in self.task.phases if p.needs_gradients and p not in unfit)
         try:
             implementation = load(reference)  # another revision may not have it
-            reason = implementation.unavailable(self.device)
+            reason = in_words("unavailable", implementation.unavailable(self.device))
             if reason is not None:
                 self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)
                 return

@@ -6,6 +6,7 @@ import torch
 
 from bench.build import BuiltNetwork, initial_weights, why_unbuildable
 from bench.implementation import why_unmeasured, why_unsupported
+from bench.measure.failures import why_unavailable
 from bench.network import INPUT, Layer, Network, single
 from bench.operators import (
     Add,
@@ -151,6 +152,9 @@ def test_a_reason_that_is_no_text_is_an_error_that_shows_it(answer):
         def unmeasured(self, phase):
             return answer
 
+        def unavailable(self, device):
+            return answer
+
     with pytest.raises(
         TypeError, match=r"unsupported returns .*; it returns a reason in words"
     ) as told:
@@ -158,3 +162,5 @@ def test_a_reason_that_is_no_text_is_an_error_that_shows_it(answer):
     assert repr(answer) in str(told.value)
     with pytest.raises(TypeError, match=r"unmeasured returns .*; it returns a reason in words"):
         why_unmeasured(Mute(), Phase.FORWARD)
+    words = f"TypeError: unavailable returns {answer!r}; it returns a reason in words, or None"
+    assert (why_unavailable(Mute(), CPU) or "").startswith(words)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.__main__ import FAULT
 from bench.cli import run
 from bench.cli.main import main
 from bench.cli.run import INTERRUPTED
@@ -337,19 +338,30 @@ def test_an_interruption_ends_a_run_on_two_devices_after_the_first(monkeypatch, 
     assert measured == ["cpu"]
 
 
-def test_ctrl_c_while_the_command_line_is_imported_is_one_line():
-    code = """
+def started_where_importing_raises(error):
+    code = f"""
 import sys
 class Impatient:
     def find_spec(self, name, *_):
         if name == "bench.cli.main":
-            raise KeyboardInterrupt
+            raise {error}
 sys.meta_path.insert(0, Impatient())
 from bench.__main__ import main
 main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line():
+    done = started_where_importing_raises("KeyboardInterrupt")
     assert (done.returncode, done.stderr) == (INTERRUPTED, "sparsebench: interrupted\n")
+
+
+def test_an_error_that_nobody_foresaw_is_a_traceback_and_no_exit_code_of_a_verdict():
+    done = started_where_importing_raises("RecursionError('too deep')")
+    assert done.returncode == FAULT
+    assert "Traceback" in done.stderr
+    assert "RecursionError: too deep\nsparsebench: a fault of sparsebench itself" in done.stderr
 
 
 @pytest.mark.parametrize(

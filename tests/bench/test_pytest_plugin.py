@@ -169,7 +169,10 @@ def test_a_session_without_pytest_benchmark_works_and_cannot_measure(session):
         (("--benchmark-only",), ""),
     ],
 )
-def test_pytest_benchmark_chooses_measured_cells_as_benchmarks(pytester, flags, chosen):
+def test_pytest_benchmark_chooses_measured_cells_as_benchmarks(
+    pytester, monkeypatch, flags, chosen
+):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # pytest-benchmark looks for it, too
     pytester.makepyfile(ITEMS + "def test_other():\n    pass\n")
     pytester.makeconftest(
         "import pytest\n"
