@@ -25,21 +25,27 @@ def judged(ratios):
     return [verdict(each, p) for each, p in zip(ratios, corrected(ratios), strict=True)]
 
 
+def alarms_among(runs, cells, processes, uneven):
+    """How many runs of equal cells have a false verdict, and how many if each p-value stood alone."""
+    generator = np.random.default_rng(7)
+    together = alone = 0
+    for _ in range(runs):
+        spreads = 0.03 * np.exp(generator.normal(0, uneven, cells))
+        ratios = [compared(generator, processes=processes, between=each) for each in spreads]
+        together += has_alarm(judged(ratios))
+        p_values = holm([each.p_value for each in ratios])
+        alone += has_alarm([verdict(each, p) for each, p in zip(ratios, p_values, strict=True)])
+    print(f"of {runs} runs, with a false verdict: {together}; each p-value by itself: {alone}")
+    return together, alone
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [3, 5])
 @pytest.mark.parametrize("uneven", [0.0, 0.8])
 def test_runs_of_few_processes_and_many_cells_raise_no_more_false_alarms_than_they_say(
     processes, uneven
 ):
-    generator = np.random.default_rng(7)
-    alarms = alone = 0
-    for _ in range(20):
-        spreads = 0.03 * np.exp(generator.normal(0, uneven, CELLS))
-        ratios = [compared(generator, processes=processes, between=each) for each in spreads]
-        alarms += has_alarm(judged(ratios))
-        p_values = holm([each.p_value for each in ratios])
-        alone += has_alarm([verdict(each, p) for each, p in zip(ratios, p_values, strict=True)])
-    print(f"of 20 runs, with a false verdict: {alarms}; each p-value by itself: {alone}")
+    alarms, alone = alarms_among(20, CELLS, processes, uneven)
     assert alarms <= 1  # of 20; one in a hundred is expected
     assert processes > 3 or alone > 5  # what moderation is for
 
@@ -129,15 +135,7 @@ def test_a_quiet_kind_is_not_judged_by_the_noise_of_others():
 @pytest.mark.parametrize("uneven", [0.0, 0.8])
 @pytest.mark.parametrize(("processes", "cells"), [(2, 4), (3, FEWEST), (3, 7), (5, 5)])
 def test_few_comparisons_raise_no_more_false_alarms_than_they_say(processes, cells, uneven):
-    generator = np.random.default_rng(7)
-    alarms = alone = 0
-    for _ in range(400):
-        spreads = 0.03 * np.exp(generator.normal(0, uneven, cells))
-        ratios = [compared(generator, processes=processes, between=each) for each in spreads]
-        alarms += has_alarm(judged(ratios))
-        p_values = holm([each.p_value for each in ratios])
-        alone += has_alarm([verdict(each, p) for each, p in zip(ratios, p_values, strict=True)])
-    print(f"of 400 runs, with a false verdict: {alarms}; each p-value by itself: {alone}")
+    alarms, alone = alarms_among(400, cells, processes, uneven)
     assert alarms <= 12  # four are expected
     assert processes > 2 or alone > 12  # what moderation is for
 
