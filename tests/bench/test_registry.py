@@ -1,20 +1,17 @@
 import os
 import re
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import torch
 
-import bench.plugins
 from bench.errors import UserError
-from bench.plugins import IMPLEMENTATIONS, SUITES, Reference, installed_entries
+from bench.plugins import IMPLEMENTATIONS, Reference
 from bench.registry import (
     choose,
     installed,
     load,
-    load_suite,
     references_in,
 )
 
@@ -46,19 +43,6 @@ def plugin(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def entries(monkeypatch):
-    """Pretend that these entry points are installed, and no others."""
-
-    def pretend(*found):
-        def entry_points(*, group):
-            return [entry for entry in found if entry.group == group]
-
-        monkeypatch.setattr(bench.plugins, "entry_points", entry_points)
-
-    return pretend
 
 
 @pytest.fixture
@@ -364,66 +348,6 @@ def test_a_reference_to_a_class_that_is_gone_is_refused(plugin):
     path = plugin(whole())
     gone = Reference("theirs", str(path), is_file=True)
     assert refusal(load, gone) == f"{path} no longer has an implementation 'theirs'"
-
-
-def test_the_projects_suites_are_known_and_load():
-    assert {"quick", "layers", "real"} <= installed_entries(SUITES).keys()
-    assert load_suite("quick").name == "quick"
-
-
-SUITE_OF = """
-from bench.network import single
-from bench.operators import max_pooling
-from bench.workload import Suite, Workload
-from suites.patterns import Uniform
-
-def workload(name, input=Uniform((8, 8), 1, 0.5)):
-    return Workload(name, single(max_pooling(2, 2, 2)), input, channels=1)
-
-def workloads():
-    return {made}
-
-SUITE = Suite("mine", "mine", workloads)
-"""
-
-
-@pytest.mark.parametrize(
-    ("made", "words"),
-    [
-        ("()", "has no workloads"),
-        ("(workload('a'), workload('b'), workload('a'))", "has two workloads called 'a'"),
-        ("1 / 0", "cannot make its workloads: ZeroDivisionError: .* \\(its_suite.py:11\\)"),
-        ("None", "cannot make its workloads: TypeError: 'NoneType'"),
-        ("(workload('a', input=5),)", "cannot make its workloads: .* has no attribute 'version'"),
-    ],
-)
-def test_a_suite_whose_workloads_are_none_is_refused_with_the_reason(
-    made, words, entries, tmp_path, monkeypatch
-):
-    (tmp_path / "its_suite.py").write_text(SUITE_OF.replace("{made}", made))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "its_suite", raising=False)
-    entries(EntryPoint("mine", "its_suite:SUITE", SUITES))
-    assert re.match(f"suite 'mine' {words}", refusal(load_suite, "mine"))
-
-
-def test_an_unknown_suite_is_refused_with_the_known_ones(entries):
-    entries(EntryPoint("quick", "suites.quick:SUITE", SUITES))
-    assert refusal(load_suite, "slow") == "unknown suite 'slow'; the suites are quick"
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("nowhere.to_be:SUITE", "cannot be loaded: ModuleNotFoundError"),
-        ("suites.quick:NOTHING", "cannot be loaded: AttributeError"),
-        ("suites.quick:workloads", "suites.quick:workloads is no bench.workload.Suite"),
-    ],
-)
-def test_a_suite_that_cannot_be_loaded_is_refused_with_its_error(value, words, entries):
-    entries(EntryPoint("mine", value, SUITES))
-    assert re.match(r"suite 'mine'", refusal(load_suite, "mine"))
-    assert words in refusal(load_suite, "mine")
 
 
 def test_variants_may_share_an_abstract_base_in_their_file(plugin):

@@ -1,0 +1,16 @@
+import pytest
+
+import bench.plugins
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """Pretend that these entry points are installed, and no others."""
+
+    def pretend(*found):
+        def entry_points(*, group):
+            return [entry for entry in found if entry.group == group]
+
+        monkeypatch.setattr(bench.plugins, "entry_points", entry_points)
+
+    return pretend
