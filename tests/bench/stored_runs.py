@@ -1,8 +1,9 @@
 """Runs of two workloads, as plain data, and how they are refused."""
 
 from dataclasses import replace
+from functools import partial
 
-import pytest
+import refusals
 
 from bench.errors import DataError
 from bench.phases import Phase
@@ -19,6 +20,8 @@ from bench.results.schema import (
     Work,
     WorkloadRecord,
 )
+
+refusal = partial(refusals.refusal, kind=DataError)
 
 SAMPLES = Samples(0, 4, ((2000, 2100), (1900,)), ((2500, 2600), (2400,)), (1,), "precise")
 OK = Cell(
@@ -75,14 +78,6 @@ def header(machine="box", suites=("quick",), planned=("w0", "w1")):
 
 def run(*units, finished="2026-11-21T03:00:00+00:00", **fields):
     return Run(header(**fields), units or (unit(), unit("w1")), finished)
-
-
-def refusal(call, *arguments, kind=DataError):
-    with pytest.raises(kind) as refused:
-        call(*arguments)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 def names_in(folder):

@@ -3,18 +3,10 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from refusals import refusal
 
-from bench.errors import UserError
 from bench.plugins import SUITES, installed_entries
 from bench.registry import load_suite
-
-
-def refusal(call, *arguments):
-    with pytest.raises(UserError) as refused:
-        call(*arguments)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 def test_the_projects_suites_are_known_and_load():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import refusal
 
-from bench.errors import UserError
 from bench.plugins import IMPLEMENTATIONS, Reference
 from bench.registry import (
     choose,
@@ -59,14 +59,6 @@ def package(tmp_path, monkeypatch):
         return EntryPoint(name, f"{module}:{attribute}", IMPLEMENTATIONS)
 
     return write
-
-
-def refusal(call, *arguments):
-    with pytest.raises(UserError) as refused:
-        call(*arguments)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 DENSE = EntryPoint("dense", "impls.dense:Dense", IMPLEMENTATIONS)

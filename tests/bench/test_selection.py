@@ -1,8 +1,8 @@
 import pytest
+from refusals import refusal
 
 from bench.cli.names import split
 from bench.cli.selection import dtypes, phases, workloads
-from bench.errors import UserError
 from bench.network import single
 from bench.operators import max_pooling
 from bench.phases import Phase
@@ -18,14 +18,6 @@ SUITE = Suite(
 
 def names(patterns):
     return [workload.name for workload in workloads(SUITE, patterns)]
-
-
-def refusal(call, *arguments):
-    with pytest.raises(UserError) as refused:
-        call(*arguments)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize(
