@@ -166,16 +166,29 @@ class BuiltNetwork(nn.Module):
         return self
 
     def leaves(self) -> list[tuple[str, Operator, Tensor]]:
-        """Parameters that gradients are taken at: names `layer.weight`, `layer.bias`."""
+        """Parameters that gradients are taken at: names `layer.weight`, `layer.bias`.
+
+        Raises:
+            TypeError: if a layer's module lacks one, or holds a tensor that learns nothing.
+        """
         found: list[tuple[str, Operator, Tensor]] = []
         for layer in self.network.layers:
             if not isinstance(layer.operator, Weighted):
                 continue
-            module = self.layers[layer.name]
-            found.append((f"{layer.name}.weight", layer.operator, module.weight))  # type: ignore[arg-type]
-            if layer.operator.bias:
-                found.append((f"{layer.name}.bias", layer.operator, module.bias))  # type: ignore[arg-type]
+            for part in ("weight", "bias") if layer.operator.bias else ("weight",):
+                parameter = self._parameter(layer.name, part)
+                found.append((f"{layer.name}.{part}", layer.operator, parameter))
         return found
+
+    def _parameter(self, layer: str, part: str) -> nn.Parameter:
+        module = self.layers[layer]
+        parameter = getattr(module, part, None)
+        if isinstance(parameter, nn.Parameter) and parameter.requires_grad:
+            return parameter
+        raise TypeError(
+            f"{self.implementation.name} makes {type(module).__name__} for layer {layer!r}, whose "
+            f"{part!r} is no torch.nn.Parameter with a gradient"
+        )
 
     def torch_layout(self, name: str, operator: Operator, tensor: Tensor) -> Tensor:
         """Bring a leaf of `leaves`, or its gradient, back into torch's layout."""

@@ -141,6 +141,37 @@ def test_who_makes_no_module_for_a_layer_is_told_so(made):
         BuiltNetwork(Forgetful(), network, weights, torch.float32, CPU)
 
 
+class Holding(torch.nn.Module):
+    """A module with a weight, however that is held."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda weight: weight,
+        lambda weight: torch.nn.Parameter(weight, requires_grad=False),
+        lambda _: None,
+    ],
+)
+def test_a_weight_that_can_learn_nothing_is_told_by_its_layer(held):
+    class Untaught(Gather):
+        name = "untaught"
+
+        def convolution(self, operator, weight, bias):
+            return Holding(held(weight))
+
+    network = single(convolution(2, "full", 1, 1, 3))
+    weights = initial_weights(network, 0, torch.float64, CPU)
+    built = BuiltNetwork(Untaught(), network, weights, torch.float64, CPU)
+    words = "untaught makes Holding for layer .*, whose 'weight' is no torch.nn.Parameter"
+    with pytest.raises(TypeError, match=words):
+        built.leaves()
+
+
 @pytest.mark.parametrize("answer", [True, False, 0, ["2D only"]])
 def test_a_reason_that_is_no_text_is_an_error_that_shows_it(answer):
     class Mute(Gather):
