@@ -60,7 +60,7 @@ def _drawn_alike():
 def checks_here(monkeypatch):
     """`sparsebench check` starts no process, so that it meets what a test puts in something's place."""
 
-    def outlived(_module, order, _timeout):
+    def outlived(_module, order, _timeout, _tell):
         said = []
         check_cases(order, said.append)
         return [event for event in said if isinstance(event, Record)]

@@ -49,8 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.output import print_json  # noqa: PLC0415
+    from bench.cli.progress import bar_shown  # noqa: PLC0415
     from bench.conformance import processes  # noqa: PLC0415
-    from bench.conformance.messages import Order  # noqa: PLC0415
+    from bench.conformance.messages import Order, Started  # noqa: PLC0415
 
     order = Order(
         implementations=",".join(split(arguments.implementation) or ()),
@@ -59,10 +60,16 @@ def run(arguments: argparse.Namespace) -> int:
         examples=arguments.examples,
         networks=arguments.networks,
     )
-    records: list[dict[str, str]] = [
-        msgspec.structs.asdict(record)
-        for record in processes.outlived(CASES, order, arguments.timeout)
-    ]
+    with bar_shown() as show:
+
+        def tell(at: Started) -> None:
+            done, total = at.number * at.total + at.done, at.count * at.total
+            show(done, total, f"{at.implementation} {at.operator} {at.dtype}")
+
+        records: list[dict[str, str]] = [
+            msgspec.structs.asdict(record)
+            for record in processes.outlived(CASES, order, arguments.timeout, tell)
+        ]
     if arguments.json:
         print_json(records)
     else:

@@ -41,24 +41,26 @@ def check_cases(order: Order, tell: Callable[[Event], None]) -> None:
     chosen, _ = choose(split(order.implementations))
     torch.set_num_threads(1)
     every = _network_cases(names) if order.networks else cases.all_cases(names)
+    drawn = () if order.networks else names
+    total = len(every) + len(drawn)
     for number, reference in list(enumerate(chosen))[order.first :]:
-        started = partial(Started, number, len(chosen), reference.name)
-        tell(started("all", "whether it can run here", ""))
+        started = partial(Started, number, len(chosen), reference.name, total=total)
+        tell(started("all", "whether it can run here", "", done=0))
         implementation = load(reference)
         reason = why_unavailable(implementation, device)
         if reason is not None:
             for dtype in names:
                 outcome = Outcome(Result.UNSUPPORTED, reason)
-                tell(_record(started("all", "", dtype), outcome))
+                tell(_record(started("all", "", dtype, done=0), outcome))
             continue
-        for case in every:
-            at = started(case.kind, str(case), case.dtype)
+        for done, case in enumerate(every):
+            at = started(case.kind, str(case), case.dtype, done=done)
             tell(at)
             with _naming(reference.name, str(case)):
                 outcome = checks.check(implementation, case, device)
             tell(_record(at, outcome))
-        for dtype in () if order.networks else names:
-            at = started("drawn by hypothesis", f"{order.examples} examples", dtype)
+        for done, dtype in enumerate(drawn, len(every)):
+            at = started("drawn by hypothesis", f"{order.examples} examples", dtype, done=done)
             tell(at)
             with _naming(reference.name, f"a drawn case in {dtype}"):
                 outcome = check_properties(

@@ -21,7 +21,7 @@ def shown(title: str, *, visible: bool) -> Iterator[Callable[[Report], None]]:
         return
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("[progress.description]{task.description}", markup=False),
+        TextColumn("{task.description}", style="progress.description", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -23,7 +23,14 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """A case is at work from now on, until something else is said: the `number`-th of `count`."""
+    """A case is at work from now on, until something else is said.
+
+    Attributes:
+        number: of its implementation, from 0 on.
+        count: of implementations.
+        done: cases of this implementation that have ended.
+        total: cases of each implementation.
+    """
 
     number: int
     count: int
@@ -31,6 +38,8 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     operator: str
     case: str
     dtype: str
+    done: int
+    total: int
 
 
 class Record(msgspec.Struct, frozen=True, tag="record"):

@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -26,7 +26,9 @@ class LostError(Exception):
     """A process ended, or was ended, before it had said everything; the message says how."""
 
 
-def outlived(module: str, order: Order, timeout: float) -> Iterator[Record]:
+def outlived(
+    module: str, order: Order, timeout: float, tell: Callable[[Started], None]
+) -> Iterator[Record]:
     """Have a fresh process check, and yield how each case ended.
 
     Where it dies of a case, or shows no sign of life for some seconds, that case has failed; a new
@@ -36,6 +38,7 @@ def outlived(module: str, order: Order, timeout: float) -> Iterator[Record]:
         module: is run with the number of a descriptor, to which it writes events, and the order.
         order: what is to be checked.
         timeout: seconds without a sign of life.
+        tell: called with each case that begins.
 
     Raises:
         UserError: if the process refuses the order, or is lost before the first case.
@@ -46,6 +49,7 @@ def outlived(module: str, order: Order, timeout: float) -> Iterator[Record]:
             for event in _events(module, order, timeout):
                 if isinstance(event, Started):
                     at = event
+                    tell(event)
                 elif isinstance(event, Refused):
                     raise UserError(event.reason)
                 elif isinstance(event, Record):

@@ -113,9 +113,9 @@ descriptor, order = int(sys.argv[1]), ORDERS.decode(sys.argv[2])
 tell = lambda event: os.write(descriptor, msgspec.json.encode(event) + b"\\n")
 
 def check_one(number):
-    tell(Started(number, 2, f"i{number}", "full", "one", "float64"))
+    tell(Started(number, 2, f"i{number}", "full", "one", "float64", 0, 2))
     tell(Record(f"i{number}", "full", "one", "float64", "passed", ""))
-    tell(Started(number, 2, f"i{number}", "full", "two", "float64"))
+    tell(Started(number, 2, f"i{number}", "full", "two", "float64", 1, 2))
 
 """
 
@@ -125,10 +125,10 @@ def check(tmp_path, monkeypatch):
     """Have a process check whose module is given."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
 
-    def run(code, timeout=60.0):
+    def run(code, timeout=60.0, tell=lambda _: None):
         (tmp_path / "checks_of_a_test.py").write_text(CHECKS + code)
         order = Order("i0,i1", None, "cpu", 1, networks=False)
-        return list(outlived("checks_of_a_test", order, timeout))
+        return list(outlived("checks_of_a_test", order, timeout, tell))
 
     return run
 
@@ -152,6 +152,17 @@ def test_who_ends_a_process_fails_the_case_at_work_and_costs_the_others_none(
         Record("i0", "full", "one", "float64", "passed", ""),
         Record("i0", "full", "two", "float64", "failed", reason),
         Record("i1", "full", "one", "float64", "passed", ""),
+    ]
+
+
+def test_who_waits_is_told_of_every_case_that_begins(check):
+    told = []
+    check("check_one(0)\ncheck_one(1)\ntell(Done())", tell=told.append)
+    assert [(each.implementation, each.case, each.done, each.total) for each in told] == [
+        ("i0", "one", 0, 2),
+        ("i0", "two", 1, 2),
+        ("i1", "one", 0, 2),
+        ("i1", "two", 1, 2),
     ]
 
 
