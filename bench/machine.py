@@ -48,7 +48,7 @@ def describe_machine(device: torch.device, threads: int, cudnn: str = MEASURED) 
         "libraries": "; ".join(f"{name} {_version(name)}" for name in PACKAGES),
         "matrix precision": f"float32 as {torch.get_float32_matmul_precision()}",
     }
-    name = f"{model}, {logical} processors, {threads} threads"
+    name = f"{model}, {_count(logical, 'processor')}, {_count(threads, 'thread')}"
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         name = f"{properties.name}; {name}"
@@ -157,6 +157,10 @@ def _governor() -> str:
 
 def _load() -> float:
     return os.getloadavg()[0]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _version(name: str) -> str:

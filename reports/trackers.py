@@ -6,7 +6,7 @@ import msgspec
 import pytest_benchmark
 from pytest_benchmark.stats import Stats
 
-from bench.results.schema import Cell, Run, Timing
+from bench.results.schema import Cell, Run, Timing, Unit
 from bench.statistics import round_medians, seconds_per_call
 
 
@@ -16,7 +16,7 @@ def to_bencher(run: Run) -> str:
     Source: bencher.dev/docs/reference/bencher-metric-format.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for cell, timing in _timed(run):
+    for unit, cell, timing in _timed(run):
         seconds = seconds_per_call(timing)
         latency = {"value": seconds.estimate * 1e9}
         if seconds.is_known:
@@ -24,7 +24,7 @@ def to_bencher(run: Run) -> str:
         measures = {"latency": latency}
         if cell.peak_bytes is not None:
             measures["peak-memory"] = {"value": float(cell.peak_bytes)}
-        found[_name(cell)] = measures
+        found[_name(unit, cell)] = measures
     return _json(found)
 
 
@@ -34,12 +34,12 @@ def to_github_action(run: Run) -> str:
     Source: the action's README, "How to use", custom benchmarks.
     """
     found = []
-    for cell, timing in _timed(run):
+    for unit, cell, timing in _timed(run):
         seconds = seconds_per_call(timing)
         half_width = (seconds.high - seconds.low) / 2 * 1e3
         found.append(
             {
-                "name": _name(cell),
+                "name": _name(unit, cell),
                 "unit": "ms",
                 "value": seconds.estimate * 1e3,
                 "range": f"\N{PLUS-MINUS SIGN}{half_width:.3g}" if seconds.is_known else "unknown",
@@ -63,22 +63,22 @@ def to_pytest_benchmark(run: Run) -> str:
                 "cpu": {"brand_raw": machine.facts.get("processor", machine.name)},
             },
             "commit_info": {"id": commit or "unversioned", "dirty": bool(dirty)},
-            "benchmarks": [_benchmark(cell, timing) for cell, timing in _timed(run)],
+            "benchmarks": [_benchmark(unit, cell, timing) for unit, cell, timing in _timed(run)],
             "datetime": run.header.started,
             "version": pytest_benchmark.__version__,
         }
     )
 
 
-def _benchmark(cell: Cell, timing: Timing) -> dict[str, Any]:
+def _benchmark(unit: Unit, cell: Cell, timing: Timing) -> dict[str, Any]:
     stats = Stats()  # type: ignore[no-untyped-call]
     for medians in round_medians(timing):
         for seconds in medians:
             stats.update(float(seconds))  # type: ignore[no-untyped-call]
     found: dict[str, Any] = stats.as_dict()  # type: ignore[no-untyped-call]
-    name = _name(cell)
+    name = _name(unit, cell)
     return {
-        "group": f"{cell.workload} {cell.phase} {cell.dtype} {cell.device}",
+        "group": f"{_workload(unit)} {cell.phase} {cell.dtype} {cell.device}",
         "name": name,
         "fullname": name,
         "params": None,
@@ -89,12 +89,21 @@ def _benchmark(cell: Cell, timing: Timing) -> dict[str, Any]:
     }
 
 
-def _timed(run: Run) -> list[tuple[Cell, Timing]]:
-    return [(cell, cell.timing) for cell in run.cells if cell.timing is not None]
+def _timed(run: Run) -> list[tuple[Unit, Cell, Timing]]:
+    return [
+        (unit, cell, cell.timing)
+        for unit in run.units
+        for cell in unit.cells
+        if cell.timing is not None
+    ]
 
 
-def _name(cell: Cell) -> str:
-    return f"{cell.workload} {cell.implementation} {cell.phase} {cell.dtype} {cell.device}"
+def _name(unit: Unit, cell: Cell) -> str:
+    return f"{_workload(unit)} {cell.implementation} {cell.phase} {cell.dtype} {cell.device}"
+
+
+def _workload(unit: Unit) -> str:
+    return f"{unit.workload.suite}/{unit.workload.name}"
 
 
 def _json(value: Any) -> str:  # noqa: ANN401

@@ -323,4 +323,5 @@ class Run:
     @property
     def workloads(self) -> tuple[WorkloadRecord, ...]:
         """All workloads, in the order of their measurement, each once."""
-        return tuple({unit.workload.name: unit.workload for unit in self.units}.values())
+        found = {(unit.workload.suite, unit.workload.name): unit.workload for unit in self.units}
+        return tuple(found.values())

@@ -25,7 +25,9 @@ def name_with(tmp_path, monkeypatch):
 
 
 def test_a_machine_is_called_by_its_processors_model(name_with):
-    assert name_with(INTEL).startswith("Some CPU @ 2 GHz, ")
+    name = name_with(INTEL)
+    assert name.startswith("Some CPU @ 2 GHz, ")
+    assert name.endswith(", 1 thread")
 
 
 def test_arm_processors_of_other_parts_are_other_machines(name_with):

@@ -38,6 +38,14 @@ def run():
     return make_run(density_group()[:2], ("dense", "gather", "brute"))
 
 
+@pytest.fixture
+def two_suites(run):
+    """Two suites in one file, each with a workload of the same name."""
+    (first, *_) = run.units
+    other = replace(first, workload=replace(first.workload, suite="other"))
+    return replace(run, units=(first, other))
+
+
 def first_timed(run):
     return next(cell for cell in run.cells if cell.timing is not None)
 
@@ -58,6 +66,24 @@ def test_the_github_action_gets_milliseconds_of_which_less_is_better(run):
     assert {each.unit for each in found} == {"ms"}
     assert found[0].range.startswith("±")
     assert len({each.name for each in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        (to_bencher, list),
+        (to_github_action, lambda found: [each["name"] for each in found]),
+        (to_pytest_benchmark, lambda found: [each["name"] for each in found["benchmarks"]]),
+    ],
+)
+def test_what_two_suites_call_alike_is_told_apart(two_suites, form, names):
+    found = names(json.loads(form(two_suites)))
+    timed = sum(cell.timing is not None for cell in two_suites.cells)
+    assert len(set(found)) == len(found) == timed
+    assert {name.partition("/")[0] for name in found} == {
+        unit.workload.suite for unit in two_suites.units
+    }
+    assert len(two_suites.workloads) == 2
 
 
 def test_pytest_benchmark_compares_what_is_written_for_it(run, tmp_path):
