@@ -166,7 +166,10 @@ def load_suite(name: str) -> Suite:
 def _check_workloads(name: str, suite: Suite) -> None:
     """Refuse a suite that has no workloads, cannot make them, or has two of a name."""
     try:
-        names = [workload.name for workload in suite.workloads() if workload.version()]
+        workloads = suite.workloads()
+        names = [workload.name for workload in workloads]
+        for workload in workloads:
+            workload.version()  # refuses what cannot be written down
     except UserError as error:
         raise UserError(f"suite {name!r}: {error}") from error
     except Exception as error:

@@ -66,18 +66,20 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 
 def _suites() -> list[dict[str, str | int]]:
+    from bench.errors import UserError  # noqa: PLC0415
     from bench.plugins import SUITES, installed_entries  # noqa: PLC0415
     from bench.registry import load_suite  # noqa: PLC0415
 
-    loaded = [load_suite(name) for name in installed_entries(SUITES)]
-    return [
-        {
-            "name": suite.name,
-            "workloads": len(suite.workloads()),
-            "description": suite.description,
-        }
-        for suite in loaded
-    ]
+    rows: list[dict[str, str | int]] = []
+    for name in installed_entries(SUITES):
+        try:
+            suite = load_suite(name)
+        except UserError as error:  # it stops nobody from using the others
+            rows.append({"name": name, "workloads": 0, "description": f"broken: {error}"})
+            continue
+        workloads = len(suite.workloads())
+        rows.append({"name": name, "workloads": workloads, "description": suite.description})
+    return rows
 
 
 def _workloads(name: str) -> list[dict[str, str]]:

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 from importlib.metadata import EntryPoint
@@ -5,6 +6,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from refusals import refusal
 
+from bench.cli.main import main
 from bench.plugins import SUITES, installed_entries
 from bench.registry import load_suite
 
@@ -67,3 +69,19 @@ def test_a_suite_that_cannot_be_loaded_is_refused_with_its_error(value, words, e
     entries(EntryPoint("mine", value, SUITES))
     assert re.match(r"suite 'mine'", refusal(load_suite, "mine"))
     assert words in refusal(load_suite, "mine")
+
+
+def test_a_broken_suite_is_listed_as_broken_beside_the_others(entries, capsys):
+    entries(
+        EntryPoint("quick", "suites.quick:SUITE", SUITES),
+        EntryPoint("torn", "no_such_module:SUITE", SUITES),
+    )
+    assert main(["list", "--json"]) == 0
+    quick, torn = json.loads(capsys.readouterr().out)["suites"]
+    assert (quick["name"], quick["workloads"] > 1) == ("quick", True)
+    assert torn == {
+        "name": "torn",
+        "workloads": 0,
+        "description": "broken: suite 'torn' cannot be loaded: "
+        "ModuleNotFoundError: No module named 'no_such_module'",
+    }
