@@ -195,35 +195,100 @@ def _write_coordinates(bits: Places, size: Places, words: int, found: Index) -> 
 
 
 @njit(cache=True, nogil=True)
-def window_table(
-    rows: Index, places: Places, sites: Index, size: Places, geometry: Places, active: int
-) -> Index:
-    """Which input row every output row sees through each offset: int32 `[M, K]`.
+def _begin(sites: Index, row: int, geometry: Places) -> Site:
+    """The first site of an output site's window, which may lie off the grid."""
+    sample, z, y, x = _site(sites, row)
+    stride, padding = geometry[1], geometry[2]
+    return (
+        sample,
+        z * stride[0] - padding[0],
+        y * stride[1] - padding[1],
+        x * stride[2] - padding[2],
+    )
 
-    `active`, the number of input rows, stands for an inactive site, `active + 1` for padding.
+
+@njit(cache=True, nogil=True)
+def _is_inside(begin: Site, size: Places, geometry: Places) -> bool:
+    """Whether a window that begins there is on the grid as a whole."""
+    for axis in range(3):
+        first = begin[axis + 1]
+        last = first + (geometry[0, axis] - 1) * geometry[3, axis]
+        if first < 0 or last >= size[axis + 1]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _next_inside(last: int, begin: Site, size: Places, geometry: Places) -> int:
+    """The first offset after `last` that is on the grid, in a window that begins there, or K."""
+    kernel, dilation = geometry[0], geometry[3]
+    place = 0
+    for i in range(kernel[0]):
+        on_layer = 0 <= begin[1] + i * dilation[0] < size[1]
+        for j in range(kernel[1]):
+            on_line = on_layer and 0 <= begin[2] + j * dilation[1] < size[2]
+            for k in range(kernel[2]):
+                if place > last and on_line and 0 <= begin[3] + k * dilation[2] < size[3]:
+                    return place
+                place += 1
+    return place
+
+
+@njit(cache=True, nogil=True)
+def _rooms(rows: Index, places: Places, count: int) -> tuple[Places, int]:
+    """Where the lists of all output rows begin, and as yet end, if each has all its pairs and a row."""
+    lists = np.zeros((2, count), np.int64)
+    begins, sizes = lists[0], lists[1]
+    for offset in range(places.shape[1]):
+        for pair in range(places[2, offset]):
+            sizes[rows[places[1, offset] + pair]] += 1
+    room = 0
+    for row in range(count):
+        begins[row] = room
+        room += sizes[row] + 1
+    lists[1] = begins
+    return lists, room
+
+
+@njit(cache=True, nogil=True)
+def windows(
+    rows: Index, places: Places, sites: Index, size: Places, geometry: Places, active: int
+) -> tuple[Index, Places]:
+    """Which input rows every output row sees, as `impls.gather.pairs.Windows` has them.
 
     Args:
         rows, places: the pairs, see `impls.gather.loops.multiply_pairs`.
         sites: output sites, int32 `[M, 4]` or `[M, 3]`.
         size: batch size and grid size of the input, int64 `[4]`.
         geometry: kernel size, stride, padding and dilation, int64 `[4, 3]`.
+        active: number of input rows.
     """
-    kernel, stride, padding, dilation = geometry[0], geometry[1], geometry[2], geometry[3]
-    inputs, outputs, counts = places[0], places[1], places[2]
-    table = np.empty((len(sites), len(counts)), np.int32)
-    for row in range(len(sites)):
-        _, z, y, x = _site(sites, row)
-        z, y, x = z * stride[0] - padding[0], y * stride[1] - padding[1], x * stride[2] - padding[2]
-        place = 0
-        for i in range(kernel[0]):
-            on_layer = 0 <= z + i * dilation[0] < size[1]
-            for j in range(kernel[1]):
-                on_line = on_layer and 0 <= y + j * dilation[1] < size[2]
-                for k in range(kernel[2]):
-                    inside = on_line and 0 <= x + k * dilation[2] < size[3]
-                    table[row, place] = active if inside else active + 1
-                    place += 1
-    for offset in range(len(counts)):
-        for pair in range(counts[offset]):
-            table[rows[outputs[offset] + pair], offset] = rows[inputs[offset] + pair]
-    return table
+    count, volume = len(sites), places.shape[1]
+    lists, room = _rooms(rows, places, count)
+    ends, seen = lists[1], np.empty(room, np.int32)
+    # The offset to come next while all sites so far are active; then one that never comes.
+    awaited, whole = np.zeros(count, np.int32), np.empty(count, np.bool_)
+    for row in range(count):
+        begin = _begin(sites, row, geometry)
+        whole[row] = _is_inside(begin, size, geometry)
+        if not whole[row]:
+            awaited[row] = _next_inside(-1, begin, size, geometry)
+    for offset in range(volume):
+        for pair in range(places[2, offset]):
+            row = rows[places[1, offset] + pair]
+            if awaited[row] < offset:
+                seen[ends[row]] = active
+                ends[row] += 1
+                awaited[row] = volume + 1
+            elif awaited[row] == offset:
+                awaited[row] += 1
+                if not whole[row]:
+                    begin = _begin(sites, row, geometry)
+                    awaited[row] = _next_inside(offset, begin, size, geometry)
+            seen[ends[row]] = rows[places[0, offset] + pair]
+            ends[row] += 1
+    for row in range(count):
+        if awaited[row] < volume:
+            seen[ends[row]] = active
+            ends[row] += 1
+    return seen, lists

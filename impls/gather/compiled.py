@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.window import Axes, Window, window
-from impls.gather.pairs import Pairs
+from impls.gather.pairs import Pairs, Windows
 from impls.gather.threads import spread
 
 if TYPE_CHECKING:
@@ -52,13 +52,14 @@ def prepare() -> None:
         sites = Sites(torch.zeros((1, 1 + dimensions), dtype=torch.int32), 1, (1,) * dimensions)
         point = window(dimensions, 1)
         pairs, _ = sites.kernel_map(point, submanifold=True)
-        table, _ = sites.pooling_table(point)
+        pooled = windows(pairs, sites, point, sites.coordinates)
     multiply(features, weight, None, pairs)
     multiply_turned(features, weight, 1, pairs)
     weight_gradient(features, features, pairs)
     gradients(features, weight, features, pairs, (True, True, True))
-    _, source = pool(features, table)
-    pool_gradient(features, source, table, 1)
+    pool(features, pooled)
+    _, source = pool_with_source(features, pooled)
+    pool_gradient(features, source, pooled, 1)
 
 
 def has_room(sites: "Sites", grid_size: Axes) -> bool:
@@ -104,17 +105,15 @@ def full_pairs(sites: "Sites", window: Window, output_grid: Axes) -> tuple[Pairs
     return pairs, torch.from_numpy(outputs)
 
 
-def window_table(
-    pairs: Pairs, sites: Tensor, batch_size: int, grid_size: Axes, window: Window, active: int
-) -> Tensor:
-    """Which input row every output row sees through each offset: see `torch_map.window_table`."""
+def windows(pairs: Pairs, sites: "Sites", window: Window, outputs: Tensor) -> Windows:
+    """Build the lists of a max pooling from its kernel map and the coordinates of its output sites."""
     from impls.gather import bits  # noqa: PLC0415
 
-    size = _sizes(batch_size, grid_size)
-    table = bits.window_table(
-        pairs.array, pairs.places, _numpy(sites), size, _geometry(window), active
+    size = _sizes(sites.batch_size, sites.grid_size)
+    geometry = _geometry(window)
+    return Windows(
+        *bits.windows(pairs.array, pairs.places, _numpy(outputs), size, geometry, sites.count)
     )
-    return torch.from_numpy(table)
 
 
 def multiply(features: Tensor, weight: Tensor, bias: Tensor | None, pairs: Pairs) -> Tensor:
@@ -241,27 +240,45 @@ def sum_of_rows(values: Tensor) -> Tensor:
     return total
 
 
-def pool(features: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Max pooling over `table`: values `[M, C]`, and the offset that each came from, int16."""
+def pool(features: Tensor, windows: Windows) -> Tensor:
+    """Max pooling: values `[M, C]`."""
     from impls.gather import loops  # noqa: PLC0415
 
-    out = features.new_empty((len(table), features.shape[1]))
-    source = torch.empty(out.shape, dtype=torch.int16)
-    seen, x, target, origin = table.numpy(), _numpy(features), out.numpy(), source.numpy()
+    seen, lists = windows
+    rows, channels = lists.shape[1], features.shape[1]
+    out = features.new_empty((rows, channels))
+    x, target = _numpy(features), out.numpy()
     _spread(
-        lambda first, last: loops.pool_maximum(seen, x, target, origin, first, last),
-        len(table),
-        table.numel() * features.shape[1],
+        lambda first, last: loops.pool(seen, lists, x, target, first, last),
+        rows,
+        len(seen) * channels,
+    )
+    return out
+
+
+def pool_with_source(features: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
+    """Max pooling: values `[M, C]`, and the place in its row's list that each came from, int16."""
+    from impls.gather import loops  # noqa: PLC0415
+
+    seen, lists = windows
+    rows, channels = lists.shape[1], features.shape[1]
+    out = features.new_empty((rows, channels))
+    source = torch.empty(out.shape, dtype=torch.int16)
+    x, target, origin = _numpy(features), out.numpy(), source.numpy()
+    _spread(
+        lambda first, last: loops.pool_with_source(seen, lists, x, target, origin, first, last),
+        rows,
+        len(seen) * channels,
     )
     return out, source
 
 
-def pool_gradient(upstream: Tensor, source: Tensor, table: Tensor, active: int) -> Tensor:
+def pool_gradient(upstream: Tensor, source: Tensor, windows: Windows, active: int) -> Tensor:
     """Gradient at a max pooling's input rows: `[N, C]`."""
     from impls.gather import loops  # noqa: PLC0415
 
     total = upstream.new_zeros((active, upstream.shape[1]))
-    loops.pool_gradient(table.numpy(), source.numpy(), _numpy(upstream), total.numpy())
+    loops.pool_gradient(*windows, source.numpy(), _numpy(upstream), total.numpy())
     return total
 
 

@@ -85,7 +85,7 @@ class Gather(Implementation):
         return Rows(native.features, Sites(sites.coordinates, sites.batch_size, sites.grid_size))
 
     def build_map(self, module: nn.Module, native: Rows) -> None:
-        """Build the pairs, or the pooling table."""
+        """Build the pairs, or what each window of a pooling sees."""
         if isinstance(module, GatherConvolution | GatherMaxPooling):
             module.prepare(native.sites)
 
@@ -184,10 +184,10 @@ class GatherMaxPooling(nn.Module):
         self.window = operator.window
 
     def prepare(self, sites: Sites) -> None:
-        """Build the table of window sites."""
-        sites.pooling_table(self.window)
+        """Find what each window sees."""
+        sites.windows(self.window)
 
     def forward(self, native: Rows) -> Rows:
         """Take the first largest site of each window."""
-        table, outputs = native.sites.pooling_table(self.window)
-        return Rows(pool(native.features, table), outputs)
+        windows, outputs = native.sites.windows(self.window)
+        return Rows(pool(native.features, windows), outputs)

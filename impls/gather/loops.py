@@ -305,17 +305,40 @@ def gradients(
 
 
 @njit(cache=True, nogil=True)
-def pool_maximum(
-    table: Index, x: Values, out: Values, source: Origins, first: int, last: int
-) -> None:
-    """Write output rows [first, last) of a max pooling, and which offset each value came from.
+def pool(seen: Index, lists: Places, x: Values, out: Values, first: int, last: int) -> None:
+    """Write output rows [first, last) of a max pooling; where one holds a NaN, that is the largest.
 
     Args:
-        table: `[M, K]`, the input row that an output row sees through each offset; N at an inactive
-            site, whose value is 0; N + 1 in the padding, which is never the largest.
+        seen, lists: see `impls.gather.pairs.Windows`.
         x: `[N, C]`.
         out: `[M, C]`.
-        source: int16 `[M, C]`, the first offset, in torch's order, with the largest value; as in torch,
+    """
+    count = x.shape[0]
+    for row in range(first, last):
+        best = out[row]
+        best[:] = -np.inf
+        for place in range(lists[0, row], lists[1, row]):
+            if seen[place] < count:
+                values = x[seen[place]]
+                for channel in range(len(best)):
+                    value = values[channel]
+                    better = (value > best[channel]) | np.isnan(value)
+                    best[channel] = value if better else best[channel]
+            else:
+                for channel in range(len(best)):
+                    better = best[channel] < 0
+                    best[channel] = 0 if better else best[channel]
+
+
+@njit(cache=True, nogil=True)
+def pool_with_source(
+    seen: Index, lists: Places, x: Values, out: Values, source: Origins, first: int, last: int
+) -> None:
+    """Write output rows [first, last) of a max pooling, and where each value came from.
+
+    Args:
+        seen, lists, x, out: as `pool` has them.
+        source: int16 `[M, C]`, the first place in the row's list with the largest value; as in torch,
             the last NaN is larger than all others.
     """
     count = x.shape[0]
@@ -324,29 +347,28 @@ def pool_maximum(
         origin = source[row]
         best[:] = -np.inf
         origin[:] = 0
-        has_zero = False
-        for k in range(table.shape[1]):
-            seen = table[row, k]
-            if seen < count:
-                values = x[seen]
+        for place in range(lists[0, row], lists[1, row]):
+            number = np.int16(place - lists[0, row])
+            if seen[place] < count:
+                values = x[seen[place]]
                 for channel in range(len(best)):
                     value = values[channel]
                     better = (value > best[channel]) | np.isnan(value)
                     best[channel] = value if better else best[channel]
-                    origin[channel] = k if better else origin[channel]
-            elif seen == count and not has_zero:
-                has_zero = True  # nothing is below 0 any more: further zeros change nothing
+                    origin[channel] = number if better else origin[channel]
+            else:
                 for channel in range(len(best)):
                     better = best[channel] < 0
                     best[channel] = 0 if better else best[channel]
-                    origin[channel] = k if better else origin[channel]
+                    origin[channel] = number if better else origin[channel]
 
 
 @njit(cache=True, nogil=True)
-def pool_gradient(table: Index, source: Origins, g: Values, total: Values) -> None:
+def pool_gradient(seen: Index, lists: Places, source: Origins, g: Values, total: Values) -> None:
     """Add the gradient at a max pooling's output to the input rows it came from: `[N, C]`."""
     for row in range(g.shape[0]):
+        begin = lists[0, row]
         for channel in range(g.shape[1]):
-            seen = table[row, source[row, channel]]
-            if seen < total.shape[0]:
-                total[seen, channel] += g[row, channel]
+            origin = seen[begin + source[row, channel]]
+            if origin < total.shape[0]:
+                total[origin, channel] += g[row, channel]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from impls.gather import compiled
-from impls.gather.pairs import Pairs
+from impls.gather.pairs import Pairs, Windows
 
 HALF = {torch.bfloat16, torch.float16}
 FEWEST_CHANNELS_OF_HALF_PRODUCTS = 256
@@ -45,21 +45,26 @@ def multiply_pairs(features: Tensor, weight: Tensor, bias: Tensor | None, pairs:
     return result if result.dtype is dtype else result.to(dtype)
 
 
-def pool(features: Tensor, table: Tensor) -> Tensor:
-    """Max pooling over a table of rows: the last NaN or else the first largest, as in torch: `[M, C]`.
+def pool(features: Tensor, windows: Windows | Tensor) -> Tensor:
+    """Max pooling: the last NaN or else the first largest, as in torch: `[M, C]`.
 
     Args:
         features: `[N, C]`.
-        table: int32 `[M, K]`, the row seen through each offset; N at an inactive site, whose value is
-            0; N + 1 in the padding, which is never the largest.
+        windows: what each output row sees. A table, for torch's operators, is int32 `[M, K]`: the row
+            seen through each offset; N at an inactive site, whose value is 0; N + 1 in the padding,
+            which is never the largest.
     """
-    if not compiled.usable(features):
-        return _pool_through_torch(features, table)
+    if isinstance(windows, Tensor):
+        return _pool_through_torch(features, windows)
     dtype = features.dtype
     if dtype in HALF:
         features = features.float()
-    result: Tensor = _CompiledPooling.apply(features, table)  # type: ignore[no-untyped-call]
-    return result.to(dtype)
+    result: Tensor
+    if torch.is_grad_enabled() and features.requires_grad:
+        result = _CompiledPooling.apply(features, windows)  # type: ignore[no-untyped-call]
+    else:
+        result = compiled.pool(features, windows)
+    return result if result.dtype is dtype else result.to(dtype)
 
 
 class _Compiled(torch.autograd.Function):
@@ -122,16 +127,17 @@ class _CompiledPooling(torch.autograd.Function):
     """Float32 and float64 on a CPU."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, table: Tensor) -> Tensor:  # noqa: ANN401
-        out, source = compiled.pool(features, table)
-        ctx.save_for_backward(source, table)
+    def forward(ctx: Any, features: Tensor, windows: Windows) -> Tensor:  # noqa: ANN401
+        out, source = compiled.pool_with_source(features, windows)
+        ctx.save_for_backward(source)
+        ctx.windows = windows
         ctx.active = len(features)
         return out
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        source, table = ctx.saved_tensors
-        return compiled.pool_gradient(upstream, source, table, ctx.active), None
+        (source,) = ctx.saved_tensors
+        return compiled.pool_gradient(upstream, source, ctx.windows, ctx.active), None
 
 
 def _pool_through_torch(features: Tensor, table: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Places = NDArray[np.int64]
+
+
+class Windows(NamedTuple):
+    """What each output row of a max pooling looks at: lists of input rows, in the offsets' order.
+
+    Of inactive sites, which are all 0, a list has the first only, as row N; of padding nothing.
+
+    Attributes:
+        seen: int32, the lists of all output rows in one.
+        places: int64 `[2, M]`, where in `seen` each list begins, and where it ends.
+    """
+
+    seen: NDArray[np.int32]
+    places: Places
 
 
 @dataclass(eq=False)

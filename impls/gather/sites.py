@@ -6,7 +6,7 @@ from torch import Tensor
 from bench.batch import linear_keys
 from bench.window import Axes, Window
 from impls.gather import compiled, torch_map
-from impls.gather.pairs import Pairs
+from impls.gather.pairs import Pairs, Windows
 
 
 class Sites:
@@ -24,7 +24,7 @@ class Sites:
         # No map refers back to these sites: a cycle would outlive them until the next collection.
         self._submanifold: dict[Window, Pairs] = {}
         self._full: dict[Window, tuple[Pairs, Sites]] = {}
-        self._tables: dict[Window, Tensor] = {}
+        self._windows: dict[Window, Windows | Tensor] = {}
 
     @property
     def count(self) -> int:
@@ -64,22 +64,21 @@ class Sites:
             built = self._full[window] = _full_pairs(self, window)
         return built
 
-    def pooling_table(self, window: Window) -> "tuple[Tensor, Sites]":
-        """For each output site and offset the input row that it sees: `[M, K]`; output sites.
+    def windows(self, window: Window) -> "tuple[Windows | Tensor, Sites]":
+        """What a max pooling's output sites see, built once, and these sites.
 
-        Row N stands for an inactive site of the grid, row N + 1 for padding.
+        Where loops are not compiled it is a table, see `impls.gather.torch_map.window_table`.
         """
         pairs, outputs = self.kernel_map(window, submanifold=False)
-        if window not in self._tables:
-            build = (
-                compiled.window_table
+        if window not in self._windows:
+            self._windows[window] = (
+                compiled.windows(pairs, self, window, outputs.coordinates)
                 if compiled.usable(self.coordinates)
-                else torch_map.window_table
+                else torch_map.window_table(
+                    pairs, outputs.coordinates, self.grid_size, window, self.count
+                )
             )
-            self._tables[window] = build(
-                pairs, outputs.coordinates, self.batch_size, self.grid_size, window, self.count
-            )
-        return self._tables[window], outputs
+        return self._windows[window], outputs
 
 
 def turned_round(pairs: Pairs, coarse: Sites, source: Sites, target: Sites) -> Pairs:

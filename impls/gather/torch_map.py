@@ -133,19 +133,17 @@ def _pushed_keys(
 
 
 def window_table(
-    pairs: Pairs, sites: Tensor, batch_size: int, grid_size: Axes, window: Window, active: int
+    pairs: Pairs, sites: Tensor, grid_size: Axes, window: Window, active: int
 ) -> Tensor:
     """Which input row every output row sees through each offset: int32 `[M, K]`.
 
     Args:
         pairs: the convolution's map.
         sites: output sites.
-        batch_size: not needed here.
         grid_size: the input's.
         window: the convolution's.
         active: number of input rows; stands for an inactive site, and the next one for padding.
     """
-    del batch_size
     columns = []
     for tap in window.offsets():
         on_grid = torch.ones(len(sites), dtype=torch.bool, device=sites.device)

@@ -2,11 +2,12 @@ import itertools
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from impls.gather import compiled, loops
-from impls.gather.pairs import pairs_of
+from impls.gather.pairs import Windows, pairs_of
 from impls.gather.tiles import Shape, host_shape
 
 CHANNELS = (1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 47, 64, 65)
@@ -85,13 +86,16 @@ def test_any_number_of_threads_gives_the_same_bits(threads, monkeypatch):
     monkeypatch.setattr(compiled, "THREAD_MULTIPLY_ADDS", 1)
     pairs = some_pairs(700, 800, 6)
     features, weight, upstream = torch.randn(700, 19), torch.randn(6, 19, 33), torch.randn(800, 33)
-    table = torch.randint(702, (800, 4), dtype=torch.int32)
+    seen = torch.randint(701, (3200,), dtype=torch.int32).numpy()  # 700 for an inactive site
+    ends = np.arange(4, 3204, 4)
+    windows = Windows(seen, np.stack((ends - 4, ends)))
 
     def everything():
         return (
             compiled.multiply(features, weight, None, pairs),
             *compiled.gradients(features, weight, upstream, pairs, (True, True, True)),
-            *compiled.pool(features, table),
+            compiled.pool(features, windows),
+            *compiled.pool_with_source(features, windows),
         )
 
     before = torch.get_num_threads()
