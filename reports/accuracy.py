@@ -22,8 +22,8 @@ HEAD = (
     "difference",
     "epochs",
     "training",
-    "of a processor",
-    "to the target",
+    "CPU time",
+    "time to target",
 )
 ENERGY = "energy"
 """Head of one more column, where any run has joules."""
@@ -56,7 +56,7 @@ class Trained:
         unusual = (
             (settings.background.replace("_", " "), settings.background != "zero"),
             (settings.dtype, settings.dtype != "float32"),
-            (f"{settings.precision} mixed in", settings.precision is not None),
+            (f"mixed {settings.precision}", settings.precision is not None),
             (settings.device, settings.device != "cpu"),
             (f"{settings.processes} processes", settings.processes > 1),
         )

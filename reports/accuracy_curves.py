@@ -97,7 +97,7 @@ def _race(rows: list[Trained]) -> Chart:
         f"({row.error_percent:.2f} %)"
         for seconds, label, row in ends[1:]
     )
-    what = "processor time of training" if of_processor else "training time"
+    what = "CPU time of training" if of_processor else "training time"
     return Chart(
         heading=rows[0].name,
         caption=f"Test error against {what}: {quickest} takes {words.seconds(least)} for all epochs "

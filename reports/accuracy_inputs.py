@@ -92,9 +92,9 @@ def _range(values: Sequence[float]) -> str:
 def _half(places: Sequence[float | None]) -> str:
     known = [place for place in places if place is not None]
     if not known:
-        return "never half of them"
+        return "half is never reached"
     first, last = (words.plain(place) for place in (min(known), max(known)))
-    return f"half of them first at layer {first if first == last else f'{first} to {last}'}"
+    return f"half is first reached at layer {first if first == last else f'{first} to {last}'}"
 
 
 def _pictures(run: AccuracyRun) -> list[tuple[str, str]]:

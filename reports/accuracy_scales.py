@@ -64,7 +64,7 @@ def _study(rows: list[Trained]) -> Study:
         f"augmentation, after {epochs_of(rows)}. {_finding(lines)}",
         series=tuple(series),
         y_label="test error",
-        x_label="pixels of a character",
+        x_label="character size in pixels",
         x_ticks=tuple(float(scale) for scale in scales),
     )
     return Study(chart, tuple(motions), lines)

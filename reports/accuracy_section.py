@@ -70,7 +70,7 @@ def findings(rows: Sequence[Trained]) -> list[str]:
         names = words.listed(dict.fromkeys(words.label(row.name) for row in reached))
         rest = len(compared) - len(reached)
         found.append(
-            f"At or under every published error: {names or 'nothing'}; above one of them: "
+            f"At or below every published error: {names or 'nothing'}; above one of them: "
             f"{words.count(rest, 'row')}"
         )
     else:

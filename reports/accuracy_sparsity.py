@@ -134,9 +134,9 @@ def _rivals(kind: str, row: Trained, kinds: dict[str, list[Trained]]) -> list[Tr
 def _finding(kinds: dict[str, list[Trained]]) -> str:
     """Say at which sparsities the sparsity invariant convolution errs less than the others."""
     found: dict[str, list[str]] = {
-        "errs less at": [],
-        "errs more at": [],
-        "is too close to tell at": [],
+        "has a lower error at": [],
+        "has a higher error at": [],
+        "is too close to call at": [],
     }
     less, more, unclear = found.values()
     for ours in kinds.get(words_of(INVARIANT), []):

@@ -14,9 +14,9 @@ def overview(comparison: Comparison, setting: Setting, phase: Phase, rows: list[
     """Say how each implementation does against the baseline in a phase."""
     start = f"{phase}, {setting.title}"
     if not rows:
-        return f"{start}: nothing has a time."
+        return f"{start}: there are no times."
     if not comparison.has_baseline:
-        return f"{start}: {_fastest_counts(rows)}; times, for want of a baseline."
+        return f"{start}: {_fastest_counts(rows)}; times only, since there is no baseline."
     baseline = words.label(comparison.baseline)
     parts = []
     for row in rows:
@@ -49,7 +49,7 @@ def table(comparison: Comparison, found: Table) -> str:
         )
     statuses = Counter(row.cell.status for row in found.rows)
     if statuses[Status.OK]:
-        return "one implementation only has times"
+        return "only one implementation has times"
     return "no times: " + words.listed(f"{number} {status}" for status, number in statuses.items())
 
 

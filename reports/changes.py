@@ -28,7 +28,7 @@ def headline(changes: Changes) -> str:
         return f"Nothing could be compared: {_commonest_reason(changes)}."
     slower = _slower(changes)
     if slower:
-        return f"{slower}: measure both again, and find out why if it stays."
+        return f"{slower}: measure both again, and investigate if it persists."
     return _nothing_slower(changes, compared)
 
 
@@ -51,8 +51,8 @@ def _nothing_slower(changes: Changes, compared: int) -> str:
     if unsure:
         names = words.listed(f"{each.implementation} {each.phase}" for each in unsure)
         return (
-            f"Nothing is known to be slower, but whether all cells of {names} together are is not "
-            f"clear: measure longer, or on a quieter machine."
+            f"Nothing is known to be slower, but it is unclear whether all cells of {names} "
+            f"together are: measure longer, or on a quieter machine."
         )
     cells = words.count(compared, "cell")
     return f"Nothing is slower: a slowdown of 5 % is ruled out in all of {cells}."

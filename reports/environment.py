@@ -25,6 +25,7 @@ def new_environment() -> Environment:
         "label": words.label,
         "counted": words.count,
         "listed": words.listed,
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
     return environment
 

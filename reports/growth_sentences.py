@@ -31,7 +31,7 @@ def growth_sentence(study: Study, part: Part, baseline: str) -> str:
     against = growing(part, baseline)
     first, last = (words.plain(study.sizes[place]) for place in (0, -1))
     return (
-        f"from {words.label(study.axis, 30)} {first} to {last}, time grows to the power "
+        f"from {words.label(study.axis, 30)} {first} to {last}, time grows with the power "
         f"{words.listed(powers)}, with 99{words.SPACE}% intervals; the last doubling costs "
         f"{words.listed(doublings)}.{f' So {against}.' if against else ''}"
     )

@@ -87,7 +87,8 @@ def _extent(history: History, runs: Sequence[Run], cells: int) -> str:
         verb = "is" if missing == 1 else "are"
         said.append(f"{words.count(missing, 'run')} of this page {verb} not in the archive.")
     if new := cells - len({series.key for series in history.series}):
-        said.append(f"{words.count(new, 'cell')} of this page never stood in it.")
+        verb = "is" if new == 1 else "are"
+        said.append(f"{words.count(new, 'cell')} of this page {verb} not in it.")
     return " ".join(said)
 
 
@@ -96,6 +97,6 @@ def _finding(history: History, shown: int) -> str:
     stepped = sum(map(bool, history.steps))
     which = "all of them" if shown == stepped else "those that each of these changes hit hardest"
     return (
-        f"{words.count(stepped, 'cell')} of {len(history.series):,} changed lastingly: here are "
-        f"{which}. A step has its 99 % interval, and lies between its two commits."
+        f"{words.count(stepped, 'cell')} of {len(history.series):,} have a lasting change: here are "
+        f"{which}. A step is given with its 99 % interval and the two commits between which it lies."
     )

@@ -71,7 +71,7 @@ def _replaced(runs: list[Run], merged: Run) -> list[str]:
         if cell.status is Status.OK and (unit.workload.suite, *cell.key) not in kept
     )
     told = (
-        f"of a workload that several runs measured, the last run's cells are shown: rounds of two runs "
+        f"where several runs measured a workload, the last run's cells are shown: rounds of two runs "
         f"are not paired. That leaves out cells of {words.listed(lost)}"
     )
     return [told] if lost else []
@@ -105,13 +105,13 @@ def _circumstances(runs: list[Run]) -> list[str]:
     commits = _distinct(words.label(run.header.commit or "none", 30) for run in runs)
     settings = [run.header.settings for run in runs]
     efforts = _distinct(
-        f"{each.processes:,} (of {words.number(each.seconds, 3)} s a phase)" for each in settings
+        f"{each.processes:,} (of {words.number(each.seconds, 3)} s per phase)" for each in settings
     )
     found = []
     if len(commits) > 1:
         found.append(f"the runs were made at several commits: {words.listed(commits)}")
     if len(efforts) > 1:
-        found.append(f"fresh processes a workload: {words.listed(efforts)}")
+        found.append(f"fresh processes per workload: {words.listed(efforts)}")
     return found
 
 

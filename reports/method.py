@@ -26,9 +26,9 @@ class Method:
 
 
 STOPS = {
-    "precise": "every pairwise interval was as narrow as asked for",
+    "precise": "every pairwise interval was as narrow as requested",
     "stable": "more rounds no longer narrowed the intervals",
-    "budget": "the time set for the phase was used up",
+    "budget": "the budget of the phase was spent",
 }
 
 
@@ -61,14 +61,14 @@ def _facts(run: Run, samples: list[Samples]) -> list[tuple[str, str]]:
         ("run", header.id),
         ("suites", words.listed(header.suites)),
         ("started", header.started),
-        ("finished", run.finished or "no: interrupted, or still going on"),
+        ("finished", run.finished or "no: interrupted, or still running"),
         ("commit", header.commit or "unknown: measured outside of git"),
         ("budget", f"{settings.seconds:g} s for one phase of one workload in one process"),
         (
             "asked precision",
             f"99 % interval of every pairwise ratio within {words.percent(settings.precision)}",
         ),
-        ("fresh processes", f"{settings.processes:,} a workload"),
+        ("fresh processes", f"{settings.processes:,} per workload"),
         ("threads", f"{settings.threads:,}"),
         ("seed of the visiting order", f"{settings.seed}"),
         ("given up after", f"{settings.timeout:g} s without a sign of life"),

@@ -147,7 +147,7 @@ const drawMatrix = (table, baseline) => {
   });
   caption.textContent = `${table.dataset.phase}, ${table.dataset.setting}: against ${
     data.implementations[baseline]
-  }, ${told.join("; ") || "nothing has a ratio"}.`;
+  }, ${told.join("; ") || "there are no ratios"}.`;
 };
 
 // Rows of a workload's table, in the order in which the data has them.
@@ -400,13 +400,13 @@ const look = (key) => {
   const every = data.step > 1 ? `; of a run this large every ${data.step}th round is here` : "";
   const finding =
     `${all.length} rounds in ${shares.length} ${shares.length === 1 ? "process" : "processes"}, ${flagged} of them disturbed: ` +
-    `median ${seconds(middle)}, half of them within ${seconds(time(quantile(all, 0.25)))} and ${seconds(time(quantile(all, 0.75)))}, ` +
+    `median ${seconds(middle)}, half of them between ${seconds(time(quantile(all, 0.25)))} and ${seconds(time(quantile(all, 0.75)))}, ` +
     `from ${seconds(low)} to ${seconds(time(1))}${every}.`;
   const y = (share) => TOP + 6 + (1 - share) * (HEIGHT - BOTTOM - TOP - 12);
   const strip = plot("rounds in the order of measurement, process by process", `Rounds: ${finding}`);
   const wide = (WIDTH - LEFT - 12) / Math.max(1, all.length + 2 * shares.length);
   let at = LEFT + 6;
-  const quantiles = plot("share of rounds that took at most so long (curve by process)", `Distribution: ${finding}`);
+  const quantiles = plot("share of rounds that took at most this long (one curve per process)", `Distribution: ${finding}`);
   const x = (share) => LEFT + 6 + share * (WIDTH - LEFT - 70);
   shares.forEach((values, process) => {
     const colour = `var(--series-${1 + (process % 7)})`;

@@ -231,7 +231,6 @@ def _environment() -> Environment:
         "plain": words.plain,
         "measured_position": lambda value, group: sentences.measured_position(group, value),
         "strength": _strength,
-        "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "segment_number": stacked.SEGMENTS.index,
         "share": _share,
     }

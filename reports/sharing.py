@@ -27,7 +27,7 @@ class Finding(StrEnum):
     SHARED = "later layers use the first one's map"
     REBUILT = "every layer builds its own"
     NONE = "no layer costs noticeably more cold than warm"
-    UNCLEAR = "the times do not say: stacks disagree"
+    UNCLEAR = "unclear: stacks disagree"
 
 
 @dataclass(frozen=True)

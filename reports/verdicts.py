@@ -75,9 +75,9 @@ def detectable(comparison: Comparison) -> str:
     half, nine_in_ten = words.percent(words.median(effects)), words.percent(most)
     found = (
         f"An effect of {half} would be found four times out of five in half of them, one of "
-        f"{nine_in_ten} in nine of ten, each looked at alone."
+        f"{nine_in_ten} in nine of ten, each judged alone."
         if math.isfinite(words.median(effects))
-        else "How small an effect would be found is not known, for want of rounds."
+        else "The smallest effect that would be found is unknown: there are too few rounds."
     )
     dead_band, resolution = (words.percent(math.expm1(own), 1) for own in (DEAD_BAND, RESOLUTION))
     return (
@@ -100,11 +100,11 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
     settings = run.header.settings
     if settings.processes < FEWEST_PROCESSES:
         found.append(
-            f"fresh processes a workload: {settings.processes:,}; published numbers need "
-            f"at least {FEWEST_PROCESSES}, because layout in memory differs between processes"
+            f"fresh processes per workload: {settings.processes:,}; published numbers need "
+            f"at least {FEWEST_PROCESSES}, because memory layout differs between processes"
         )
     if run.header.commit.endswith("+dirty"):
-        found.append("the checkout had changes that no commit holds")
+        found.append("the checkout had uncommitted changes")
     if crowded := _crowded(run):
         found.append(
             f"while {words.count(len(crowded), 'workload')} of {len(run.units):,} were measured, "
@@ -115,7 +115,7 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
     share = _disturbed_share(run)
     if share > MANY_DISTURBED:
         found.append(
-            f"{words.percent(share)} of all rounds were interrupted: other programs got the processor"
+            f"{words.percent(share)} of all rounds were interrupted: other programs took the processor"
         )
     if run.cells and not comparison.has_baseline:
         found.append(
@@ -148,7 +148,7 @@ def _of_times(comparison: Comparison) -> list[str]:
         )
     if strays or of_ratios:
         found.append(
-            f"processes left out for lying far off all others: {strays:,} of times and "
+            f"processes left out because they lie far off all others:  {strays:,} of times and "
             f"{of_ratios:,} of ratios; the run file holds their samples"
         )
     return found
@@ -178,7 +178,7 @@ def _fastest(comparison: Comparison, setting: Setting, phase: Phase, leader: Lea
     baseline = words.label(comparison.baseline)
     over = words.count(leader.workloads, "workload")
     if len(names) == 1:
-        alone = f"only {names[0]} has times (over {over}), so it is compared with nothing."
+        alone = f"only {names[0]} has times (over {over}), so there is nothing to compare it with."
         return [alone + _left_out(leader)]
     everyone = "both" if len(names) == PAIR else f"all {len(names)}"
     basis = (
@@ -216,7 +216,7 @@ def _wins(comparison: Comparison, setting: Setting, phase: Phase) -> str:
     }
     most = sorted(wins, key=lambda name: -wins[name])
     shares = words.listed(f"{words.label(name)} in {wins[name]}" for name in most)
-    return f" Fastest of single workloads, or level with the fastest: {shares}."
+    return f" Fastest in single workloads, or level with the fastest: {shares}."
 
 
 def _as_fast(times: Interval, other: str) -> str:
@@ -240,7 +240,7 @@ def _left_out(leader: Lead) -> str:
     if not leader.left_out:
         return ""
     names = words.listed(words.label(name) for name in leader.left_out)
-    return f" Not ranked, for too few workloads completed: {names}."
+    return f" Not ranked, because too few workloads completed: {names}."
 
 
 def _disturbed_share(run: Run) -> float:

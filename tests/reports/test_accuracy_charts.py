@@ -134,8 +134,8 @@ def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
         )
     )
     assert (
-        "Sparsity invariant convolution errs less at 90 %, errs more at 50 % and is too close to tell "
-        "at 80 %"
+        "Sparsity invariant convolution has a lower error at 90 %, has a higher error at 50 % and "
+        "is too close to call at 80 %"
     ) in study.chart.caption
     ours, published, *_ = study.chart.series
     assert (ours.label, ours.points) == ("sparsity invariant", ((50, 6), (80, 12), (90, 20)))
@@ -217,7 +217,7 @@ def test_error_against_sparsity_is_one_curve_and_compares_what_was_trained_as_lo
     )
     assert study.chart.heading.endswith("2 to 4 epochs")
     assert study.chart.series[0].points == ((50, 6), (90, 20))
-    assert "convolution errs less at 50 % (95 %" in study.chart.caption
+    assert "convolution has a lower error at 50 % (95 %" in study.chart.caption
     assert not study.matrix[1][2][0].is_best
 
 
@@ -250,7 +250,7 @@ def test_active_sites_are_shares_of_the_grid_by_layer():
     first, second = found.series
     assert first.points == ((0, 1), (1, pytest.approx(200 / 3)), (2, 100))
     assert second.points == ((0, 0.1), (1, 0))
-    assert "0.10 % to 1.0 % at first; half of them first at layer 1" in found.caption
+    assert "0.10 % to 1.0 % at first; half is first reached at layer 1" in found.caption
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_page_shows_the_table_with_differences_spread_and_commands(page):
     table = parsed.table("Training is wall time")
     row = next(row for row in table.rows if row[:2] == ["mnist", "gather"])
     assert row[2:6] == ["0.60 % ± 0.10", "3", "0.58 % (Graham 2014)", "+0.02"]
-    commands = parsed.table("What was typed").rows
+    commands = parsed.table("The command for every seed").rows
     assert (
         "sparsebench train mnist --seed 2"
         in next(row for row in commands if row[:2] == ["mnist", "gather"])[2]
@@ -111,7 +111,7 @@ def test_hostile_names_are_text(name):
 
 def test_findings_tell_which_rows_are_at_or_under_what_was_published():
     rows = rows_of([trained(0.5), trained(0.9, experiment="late"), trained(0.1, 0, small=True)])
-    assert findings(rows) == ["At or under every published error: mnist; above one of them: 1 row"]
+    assert findings(rows) == ["At or below every published error: mnist; above one of them: 1 row"]
     small = rows_of([trained(0.1, small=True)])
     assert findings(small) == ["Nothing here has a published error to compare with"]
 

@@ -310,7 +310,7 @@ def test_a_family_that_is_not_known_well_leaves_the_question_open():
     open_question = replace(changes, families=(unsure, *changes.families[1:]))
     assert open_question.exit_code == 3
     assert headline(open_question).startswith(
-        "Nothing is known to be slower, but whether all cells of dense forward together are"
+        "Nothing is known to be slower, but it is unclear whether all cells of dense "
     )
 
 

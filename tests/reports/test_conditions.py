@@ -28,7 +28,7 @@ def watched(run, *seen):
 
 def test_what_kept_a_gpus_clock_down_is_told_of_each_side_and_of_both_in_lock_step():
     base, head = watched(made(seed=1), COOL, COOL), watched(made(seed=2), HOT, COOL)
-    words = "the GPU's clock was kept down by heat at 3 of 15 looks"
+    words = "the GPU's clock was held down by heat at 3 of 15 looks"
     assert doubts(compare_runs(base, head)) == [f"head: {words}"]
     assert f"Doubts:\n\n- head: {words}\n" in to_markdown(compare_runs(base, head))
     assert doubts(compare_runs(head, head, paired=True)) == [words]
@@ -41,7 +41,7 @@ def test_how_the_gpu_fared_is_printed(tmp_path, capsys):
     write(watched(made(seed=1), COOL), base)
     write(watched(made(seed=2), HOT), head)
     assert main(["compare", str(base), str(head)]) == 0
-    told = "head: the GPU's clock was kept down by heat at 3 of 5 looks"
+    told = "head: the GPU's clock was held down by heat at 3 of 5 looks"
     assert f"\ndoubt: {told}\n" in capsys.readouterr().out
     assert main(["compare", str(base), str(head), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -47,7 +47,7 @@ def test_a_step_is_told_with_its_size_interval_commits_and_line(store):
     text = page.text("history")
     assert "2 lasting slowdowns, 0 speed-ups" in text
     assert "2 cells slower since 2026-01-09 00:00" in text
-    table = page.table("changed lastingly")
+    table = page.table("have a lasting change")
     assert len(table.rows) == 1 + len(RECORDS)
     for row in table.rows[1:]:
         assert row[0].startswith("gather forward")
@@ -104,7 +104,7 @@ def test_what_the_archive_lacks_is_said(store):
     new = renamed(nightly(20), "dense", "brand new")
     text = shown(new, store).text("history")
     assert "What this page shows is not in the archive." in text
-    assert "2 cells of this page never stood in it." in text
+    assert "2 cells of this page are not in it." in text
 
 
 def test_a_cell_that_lost_its_time_is_told(store, tmp_path):
@@ -165,5 +165,5 @@ def test_what_was_followed_relative_to_nothing_is_another_series(store, tmp_path
         archive.add(saved(nightly(number, names=("gather",)), tmp_path))
     run = nightly(LAST, factor=1.2)
     page = shown(run, store)
-    assert len(page.table("changed lastingly").rows) == 1 + len(RECORDS)
+    assert len(page.table("have a lasting change").rows) == 1 + len(RECORDS)
     assert "never stood in it" not in page.text("history")

@@ -75,7 +75,7 @@ def test_what_was_not_alike_is_told_with_the_doubts_of_all_runs():
     assert "a storm" in doubts
     assert "at several commits" in doubts
     assert "fedcba987654" in doubts
-    assert "and 1 (of 2.50 s a phase)" in doubts
+    assert "and 1 (of 2.50 s per phase)" in doubts
 
 
 def test_one_run_alone_stays_as_it_is():

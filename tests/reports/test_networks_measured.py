@@ -55,12 +55,12 @@ def test_growth_has_every_size_of_every_implementation(run):
 
 
 def test_the_page_shows_growth_and_layers_of_what_was_measured(page):
-    assert "from grid size 24 to 192, time grows to the power" in page.text("verdict")
-    assert page.table("The power of grid size that time grows with")
+    assert "from grid size 24 to 192, time grows with the power" in page.text("verdict")
+    assert page.table("The power of grid size with which time grows")
     table = page.table("deepcnet-6-30-grid192-strokes-b2: time by layer")
     assert {"conv1", "pool1", "conv2"} < {row[0] for row in table.rows}
 
 
 def test_the_page_judges_kernel_maps_by_the_stacks_that_were_measured(page):
-    table = page.table("cold beyond warm in stacks of submanifold convolutions")
+    table = page.table("extra time of a cold pass over a warm one in stacks")
     assert [row[:2] for row in table.rows[1:]] == [["dense", "3"], ["gather", "3"]]

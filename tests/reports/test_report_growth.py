@@ -111,7 +111,7 @@ def test_growth_relative_to_dense_is_judged_by_the_ratios_themselves():
     assert line(part.times, "dense").relative is None
     assert line(part.times, "gather").relative.high < -0.8
     sentence = growth_sentence(study, part, "dense")
-    assert "from grid size 24 to 768, time grows to the power" in sentence
+    assert "from grid size 24 to 768, time grows with the power" in sentence
     assert "1.10 for gather (" in sentence
     assert "2.00 for dense (" in sentence
     assert sentence.endswith(
@@ -131,7 +131,7 @@ def test_two_sizes_make_a_study_without_a_claim():
     assert line(study.parts[0].times, "dense").power is None
     assert line(study.parts[0].times, "dense").last_doubling == pytest.approx(4, rel=0.02)
     page = PageParser(render(growing_run(sizes=(24, 48))))
-    table = page.table("The power of grid size that time grows with")
+    table = page.table("The power of grid size with which time grows")
     assert "slower than" not in table.caption
     dense = next(row for row in table.rows if row[0] == "dense")
     assert dense[1::2] == ["·", "·"]
@@ -217,14 +217,14 @@ def test_the_section_shows_times_by_size():
 
 def test_the_section_shows_powers_by_phase_and_who_grows_slower_than_dense():
     page = PageParser(render(growing_run()))
-    table = page.table("The power of grid size that time grows with")
+    table = page.table("The power of grid size with which time grows")
     assert table.rows[0][1::2] == ["forward: power", "forward_cold: power"]
     gather = next(row for row in table.rows if row[0] == "gather")
     assert gather[1].startswith("1.1")
     assert gather[2].startswith("2.1")
     said = " ".join(table.caption.split())
     assert "In forward and forward_cold, gather grows slower than dense and masked " in said
-    assert "to the power" in page.text("verdict")
+    assert "with the power" in page.text("verdict")
 
 
 def test_what_a_run_file_calls_its_axis_stays_out_of_the_figure():

@@ -248,7 +248,7 @@ def test_stacks_are_judged_together(second_pair, finding):
 
 def test_the_fairness_section_says_who_shares():
     page = PageParser(render(run_with_layers(usual_layers)))
-    table = page.table("cold beyond warm in stacks")
+    table = page.table("extra time of a cold pass over a warm one in stacks")
     assert ["gather", "1", "3.00 ms", "0 ns", str(Finding.SHARED)] in table.rows
     assert ["dense", "1", "0 ns", "0 ns", str(Finding.NONE)] in table.rows
 

@@ -184,7 +184,7 @@ def test_what_kept_a_gpus_clock_down_is_doubted_with_how_often():
     ]
     slow = replace(run, units=tuple(watched))
     looks = 10 * len(run.units)
-    wanted = f"the GPU's clock was kept down by the power limit at 6 of {looks} looks"
+    wanted = f"the GPU's clock was held down by the power limit at 6 of {looks} looks"
     assert wanted in doubts(slow, compare(slow))
     assert not any("GPU" in doubt for doubt in doubts(run, compare(run)))
 
