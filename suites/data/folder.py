@@ -26,7 +26,7 @@ def data_folder() -> Path:
         return user_cache_path("sparsebench") / "data"
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
-        raise UserError(f"${VARIABLE} is {chosen!r}, which is no folder; make it or unset it")
+        raise UserError(f"${VARIABLE} is {chosen!r}, which is not a folder; create it or unset it")
     return folder
 
 

@@ -40,7 +40,7 @@ def parse_idx(data: bytes, axes: int, name: str) -> NDArray[np.uint8]:
             values = file.read(size)
             rest = file.read(1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{name} is no gzip file or is cut short ({error})") from error
+        raise DataError(f"{name} is not a gzip file, or is cut short ({error})") from error
     if len(values) != size or rest:
         found = f"{len(values):,}" if not rest else "more"
         raise DataError(f"{name}: shape {shape} needs {size:,} bytes, and there are {found}")

@@ -50,7 +50,7 @@ def parse_ply(data: bytes, name: str) -> NDArray[np.void]:
     """Parse the bytes of a PLY file, see `read_ply`."""
     end = END_OF_HEADER.search(data, 0, LONGEST_HEADER_BYTES)
     if not data.startswith((b"ply\n", b"ply\r\n")) or end is None:
-        raise DataError(f"{name} is no PLY file: `ply` ... `end_header` was expected")
+        raise DataError(f"{name} is not a PLY file: `ply` ... `end_header` was expected")
     header = data[: end.start()].decode("latin-1").split("\n")
     if len(header) > MOST_HEADER_LINES:
         raise DataError(f"{name}: the header has more than {MOST_HEADER_LINES:,} lines")
@@ -83,7 +83,7 @@ def _layout(lines: list[str], name: str) -> tuple[int, list[tuple[str, str]], bo
             break
         field = PROPERTY.fullmatch(line)
         if field is None or field[1] not in TYPES:
-            raise DataError(f"{name}: {line[:80]!r} is no property that a point can have")
+            raise DataError(f"{name}: {line[:80]!r} is not a property that a point can have")
         if field[2] in fields:
             raise DataError(f"{name}: property {field[2]!r} appears twice")
         fields[field[2]] = TYPES[field[1]]

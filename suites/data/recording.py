@@ -76,7 +76,9 @@ def numbers_of(name: str) -> tuple[int, int]:
     """
     match = MEMBER.fullmatch(name)
     if match is None:
-        raise DataError(f"{name!r} is no recording's name; W<writer>/<character>.<writer>.txt is")
+        raise DataError(
+            f"{name!r} is not a recording's name, which is W<writer>/<character>.<writer>.txt"
+        )
     return int(match[3]), int(match[2])
 
 
@@ -126,7 +128,7 @@ def _body(lines: list[bytes], name: str) -> tuple[list[tuple[int, int]], list[in
     if not rows:
         raise DataError(f"{name} holds no point")
     if stroke > np.iinfo(np.int16).max:
-        raise DataError(f"{name} holds {stroke + 1:,} strokes; it is no character")
+        raise DataError(f"{name} holds {stroke + 1:,} strokes; it is not a character")
     return rows, strokes
 
 

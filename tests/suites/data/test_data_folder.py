@@ -23,7 +23,7 @@ def test_the_folder_is_the_variables_else_the_users_cache(data_folder, monkeypat
 
 def test_a_variable_that_names_no_folder_is_the_users_mistake(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARSEBENCH_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=r"SPARSEBENCH_DATA.*nowhere.*no folder"):
+    with pytest.raises(UserError, match=r"SPARSEBENCH_DATA.*nowhere.*not a folder"):
         chosen_folder()
 
 

@@ -32,8 +32,8 @@ def test_idx_images_are_read(tmp_path):
 
 # Names are given, as bytes would be part of them: gzip may write the time, and workers collect apart.
 REFUSED = {
-    "cut short": (packed(IDX)[:-12], r"images\.gz is no gzip file or is cut short"),
-    "not packed": (IDX, r"images\.gz is no gzip file or is cut short"),
+    "cut short": (packed(IDX)[:-12], r"images\.gz is not a gzip file, or is cut short"),
+    "not packed": (IDX, r"images\.gz is not a gzip file, or is cut short"),
     "empty": (b"", r"images\.gz begins with nothing"),
     "a byte less": (
         packed(IDX[:-1]),
@@ -135,10 +135,10 @@ def test_elements_after_the_vertices_are_left_alone():
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        (b"", "is no PLY file"),
-        (b"plyx" + ply()[3:], "is no PLY file"),
-        (ply(LINES[:-1]), "is no PLY file"),
-        (b"ply\n" + b"comment x\n" * 10_000 + ply()[4:], "is no PLY file"),
+        (b"", "is not a PLY file"),
+        (b"plyx" + ply()[3:], "is not a PLY file"),
+        (ply(LINES[:-1]), "is not a PLY file"),
+        (b"ply\n" + b"comment x\n" * 10_000 + ply()[4:], "is not a PLY file"),
         (b"ply\n" + b"comment\n" * 1_000 + ply()[4:], "more than 1,000 lines"),
         (ply(replaced(LINES[1], "format ascii 1.0")), "not 'format ascii 1.0'"),
         (ply(replaced(LINES[4], "")), "`element vertex` with a number was expected first"),
@@ -146,9 +146,9 @@ def test_elements_after_the_vertices_are_left_alone():
         (ply(replaced(LINES[4], "element face 2")), "`element vertex` with a number"),
         (
             ply(replaced(LINES[5], "property list uchar int x")),
-            "is no property that a point can have",
+            "is not a property that a point can have",
         ),
-        (ply(replaced(LINES[5], "property half x")), "is no property that a point can have"),
+        (ply(replaced(LINES[5], "property half x")), "is not a property that a point can have"),
         (ply(replaced(LINES[5], "property float y")), "'y' appears twice"),
         (ply([*LINES[:5], "end_header"]), "have no properties"),
         (ply(body=VERTICES.tobytes()[:-1]), "need 32 bytes, and there are 31"),

@@ -109,7 +109,7 @@ def test_members_are_told_by_name_whatever_the_packing(name, expected):
 
 
 def test_a_member_of_another_name_is_no_recording(text):
-    with pytest.raises(DataError, match="no recording's name"):
+    with pytest.raises(DataError, match="not a recording's name"):
         parse(text([(1, 2)]), "W3/readme.txt")
 
 
