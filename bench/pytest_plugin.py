@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sparsebench-device", default="cpu", help="cpu or cuda")
     for option, kind, default, text in (
         ("seconds", positive_float, None, "budget of one phase of one workload in one process"),
-        ("processes", positive, None, "fresh processes a workload"),
+        ("processes", positive, None, "fresh processes per workload"),
         ("threads", threads, 1, "threads of every worker"),
     ):
         group.addoption(

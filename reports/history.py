@@ -22,7 +22,7 @@ def headline(history: History) -> str:
         f"{words.count(machines, 'machine')}"
     )
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
-        return f"{extent}: too few to find a step; {FEWEST_RUNS} runs of a machine are needed."
+        return f"{extent}: too few to find a step; {FEWEST_RUNS} runs per machine are needed."
     slower = sum(len(event.changes) for event in found if event.is_slower)
     faster = sum(len(event.changes) for event in found if not event.is_slower)
     if not found:
@@ -157,10 +157,10 @@ def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]
     slower = [event for event in found if event.is_slower]
     if slower:
         amount = sum(len(event.changes) for event in slower)
-        return f"{words.count(amount, 'cell')} became slower lately: find out why."
+        return f"{words.count(amount, 'cell')} became slower recently: investigate."
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
-        return f"Too few runs to say: {FEWEST_RUNS} of a machine are needed."
-    return "Nothing became slower lately."
+        return f"Too few runs to say: {FEWEST_RUNS} per machine are needed."
+    return "Nothing became slower recently."
 
 
 def commit_link(run: RunPoint, url: str | None) -> str:

@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--repository",
         type=Path,
         metavar="FOLDER",
-        help="a git repository of plug-in files, whose revisions are meant (default: this project)",
+        help="git repository of plug-in files whose revisions are measured (default: this project)",
     )
     parser.add_argument("--suite", default="quick", help="default: %(default)s")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
@@ -47,18 +47,21 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--threads", type=threads, default=1, help="default: %(default)s")
     parser.add_argument(
-        "--processes", type=positive, default=PROCESSES, help="of each revision (%(default)s)"
+        "--processes",
+        type=positive,
+        default=PROCESSES,
+        help="processes of each revision (default: %(default)s)",
     )
     parser.add_argument(
         "--seconds",
         type=positive_float,
-        help="of one phase of one workload in one pair of processes (default: what the suite gives to "
-        "all its processes, shared out)",
+        help="budget of one phase of one workload in one pair of processes (default: what the suite "
+        "gives to all its processes, shared out)",
     )
     parser.add_argument(
-        "--wait", action="store_true", help="wait where another run measures on this machine"
+        "--wait", action="store_true", help="wait if another run is measuring on this machine"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of visits")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")
     forms.add_argument("--json", action="store_true", help="machine-readable")

@@ -25,7 +25,7 @@ def print_page(page: Path, target: Path) -> None:
     """
     browser = find()
     if browser is None:
-        raise UserError(f"--pdf prints with Chromium, and none of {', '.join(NAMES)} is installed")
+        raise UserError(f"--pdf needs Chromium, but none of {', '.join(NAMES)} is installed")
     with tempfile.TemporaryDirectory(prefix="sparsebench-print-") as folder:
         printed = Path(folder) / "page.pdf"
         command = [

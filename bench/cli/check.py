@@ -22,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument(
-        "--examples", type=positive, default=100, help="hypothesis examples a type (default: 100)"
+        "--examples", type=positive, default=100, help="hypothesis examples per type (default: 100)"
     )
     parser.add_argument(
         "--networks",
@@ -34,7 +34,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         type=positive_float,
         default=TIMEOUT,
         metavar="SECONDS",
-        help="without a sign of life before a case has failed (default: %(default)g)",
+        help="time without a sign of life after which a case fails (default: %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.set_defaults(run=run)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bench.results.schema import Run
 
 EXIT_CODES = (
-    "Exit code: 0 where a slowdown of 5 % is ruled out everywhere, 1 if a cell is slower, or all of an "
+    "Exit code: 0 if a slowdown of 5 % is ruled out everywhere, 1 if a cell is slower, or all of an "
     "implementation's together, 3 if too little is known to say, 4 if an implementation fails in HEAD "
     "that passed in BASE, 2 for files that cannot be read."
 )
@@ -25,7 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         parser.add_argument(
             name,
             metavar=name.upper(),
-            help="run file, or a pattern in quotes whose files are merged",
+            help="run file, or a quoted pattern whose files are merged",
         )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")

@@ -15,7 +15,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    listing = actions.add_parser("list", help="what there is, and whether it is here")
+    listing = actions.add_parser("list", help="list the data sets, and whether they are here")
     listing.add_argument("--json", action="store_true", help="machine-readable")
     listing.set_defaults(run=run_list)
 
@@ -23,7 +23,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     fetching.add_argument("names", nargs="+", metavar="NAME", help="a data set's name")
     fetching.set_defaults(run=run_fetch)
 
-    adding = actions.add_parser("add", help="verify and take a copy that you already have")
+    adding = actions.add_parser("add", help="verify and import a copy that you already have")
     adding.add_argument("name", metavar="NAME", help="the data set's name")
     adding.add_argument("path", metavar="PATH", type=_path, help="a file, folder or archive")
     adding.set_defaults(run=run_add)
@@ -80,7 +80,7 @@ def _row(data_set: "DataSet", folder: Path) -> dict[str, str]:
     from suites.data.folder import presence  # noqa: PLC0415
 
     found = presence(data_set, folder)
-    wrong = "".join(f"{file.path} has not the published size; " for file in found.wrong_size)
+    wrong = "".join(f"{file.path} does not have the published size; " for file in found.wrong_size)
     return {
         "name": data_set.name,
         "state": found.state,
@@ -96,7 +96,7 @@ def _report(data_set: "DataSet", written: list[Path], folder: Path) -> None:
     from suites.data.folder import presence  # noqa: PLC0415
 
     lines = [f"verified and written {path}" for path in written]
-    lines = lines or [f"already in {folder / data_set.name}, and good"]
+    lines = lines or [f"already in {folder / data_set.name}, and intact"]
     lines += [f"{file.name} is still missing" for file in presence(data_set, folder).missing]
     for line in lines:
         print(f"{data_set.name}: {line}")  # noqa: T201

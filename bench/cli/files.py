@@ -29,9 +29,11 @@ def refuse_foreign(target: Path, marker: bytes | None, kind: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UserError(f"cannot look at {target}: {error.strerror}") from error
+        raise UserError(f"cannot access {target}: {error.strerror}") from error
     if head and (marker is None or marker not in head):
-        raise UserError(f"{target} exists and is no sparsebench {kind}: name another file with -o")
+        raise UserError(
+            f"{target} exists and is not a sparsebench {kind}: name another file with -o"
+        )
 
 
 def write(target: Path, text: str) -> None:

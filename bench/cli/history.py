@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 STORE = "history"
 LAST = 10
 EXIT_CODES = (
-    "Exit code of alerts: 0 where nothing became slower lately, 1 if something did, 3 if there are too "
+    "Exit code of alerts: 0 if nothing became slower recently, 1 if something did, 3 if there are too "
     "few runs to say, 4 if a cell lost its time, 2 for an archive that cannot be read."
 )
 
@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     show.add_argument("--open", action="store_true", help="show the page in the browser")
     show.set_defaults(run=_show)
     alerts = verbs.add_parser(
-        "alerts", help="what changed lately", description=__doc__, epilog=EXIT_CODES
+        "alerts", help="what changed recently", description=__doc__, epilog=EXIT_CODES
     )
     alerts.add_argument(
         "--last",

@@ -46,7 +46,10 @@ def main(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name not in POSIX_ONLY:
             raise
-        wanted = "measuring takes fork and resource limits: use Linux, or Windows' subsystem for it"
+        wanted = (
+            "measuring needs fork and resource limits: use Linux, "
+            "or the Windows Subsystem for Linux"
+        )
         print(f"sparsebench: error: {wanted}", file=sys.stderr)  # noqa: T201
         return USAGE_ERROR
     except KeyboardInterrupt:

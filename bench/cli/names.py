@@ -14,7 +14,7 @@ def split(names: str | None) -> list[str] | None:
     try:
         names.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{names!a} is no UTF-8: rename the file") from error
+        raise UserError(f"{names!a} is not UTF-8: rename the file") from error
     items = [name.strip() for name in names.split(",") if name.strip()]
     if not items:
         raise UserError(f"{names!r} names nothing")

@@ -50,7 +50,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--baseline",
         metavar="NAME",
         default="dense",
-        help="implementation that ratios are taken against (default: %(default)s)",
+        help="baseline of the ratios (default: %(default)s)",
     )
     parser.add_argument(
         "--history",
@@ -62,9 +62,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for form, meaning in (
         ("pdf", "the page as PDF, printed by Chromium"),
         ("compare", "a page of what changed from the first run to the second"),
-        ("gallery", "a page for each run, in the folder of -o, and index.html that leads to them"),
+        ("gallery", "a page for each run, in the folder of -o, and an index.html that links them"),
         ("markdown", "the speed table as Markdown; without -o to standard output"),
-        ("csv", "one line a cell as CSV; without -o to standard output"),
+        ("csv", "one line per cell as CSV; without -o to standard output"),
         *(
             (form, f"all times as JSON for {reader}; without -o to standard output")
             for form, reader in TRACKERS.items()
@@ -87,7 +87,7 @@ def _report(arguments: argparse.Namespace) -> int:
         )
     loaded, trainings = [_load(path) for path in measured], load_trainings(trained)
     if form == "compare" and len(loaded) != PAIR:
-        raise UserError(f"--compare takes two run files, and was given {len(loaded)}")
+        raise UserError(f"--compare takes two run files, not {len(loaded)}")
     target: Path | None = arguments.output
     if target is None and form in PAGES:
         target = _beside(arguments.runs[-1 if form == "compare" else 0], form)
@@ -132,7 +132,7 @@ def _page(
     """The page of these runs and trainings, with the runs' history where one was named."""
     if not loaded:
         if arguments.history is not None:
-            raise UserError("--history is of measured runs, and only trainings were given")
+            raise UserError("--history needs measured runs, but only accuracy run files were given")
         return accuracy_page(trainings)
     from reports.joining import join  # noqa: PLC0415
     from reports.page import NO_SECTION, render  # noqa: PLC0415
@@ -219,7 +219,7 @@ def _gallery(arguments: argparse.Namespace) -> int:
     )
     names = [f"{path.parent.name}-{path.stem}.html" for path in paths]
     if len(set(names)) < len(names):
-        raise UserError("two run files of one name in folders of one name: give them other names")
+        raise UserError("two run files have the same name, in folders of the same name: rename one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

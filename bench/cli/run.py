@@ -38,7 +38,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="cpu, cuda, or auto: cpu and then cuda if there is one (default: %(default)s)",
     )
     parser.add_argument("--threads", type=threads, default=1, help="default: %(default)s")
-    parser.add_argument("--processes", type=positive, help="fresh processes a workload")
+    parser.add_argument("--processes", type=positive, help="fresh processes per workload")
     parser.add_argument(
         "--seconds", type=positive_float, help="budget of one phase of one workload in one process"
     )
@@ -54,7 +54,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default=TIMEOUT,
         help="seconds without a sign of life before a worker is ended (default: %(default)g)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order of visits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of visits")
     parser.add_argument(
         "-o",
         "--output",
@@ -70,13 +70,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="wait for a run that already measures here, instead of refusing",
+        help="wait for a run that is already measuring here, instead of refusing",
     )
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="measure on the workers of this Dask scheduler instead, one run file for each kind of "
-        "machine among them; goes on with what is unfinished in the folder of -o",
+        "machine among them; continues with what is unfinished in the folder of -o",
     )
     parser.add_argument(
         "--patience",
@@ -162,11 +162,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
     if arguments.device == "auto":
         raise UserError("--scheduler takes --device cpu or cuda: the workers decide which one")
     if arguments.resume is not None:
-        raise UserError("--scheduler goes on with what is unfinished in the folder of -o")
+        raise UserError("--scheduler continues with what is unfinished in the folder of -o")
     if arguments.json:
-        raise UserError(
-            "--scheduler writes a run file for each kind of machine: --json reads no one"
-        )
+        raise UserError("--scheduler writes a run file for each kind of machine: leave out --json")
     suite = load_suite(arguments.suite)
     chosen = selection.shard(selection.workloads(suite, arguments.workload), arguments.shard)
     folder = arguments.output or Path("runs") / f"sweep-{arguments.suite}-{arguments.device}"
@@ -214,7 +212,7 @@ def _run_one(
     except KeyboardInterrupt:
         measured = None
     if measured is None or not measured.finished:
-        hint = f"; go on with --resume {journal.path}" if journal.path.exists() else ""
+        hint = f"; continue with --resume {journal.path}" if journal.path.exists() else ""
         say(f"interrupted{hint}")
         return INTERRUPTED
     return _conclude(arguments, measured, journal.finish(measured))
@@ -245,7 +243,7 @@ def _patient_interruption() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("finishing this workload; once more to stop now")
+        say("finishing this workload; press Ctrl-C again to stop now")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -35,8 +35,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "train",
         help="train an accuracy experiment of the papers",
         description="Train an experiment and write an accuracy run file: curves, times, digests. "
-        "Checkpoints lie beside it; --resume goes on with one, to the very same curve. Under torchrun "
-        "several processes share every batch.",
+        "Checkpoints lie beside it; --resume continues from one, on the very same curve. Under "
+        "torchrun several processes share every batch.",
     )
     parser.add_argument("experiment", nargs="?", help="its name, as --list shows it")
     parser.add_argument("--list", action="store_true", help="show the experiments")
@@ -49,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="print accuracy run files beside what was published, as Markdown",
     )
     parser.add_argument(
-        "--small", action="store_true", default=None, help="its small version, of some minutes"
+        "--small", action="store_true", default=None, help="its small version, which takes minutes"
     )
     parser.add_argument("--impl", metavar="NAME", help="a name or a plug-in file")
     parser.add_argument(
@@ -58,7 +58,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--dtype", help="float32 (default) or float64")
     parser.add_argument(
         "--precision",
-        help="bfloat16 or float16: mixed, weights stay float32 (default: float32, nothing mixed)",
+        help="mixed precision, bfloat16 or float16: weights stay float32 (default: float32)",
     )
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=seed, help="default: 0")
@@ -80,7 +80,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--checkpoint-seconds",
         type=positive_float,
         default=60.0,
-        help="between checkpoints within an epoch (default: %(default)g)",
+        help="time between checkpoints within an epoch (default: %(default)g)",
     )
     parser.add_argument(
         "--parity",
@@ -88,9 +88,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="instead of training, compare the losses of the first steps with dense",
     )
     parser.add_argument(
-        "--steps", type=positive, default=100, help="of --parity (default: %(default)s)"
+        "--steps",
+        type=positive,
+        default=100,
+        help="number of steps of --parity (default: %(default)s)",
     )
-    parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="go on with a training")
+    parser.add_argument("--resume", type=Path, metavar="CHECKPOINT", help="resume a training")
     parser.add_argument(
         "-o", "--output", type=Path, help="run file (default: runs/TIME-EXPERIMENT-IMPL.json)"
     )
@@ -134,7 +137,7 @@ def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
             trained = train(job, group, tell, saved, say_left_out)
     except KeyboardInterrupt:
         if group.is_first:
-            hint = f"; go on with --resume {job.checkpoint}" if job.checkpoint.exists() else ""
+            hint = f"; continue with --resume {job.checkpoint}" if job.checkpoint.exists() else ""
             say(f"interrupted{hint}")
         return INTERRUPTED
     if trained is not None:
@@ -256,7 +259,7 @@ def _resumed(arguments: argparse.Namespace, group: "Group") -> "tuple[Checkpoint
 
     given = _given(arguments)
     if given:
-        raise UserError(f"--resume goes on as the training began; leave out {given[0]}")
+        raise UserError(f"--resume continues as the training began; leave out {given[0]}")
     if arguments.resume.suffix != SUFFIX:
         raise UserError(f"--resume takes a {SUFFIX} file, not {arguments.resume}")
     saved = load(arguments.resume)

@@ -69,8 +69,8 @@ def command_modules():
         (["run", "quick", "--impl", "nosuch"], "unknown implementation 'nosuch'"),
         (["run", "quick", "--impl", "no/such.py"], "does not exist"),
         (["run", "quick", "--impl", ","], "names nothing"),
-        (["run", "quick", "--impl", "caf\udce9.py"], "'caf\\udce9.py' is no UTF-8"),
-        (["check", "caf\udce9.py"], "'caf\\udce9.py' is no UTF-8"),
+        (["run", "quick", "--impl", "caf\udce9.py"], "'caf\\udce9.py' is not UTF-8"),
+        (["check", "caf\udce9.py"], "'caf\\udce9.py' is not UTF-8"),
         (["run", "quick", "--workload", "nosuch*"], "no workload of suite 'quick' matches"),
         (["run", "quick", "--dtype", "float8"], "unknown dtype 'float8'"),
         (

@@ -140,10 +140,10 @@ def test_a_cell_that_lost_its_time_is_told(store, tmp_path):
 def test_alerts_say_what_changed_lately_and_exit_by_it(store, capsys):
     assert main(["history", "alerts", "--store", str(store)]) == 1
     told = capsys.readouterr().out
-    assert "2 cells became slower lately" in told
+    assert "2 cells became slower recently" in told
     assert "070000000000..080000000000" in told
     assert main(["history", "alerts", "--store", str(store), "--last", "3"]) == 0
-    assert "Nothing became slower lately" in capsys.readouterr().out
+    assert "Nothing became slower recently" in capsys.readouterr().out
     assert main(["history", "alerts", "--store", str(store), "--json"]) == 1
     assert len(json.loads(capsys.readouterr().out)["events"]) == 1
     url = "https://example.org/c/{commit}"

@@ -58,7 +58,7 @@ def test_a_report_is_overwritten_and_leaves_no_other_file(run_file):
 def test_a_file_that_is_no_report_is_never_overwritten(run_file, form):
     other = run_file.with_name("thesis.html")
     other.write_text("<!doctype html><title>mine</title>")
-    with pytest.raises(UserError, match="is no sparsebench"):
+    with pytest.raises(UserError, match="is not a sparsebench"):
         report(run_file, "-o", other, *form)
     assert other.read_text() == "<!doctype html><title>mine</title>"
 
@@ -167,7 +167,7 @@ def test_a_gallery_leads_to_a_page_for_every_run(run_file, tmp_path):
 
 def test_without_a_browser_a_pdf_is_one_clear_line(run_file, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match="--pdf prints with Chromium"):
+    with pytest.raises(UserError, match="--pdf needs Chromium"):
         report(run_file, "--pdf")
 
 
@@ -181,5 +181,5 @@ def test_a_page_is_printed_and_printed_again(run_file):
 def test_a_pdf_of_someone_else_is_not_overwritten(run_file):
     other = run_file.with_name("thesis.pdf")
     other.write_bytes(b"%PDF-1.4 mine")
-    with pytest.raises(UserError, match="is no sparsebench"):
+    with pytest.raises(UserError, match="is not a sparsebench"):
         report(run_file, "--pdf", "-o", other)

@@ -64,7 +64,7 @@ def test_fetch_says_what_it_wrote_and_what_was_there(run, data_folder, plain, ca
         f"plain: verified and written {data_folder / 'plain' / 'plain.bin'}\n"
     )
     assert run("fetch", "plain") == 0
-    assert capsys.readouterr().out == f"plain: already in {data_folder / 'plain'}, and good\n"
+    assert capsys.readouterr().out == f"plain: already in {data_folder / 'plain'}, and intact\n"
 
 
 def test_a_wrong_name_downloads_nothing(run, data_folder, plain, publisher):
