@@ -35,7 +35,7 @@ def installed() -> tuple[list[Reference], list[Broken]]:
     for entry in installed_entries(IMPLEMENTATIONS).values():
         ending = _ending_of(entry)
         if ending is not None:
-            broken.append(Broken(entry.name, entry.value, f"the process {ending} that imports it"))
+            broken.append(Broken(entry.name, entry.value, f"the process that imports it {ending}"))
             continue
         try:
             _from_entry_point(entry.name, entry.value)
@@ -64,7 +64,7 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
             ending = _ending_of(known[item])
             if ending is not None:
                 raise UserError(
-                    f"implementation {item!r} is broken: the process {ending} that imports it"
+                    f"implementation {item!r} is broken: the process that imports it {ending}"
                 )
             try:
                 load(reference)
@@ -122,7 +122,7 @@ def references_in(path: Path) -> list[Reference]:
     if _module_name(path) not in sys.modules:
         ending = how_it_ends(lambda: [kind() for kind in _classes(_import_file(path), path)])
         if ending is not None:
-            raise UserError(f"plug-in file {path}: the process {ending} that imports it")
+            raise UserError(f"plug-in file {path}: the process that imports it {ending}")
     classes = _classes(_import_file(path), path)
     taken = installed_entries(IMPLEMENTATIONS)
     for kind in classes:
@@ -158,7 +158,7 @@ def load_suite(name: str) -> Suite:
     except (Exception, SystemExit) as error:
         raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
     if not isinstance(suite, Suite):
-        raise UserError(f"suite {name!r}: {entry.value} is no bench.workload.Suite")
+        raise UserError(f"suite {name!r}: {entry.value} is not a bench.workload.Suite")
     _check_workloads(name, suite)
     return suite
 
@@ -201,7 +201,7 @@ def _ending_of(entry: EntryPoint) -> str | None:
 def _from_entry_point(name: str, value: str) -> Implementation:
     kind = EntryPoint(name, value, IMPLEMENTATIONS).load()
     if not (inspect.isclass(kind) and issubclass(kind, Implementation)):
-        raise UserError(f"{value} is no subclass of bench.implementation.Implementation")
+        raise UserError(f"{value} is not a subclass of bench.implementation.Implementation")
     if kind.name != name:
         raise UserError(f"{value} calls itself {kind.name!r}, its entry point {name!r}")
     return kind()
@@ -217,7 +217,7 @@ def _import_file(path: Path) -> ModuleType:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise UserError(f"plug-in file {path} is no Python file")
+        raise UserError(f"plug-in file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

@@ -104,7 +104,9 @@ class Dispatch:
                     self._waiting |= again
                     self._completed.update(list(again))
             elif now - self._last_seen[part.label] > self._patience:
-                part.given_up = f"no worker of this kind was there for {self._patience:g} seconds"
+                part.given_up = (
+                    f"no worker of this kind was available for {self._patience:g} seconds"
+                )
                 self._withdraw(part)
         self._present = present
 

@@ -81,7 +81,7 @@ def sweep(
         written = [part.finish() for part in parts if not part.missing]
         unfinished = [part.why_unfinished() for part in parts if part.missing]
         if unfinished:
-            raise UserError(f"{'; '.join(unfinished)}; the same command goes on")
+            raise UserError(f"{'; '.join(unfinished)}; the same command continues")
         return written
 
 

@@ -90,14 +90,12 @@ class Archive:
         except OSError as error:
             raise UserError(f"cannot read the archive {self.url}: {error}") from error
         if not files:
-            raise UserError(
-                f"no run is in the archive {self.url}: `sparsebench history add` adds some"
-            )
+            raise UserError(f"the archive {self.url} is empty: `sparsebench history add` adds some")
         found, skipped = [], []
         for file in files:
             name = file.removesuffix(".json")
             if name == file:
-                skipped.append(Skipped(file, "no run file: its name does not end in .json"))
+                skipped.append(Skipped(file, "not a run file: its name does not end in .json"))
                 continue
             try:
                 found.append(self._summary(name, stored=f"{name}.parquet" in stored))

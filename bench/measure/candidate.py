@@ -368,7 +368,7 @@ class Candidate:
                 return  # they are a copy
             if before.any() and torch.equal(self._rows_of_answer(), before):
                 raise IncorrectError(
-                    "its features were changed, and it returned the same: it remembers answers"
+                    "its features were changed, but it returned the same result: it remembers answers"
                 )
         finally:
             values.copy_(kept)

@@ -210,7 +210,7 @@ def write(run: AccuracyRun, target: Path) -> None:
         write_once(msgspec.json.format(msgspec.json.encode(run), indent=1), target)
     except FileExistsError as error:
         if not target.parent.is_dir():
-            raise UserError(f"cannot write {target}: {target.parent} is no folder") from error
+            raise UserError(f"cannot write {target}: {target.parent} is not a folder") from error
         raise UserError(f"{target} exists; a run file is written once: name another") from error
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
@@ -241,9 +241,9 @@ def load(path: Path) -> AccuracyRun:
     try:
         envelope = msgspec.json.decode(content, type=_Envelope)
     except UNDECODABLE as error:
-        raise DataError(f"{path} is no accuracy run file: {error}") from error
+        raise DataError(f"{path} is not an accuracy run file: {error}") from error
     if envelope.format != FORMAT:
-        raise DataError(f"{path} is no accuracy run file: it does not say {FORMAT!r}")
+        raise DataError(f"{path} is not an accuracy run file: it does not say {FORMAT!r}")
     if not 1 <= envelope.schema <= SCHEMA:
         raise DataError(
             f"{path} has schema {envelope.schema}; this version reads up to {SCHEMA}: update "

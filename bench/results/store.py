@@ -51,7 +51,7 @@ class Journal:
             raise UserError(f"{self.target} exists; a run file is written once: name another")
         if self.path.exists():
             raise UserError(
-                f"{self.path} holds an unfinished run; go on with --resume {self.path}, or remove it"
+                f"{self.path} holds an unfinished run; continue with --resume {self.path}, or remove it"
             )
 
     def begin(self, header: Header) -> None:
@@ -307,7 +307,7 @@ def _check_envelope(path: Path | str, content: bytes) -> None:
     except msgspec.ValidationError as error:
         raise DataError(f"{path} is not a sparsebench run file: {error}") from error
     except UNDECODABLE as error:
-        raise DataError(f"{path} is truncated, or no JSON at all: {error}") from error
+        raise DataError(f"{path} is truncated, or not JSON at all: {error}") from error
     if envelope.format != FORMAT:
         raise DataError(f"{path} is not a sparsebench run file: it does not say {FORMAT!r}")
     if envelope.schema > SCHEMA:

@@ -134,7 +134,7 @@ def _temporary(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except FileExistsError as error:
-        raise UserError(f"cannot write {path}: {error.filename} is no folder") from error
+        raise UserError(f"cannot write {path}: {error.filename} is not a folder") from error
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 
@@ -154,12 +154,12 @@ def load(path: Path) -> Checkpoint:
             document = torch.load(stream, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             # Not in torch's words: they advise to run whatever code the file holds.
-            raise DataError(f"{path} is no checkpoint, or damaged") from error
+            raise DataError(f"{path} is not a checkpoint, or is damaged") from error
         except UNREADABLE as error:
             reason = _first_line(error)
-            raise DataError(f"{path} is no checkpoint, or damaged: {reason}") from error
+            raise DataError(f"{path} is not a checkpoint, or is damaged: {reason}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise DataError(f"{path} is no checkpoint of sparsebench: it does not say {FORMAT!r}")
+        raise DataError(f"{path} is not a checkpoint of sparsebench: it does not say {FORMAT!r}")
     if document.get("schema") != SCHEMA:
         raise DataError(
             f"{path} has schema {document.get('schema')!r}; this version of sparsebench reads {SCHEMA}"

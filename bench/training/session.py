@@ -66,8 +66,8 @@ def check_target(job: Job) -> None:
         raise UserError(f"{job.target} exists; a run file is written once: name another")
     if job.checkpoint.exists():
         raise UserError(
-            f"{job.checkpoint} holds an unfinished training; go on with --resume {job.checkpoint}, or "
-            f"remove it"
+            f"{job.checkpoint} holds an unfinished training; continue with --resume {job.checkpoint}, "
+            f"or remove it"
         )
     checkpoints.check_folder(job.checkpoint)
 

@@ -90,8 +90,8 @@ def test_a_run_file_is_written_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no accuracy run file"),
-        (b"[]", "no accuracy run file"),
+        (b"", "not an accuracy run file"),
+        (b"[]", "not an accuracy run file"),
         (b'{"format": "sparsebench-run", "schema": 1}', "does not say"),
         (b'{"format": "sparsebench-accuracy", "schema": 99}', "update sparsebench"),
         (b'{"format": "sparsebench-accuracy"}', "update sparsebench"),

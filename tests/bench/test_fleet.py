@@ -196,7 +196,7 @@ def test_without_workers_a_sweep_ends_after_a_while_and_goes_on_later(scheduler,
     wait_for_workers(scheduler, 1)
     with pytest.raises(UserError) as ended:
         swept(scheduler, tmp_path, 3.0, lambda _: only.send_signal(signal.SIGKILL))
-    assert "no worker of this kind was there for 3 seconds" in str(ended.value)
+    assert "no worker of this kind was available for 3 seconds" in str(ended.value)
     assert f"1 of 3 workloads are kept in {tmp_path / 'run.json.partial'}" in str(ended.value)
     kept = load(tmp_path / "run.json.partial").units
     assert [unit.workload.name for unit in kept] == NAMES[:1]

@@ -62,7 +62,7 @@ def test_an_unknown_suite_is_refused_with_the_known_ones(entries):
     [
         ("nowhere.to_be:SUITE", "cannot be loaded: ModuleNotFoundError"),
         ("suites.quick:NOTHING", "cannot be loaded: AttributeError"),
-        ("suites.quick:workloads", "suites.quick:workloads is no bench.workload.Suite"),
+        ("suites.quick:workloads", "suites.quick:workloads is not a bench.workload.Suite"),
     ],
 )
 def test_a_suite_that_cannot_be_loaded_is_refused_with_its_error(value, words, entries):

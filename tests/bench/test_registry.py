@@ -122,7 +122,7 @@ def test_the_users_own_interruption_of_an_import_passes_through(plugin, entries,
 
 def test_a_plug_in_that_interrupts_itself_is_broken_and_stops_nothing(plugin, entries, package):
     path = plugin("raise KeyboardInterrupt\n")
-    words = "the process raises KeyboardInterrupt that imports it"
+    words = "the process that imports it raises KeyboardInterrupt"
     assert refusal(references_in, path) == f"plug-in file {path}: {words}"
     entries(DENSE, package("mine", "raise KeyboardInterrupt\n"))
     found, broken = installed()
@@ -182,7 +182,7 @@ def test_a_folder_is_called_one(tmp_path):
 
 
 def test_a_file_that_is_not_python_is_refused(plugin):
-    assert "is no Python file" in refusal(references_in, plugin(whole(), "plugin.txt"))
+    assert "is not a Python file" in refusal(references_in, plugin(whole(), "plugin.txt"))
 
 
 def test_a_name_that_is_installed_already_is_refused_with_both_places(plugin, entries):
@@ -235,8 +235,8 @@ def test_everything_installed_is_found_in_the_order_of_names():
 BROKEN = {
     "missing module": ("nowhere.to_be:Found", "No module named 'nowhere'"),
     "missing class": ("impls.dense:Sparse", "no attribute 'Sparse'"),
-    "no class": ("impls.dense:CHANNELS_LAST", "is no subclass of"),
-    "another class": ("impls.dense:Sites", "is no subclass of"),
+    "no class": ("impls.dense:CHANNELS_LAST", "is not a subclass of"),
+    "another class": ("impls.dense:Sites", "is not a subclass of"),
     "another name": ("impls.dense:Dense", "calls itself 'dense', its entry point 'broken'"),
 }
 

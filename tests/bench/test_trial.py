@@ -28,7 +28,7 @@ def test_a_plug_in_file_that_ends_its_process_when_imported_is_one_line(
     path.write_text(code)
     assert main(["run", "quick", "--impl", str(path), "-o", str(tmp_path / "run.json")]) == 2
     told = capsys.readouterr().err.strip()
-    assert told == f"sparsebench: error: plug-in file {path}: the process {words} that imports it"
+    assert told == f"sparsebench: error: plug-in file {path}: the process that imports it {words}"
 
 
 def test_work_that_never_ends_is_given_up():

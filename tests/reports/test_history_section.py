@@ -151,7 +151,7 @@ def test_the_command_puts_history_into_the_page_and_asks_for_it_only_there(store
     assert main(["report", str(path), "--csv", "--history", str(store)]) == 2
     assert "leave out --csv" in capsys.readouterr().err
     assert main([*asked, "--history", str(tmp_path / "nothing")]) == 2
-    assert "no run is in the archive" in capsys.readouterr().err
+    assert "is empty" in capsys.readouterr().err
 
 
 def test_an_empty_archive_is_refused(tmp_path):

@@ -43,9 +43,9 @@ def test_an_interpreter_is_described_by_what_a_wheel_depends_on(target):
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (None, "is no Python that works"),
-        ("exit 3", "is no Python that works"),
-        ("echo hello", "is no Python that works"),
+        (None, "is not a working Python"),
+        ("exit 3", "is not a working Python"),
+        ("echo hello", "is not a working Python"),
         (
             """echo '{"version": [3, 10], "missing": []}'""",
             "is Python 3.10; sparsebench needs 3.11",

@@ -59,7 +59,7 @@ def describe(python: str) -> Target:
         )
         found = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.CalledProcessError, ValueError, IndexError) as error:
-        raise UserError(f"{python} is no Python that works: {error}") from error
+        raise UserError(f"{python} is not a working Python: {error}") from error
     if tuple(found["version"]) < OLDEST_PYTHON:
         version = ".".join(map(str, found["version"]))
         raise UserError(f"{python} is Python {version}; sparsebench needs 3.11 or newer")

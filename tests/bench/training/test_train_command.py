@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_anything_is_trained(
 ):
     monkeypatch.setattr("bench.training.session.Training", None)
     (tmp_path / "file").touch()
-    for folder, words in (("file", "is no folder"), ("file/more", "Not a directory")):
+    for folder, words in (("file", "is not a folder"), ("file/more", "Not a directory")):
         assert main([*TRAIN, "-o", str(tmp_path / folder / "x.json")]) == 2
         error = capsys.readouterr().err
         assert "cannot write" in error

@@ -195,7 +195,7 @@ def test_a_checkpoint_that_was_cut_off_is_one_line(tmp_path):
     path = tmp_path / "x.checkpoint"
     checkpoints.save(training(corners()).checkpoint(()), path)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match="no checkpoint, or damaged"):
+    with pytest.raises(DataError, match="not a checkpoint, or is damaged"):
         checkpoints.load(path)
 
 
