@@ -40,11 +40,12 @@ def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     names = list(rows[0]) if rows else []
     columns = [[name, *column] for name, *column in zip(names, *cells, strict=True)]
     whole = _whole([max(map(len, column)) for column in columns], console.width - 1)
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     for number, name in enumerate(names):
         table.add_column(name, overflow="fold", no_wrap=number in whole)
     for row in cells:
         table.add_row(*map(Text, row))
+    console.print(Text(title, style="table.title"))  # as a part of the table it would fold with it
     console.print(table)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.cli.progress import bar_on
 from bench.results.accuracy import Epoch
 from bench.training.training import Report
 
@@ -20,18 +20,7 @@ def shown(title: str, *, visible: bool) -> Iterator[Callable[[Report], None]]:
         yield lambda _: None
         return
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}", style="progress.description", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        refresh_per_second=1,
-        speed_estimate_period=REMEMBERED_SECONDS,
-    )
-    with bar:
+    with bar_on(console, remembered_seconds=REMEMBERED_SECONDS) as bar:
         task = bar.add_task(title, total=None)
 
         def tell(report: Report) -> None:

@@ -43,3 +43,8 @@ def test_nothing_is_cut_off_however_few_columns_there_are(columns, capsys, monke
     text = shown(capsys, rows)
     for letter, count in zip("ADHL", (4, 3, 2, 1), strict=True):
         assert text.count(letter) == count
+
+
+def test_a_title_is_not_folded_to_the_width_of_a_narrow_table(capsys):
+    print_table("forward, float32, milliseconds (median)", [{"workload": "w"}])
+    assert capsys.readouterr().out.startswith("forward, float32, milliseconds (median)\n")
