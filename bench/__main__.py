@@ -28,8 +28,9 @@ def main() -> None:
         print("sparsebench: a fault of sparsebench itself; please report it", file=sys.stderr)  # noqa: T201
         code = FAULT
     with suppress(BrokenPipeError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # `>&-`: there was none to begin with
+                stream.flush()
     os._exit(code)
 
 

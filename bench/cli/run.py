@@ -222,7 +222,7 @@ def _conclude(arguments: argparse.Namespace, measured: "Run", written: Path) -> 
     """Print the summary, make the page, return the exit code."""
     from bench.cli.summary import print_summary  # noqa: PLC0415
 
-    print_summary(measured, written, as_json=arguments.json)
+    print_summary(measured, written, as_json=arguments.json, page_follows=arguments.report)
     if arguments.report:
         from bench.cli.report import write_page  # noqa: PLC0415
 

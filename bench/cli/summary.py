@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 
 from bench.cli.output import print_json, print_table
 from bench.phases import Phase
@@ -11,7 +12,7 @@ from bench.statistics import seconds_per_call
 SHOWN = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
 
 
-def print_summary(run: Run, path: Path, *, as_json: bool) -> None:
+def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) -> None:
     """Print the main phases' times and how every cell ended."""
     statuses = Counter(str(cell.status) for cell in run.cells)
     if as_json:
@@ -33,7 +34,8 @@ def print_summary(run: Run, path: Path, *, as_json: bool) -> None:
     print(f"{_cells(len(run.cells))}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
-    print(f"written: {path}; `sparsebench report {path}` makes a page of it")  # noqa: T201
+    hint = f"; `sparsebench report {quote(str(path))}` makes a page of it"
+    print(f"written: {path}{'' if page_follows else hint}")  # noqa: T201
 
 
 def _rows(run: Run, phase: Phase, dtype: str) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ READY_TIMEOUT = 600.0
 """Importing for the first time may take minutes on a busy machine."""
 ENDING_SECONDS = 10.0
 """For which a process may take to leave when all is said."""
+STANDARD_ERROR = 2
 
 
 class LostError(Exception):
@@ -77,6 +78,7 @@ def _events(module: str, order: Order, timeout: float) -> Iterator[Event]:
             process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-m", module, str(writer), msgspec.json.encode(order).decode()],
                 pass_fds=[writer],
+                stdout=STANDARD_ERROR,  # what is checked may print; our JSON goes to standard output
             )
         finally:
             os.close(writer)

@@ -1,0 +1,53 @@
+"""What goes to standard output, and what does not."""
+
+import json
+import subprocess
+import sys
+
+from bench.cli.main import main
+
+ONE = ["run", "quick", "--workload", "2d-submanifold-k3-c32-grid96-uniform-1%"]
+FAST = ["--impl", "dense", "--phase", "forward", "--seconds", "0.01", "--processes", "1"]
+PRINTING = """
+from impls.gather import Gather
+
+class Printing(Gather):
+    name = "printing"
+
+    def unavailable(self, device):
+        print("loading the kernels")
+        return "not today"
+"""
+
+
+def test_what_a_plugin_prints_while_it_is_checked_is_no_part_of_the_json(tmp_path, capfd):
+    path = tmp_path / "printing.py"
+    path.write_text(PRINTING)
+    assert main(["check", str(path), "--dtype", "float64", "--json"]) == 3
+    out, err = capfd.readouterr()
+    assert [record["reason"] for record in json.loads(out)] == ["not today"]
+    assert "loading the kernels" in err
+
+
+def test_a_closed_standard_output_is_nobodys_fault(tmp_path):
+    target = tmp_path / "errors"
+    with target.open("wb") as errors:
+        done = subprocess.run(
+            ["/bin/sh", "-c", '"$0" -m bench list quick >&-', sys.executable],
+            stderr=errors,
+            check=False,
+        )
+    assert (done.returncode, target.read_text()) == (0, "")
+
+
+def test_a_run_that_makes_its_page_does_not_say_how_to_make_one(tmp_path, capsys):
+    assert main([*ONE, *FAST, "-o", str(tmp_path / "a.json"), "--report"]) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert first[-2:] == [f"written: {tmp_path}/a.json", f"report: {tmp_path}/a.html"]
+
+
+def test_the_command_that_makes_a_page_can_be_pasted(tmp_path, capsys):
+    target = tmp_path / "my run.json"
+    assert main([*ONE, *FAST, "-o", str(target)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"written: {target}; `sparsebench report '{target}'` makes a page of it"
