@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
 from bench.results.store import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.batch import SparseBatch
     from bench.build import Weights
@@ -120,9 +120,9 @@ class CellUnderTest:
 class SuiteSession:
     """One suite in one pytest session: its plan, and what was measured or expected so far."""
 
-    def __init__(self, name: str, config: pytest.Config) -> None:
+    def __init__(self, name: str, config: pytest.Config, *, measures: bool) -> None:
         option: Callable[[str], Any] = lambda key: config.getoption(f"sparsebench_{key}")  # noqa: E731
-        self.measures: bool = option("measure")
+        self.measures = measures
         suite = load_suite(name)
         chosen, broken = choose(split(option("impl")))
         settings = Settings(
@@ -163,6 +163,20 @@ class SuiteSession:
             for phase in self.plan.settings.phases
             for reference in self.plan.implementations
         ]
+
+    def keep(self, cells: Sequence[CellUnderTest]) -> None:
+        """Plan no more than what these cells need: whatever is in one of them."""
+        names = {cell.implementation for cell in cells}
+        workloads = {cell.workload.name for cell in cells}
+        dtypes, phases = {cell.dtype for cell in cells}, {cell.phase for cell in cells}
+        chosen = tuple(each for each in self.plan.settings.phases if each in phases)
+        self.plan = replace(
+            self.plan,
+            workloads=tuple(each for each in self.plan.workloads if each.name in workloads),
+            implementations=tuple(each for each in self.plan.implementations if each.name in names),
+            dtypes=tuple(each for each in self.plan.dtypes if each in dtypes),
+            settings=replace(self.plan.settings, phases=chosen),
+        )
 
     def measured(self, item: CellUnderTest) -> Cell:
         """Return an item's cell, measuring its whole workload if that was not done yet."""

@@ -1,9 +1,10 @@
 """`pytest --benchmark`: the suites as tests, measured by the same engine as `sparsebench run`.
 
 A test marked `sparsebench(suite="quick")` that takes the fixture `sparsebench_cell` becomes one item
-for each workload, implementation and phase. With `--benchmark` the whole workload is measured when its
-first item runs; each item then replays its samples to pytest-benchmark, whose table, JSON and
-comparison work on them. Without the flag the same items check the same outputs and gradients once.
+for each workload, implementation and phase. With `--benchmark` what is selected of a workload is
+measured in turn when its first item runs; each item then replays its samples to pytest-benchmark,
+whose table, JSON and comparison work on them. Without the flag the same items check the same outputs
+and gradients once.
 
 This module is imported by every pytest in the environment, so it imports nothing heavy at its top.
 """
@@ -64,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse to measure where others would measure at the same time."""
     config.addinivalue_line("markers", "sparsebench(suite): the workloads of a suite, as tests")
     config.stash[SESSIONS] = {}
-    if not config.getoption("sparsebench_measure"):
+    if not measures(config):
         return
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
         raise pytest.UsageError(
@@ -88,6 +89,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_storage = f"file://./.benchmarks/{name}"
 
 
+def measures(config: pytest.Config) -> bool:
+    """Whether items are measured: with `--benchmark`, unless `--benchmark-disable` goes with it."""
+    disabled = config.getoption("benchmark_disable", default=False)
+    enabled = config.getoption("benchmark_enable", default=False)
+    return bool(config.getoption("sparsebench_measure") and (enabled or not disabled))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item for each workload, implementation, element type and phase."""
     if "sparsebench_cell" not in metafunc.fixturenames:
@@ -109,7 +117,7 @@ def _cells(config: pytest.Config, suite: str) -> list[CellUnderTest]:
     sessions = config.stash[SESSIONS]
     try:
         if suite not in sessions:
-            sessions[suite] = SuiteSession(suite, config)
+            sessions[suite] = SuiteSession(suite, config, measures=measures(config))
         return sessions[suite].cells()
     except UserError as error:
         config.stash[MISTAKE] = str(error)
@@ -117,10 +125,23 @@ def _cells(config: pytest.Config, suite: str) -> list[CellUnderTest]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell of a mistake in one line: raised while collecting, it would come with a traceback."""
+    """Tell of a mistake in one line: raised while collecting, it would come with a traceback.
+
+    Else leave to each suite what was not deselected, by `-k` for example: the rest is not measured.
+    """
     mistake = session.config.stash.get(MISTAKE, None)
     if mistake is not None:
         pytest.exit(f"sparsebench: error: {mistake}", returncode=USAGE_ERROR)
+    cells = [cell for item in session.items if (cell := _cell_of(item)) is not None]
+    for suite in session.config.stash[SESSIONS].values():
+        if own := [cell for cell in cells if cell.session is suite]:
+            suite.keep(own)
+
+
+def _cell_of(item: pytest.Item) -> CellUnderTest | None:
+    """The cell that an item measures; None where it is no item of ours."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("sparsebench_cell")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -133,10 +154,9 @@ def pytest_collection_modifyitems(
     its own: while `--benchmark-only` and `--benchmark-skip` choose, all that are measured have it.
     """
     shown: list[list[str]] = []
-    if config.getoption("sparsebench_measure"):
+    if measures(config):
         for item in items:
-            callspec = getattr(item, "callspec", None)
-            cell = callspec.params.get("sparsebench_cell") if callspec is not None else None
+            cell = _cell_of(item)
             if cell is not None and isinstance(item, pytest.Function):
                 item.add_marker(pytest.mark.benchmark(timer=cell.clock, group=cell.group))
                 if "benchmark" not in item.fixturenames:  # the items of a test share these
@@ -192,10 +212,21 @@ def pytest_terminal_summary(
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, object]
 ) -> None:
-    """Add what sparsebench knows of the machine to pytest-benchmark's JSON."""
+    """Add what was asked for: pytest-benchmark warns where it compares runs that differ in this.
+
+    It asks when the session begins and at its end, and what is added must be the same both times.
+    """
+    if measures(config):
+        machine_info["sparsebench"] = {
+            "device": config.getoption("sparsebench_device"),
+            "threads": config.getoption("sparsebench_threads"),
+        }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, object]) -> None:
+    """Add what sparsebench found out about the machine to pytest-benchmark's JSON."""
     for suite in config.stash[SESSIONS].values():
         if suite.header is not None:
-            machine_info["sparsebench"] = {
-                "machine": suite.header.machine.name,
-                **suite.header.machine.facts,
-            }
+            machine = suite.header.machine
+            output_json["sparsebench"] = {"machine": machine.name, **machine.facts}

@@ -1,6 +1,7 @@
 """`pytest --benchmark` in sessions of its own."""
 
 import json
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,7 +70,9 @@ def test_with_the_flag_the_table_and_json_hold_the_measured_samples(session):
     assert benchmark["stats"]["data"] == pytest.approx(durations)
     assert benchmark["extra_info"]["implementation"] == "gather"
     assert benchmark["extra_info"]["verified"]
-    assert report["machine_info"]["sparsebench"]["machine"]
+    assert report["machine_info"]["sparsebench"] == {"device": "cpu", "threads": 1}
+    assert report["sparsebench"]["machine"] == run["header"]["machine"]["name"]
+    assert report["sparsebench"]["libraries"]
     assert "0x" not in json.dumps(benchmark["options"])
     assert run["finished"] >= run["header"]["started"]
 
@@ -144,6 +147,59 @@ def test_a_quantity_that_is_none_is_a_usage_error(session, mistake):
     text = result.stdout.str() + result.stderr.str()
     assert f"argument --sparsebench-{option}: '{value}' is not a " in text
     assert "Traceback" not in text
+
+
+def test_what_is_deselected_is_not_measured(session):
+    result = session.runpytest_subprocess(
+        ONE,
+        *FAST,
+        "--benchmark",
+        "--sparsebench-impl=dense,gather,masked",
+        "--sparsebench-output=run.json",
+        "-k",
+        "forward-float32 and (gather or masked)",
+    )
+    result.assert_outcomes(passed=2, deselected=13)
+    written = load(session.path / "run.json")
+    assert {(cell.implementation, cell.phase) for cell in written.cells} == {
+        ("gather", "forward"),
+        ("masked", "forward"),
+    }
+    assert written.finished
+
+
+def test_the_machine_that_a_run_is_compared_with_is_the_same(session):
+    options = (
+        ONE,
+        *FAST,
+        "--benchmark",
+        "--sparsebench-impl=masked",
+        "--sparsebench-phase=forward",
+    )
+    session.runpytest_subprocess(*options, "--benchmark-autosave").assert_outcomes(passed=1)
+    (saved,) = session.path.glob(".benchmarks/*/*.json")
+    report = json.loads(saved.read_text())
+    again = session.runpytest_subprocess(*options, "--collect-only", "--benchmark-compare")
+    told = again.stdout.str() + again.stderr.str()
+    assert "Comparing against benchmarks" in told
+    (now,) = re.findall(r"Current: (\{.*\}) VS saved", told) or [None]
+    if now is not None:  # the processor's clock rate may differ, which pytest-benchmark looks up
+        mine = json.loads(now)["sparsebench"]
+        assert mine == report["machine_info"]["sparsebench"]
+
+
+def test_with_benchmarks_disabled_nothing_is_measured(session):
+    disabled = session.runpytest_subprocess(
+        ONE,
+        *FAST,
+        "--benchmark",
+        "--benchmark-disable",
+        "--sparsebench-impl=masked",
+        "--sparsebench-phase=forward",
+        "--sparsebench-output=run.json",
+    )
+    disabled.assert_outcomes(passed=1)
+    assert not (session.path / "run.json").exists()
 
 
 def test_measuring_under_xdist_is_refused(session):
