@@ -71,9 +71,16 @@ def step_words(step: Step) -> str:
     )
 
 
-def commits(event: Event) -> str:
+def commits(before: RunPoint, after: RunPoint) -> str:
     """The range of commits that an event lies in, its first excluded."""
-    return f"{commit_name(event.before)}..{commit_name(event.after)}"
+    if is_same_commit(before, after):
+        return f"{commit_name(after)} before and after"
+    return f"{commit_name(before)}..{commit_name(after)}"
+
+
+def is_same_commit(before: RunPoint, after: RunPoint) -> bool:
+    """Whether no change of the code can be what lies between two runs."""
+    return commit_name(before) == commit_name(after)
 
 
 def commit_name(run: RunPoint) -> str:
@@ -88,7 +95,8 @@ def summary(event: Event) -> str:
     also = f"; {'; '.join(words.label(each, words.LONGEST_TITLE) for each in event.also)}"
     return (
         f"{words.count(len(event.changes), 'cell')} {kind} since {day(event.after)}, "
-        f"{commits(event)}, up to {words.percent(_extent(worst.step))}{also if event.also else ''}"
+        f"{commits(event.before, event.after)}, up to {words.percent(_extent(worst.step))}"
+        f"{also if event.also else ''}"
     )
 
 

@@ -93,7 +93,7 @@ def environment() -> Environment:
     made.globals |= {
         "latest": told.latest,
         "step_words": told.step_words,
-        "commits": told.commits,
+        "is_same_commit": told.is_same_commit,
         "commit_name": told.commit_name,
         "commit_link": told.commit_link,
         "summary": told.summary,

@@ -106,10 +106,11 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
     if run.header.commit.endswith("+dirty"):
         found.append("the checkout had uncommitted changes")
     if crowded := _crowded(run):
+        least, most = (words.number(pick(crowded), 2) for pick in (min, max))
         found.append(
-            f"while {words.count(len(crowded), 'workload')} of {len(run.units):,} were measured, "
-            f"other programs used {words.number(min(crowded), 2)} to "
-            f"{words.number(max(crowded), 2)} processors"
+            f"while {len(crowded):,} of {words.count(len(run.units), 'workload')} "
+            f"{'was' if len(crowded) == 1 else 'were'} measured, other programs used "
+            f"{least if least == most else f'{least} to {most}'} processors"
         )
     found += slowed(run.units)
     share = _disturbed_share(run)

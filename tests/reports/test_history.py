@@ -23,7 +23,7 @@ from bench.history.events import breakages, events, recent
 from bench.history.series import read
 from bench.phases import Phase
 from bench.results.schema import Status
-from bench.results.store import write
+from bench.results.store import load, write
 from reports.history_page import render
 
 
@@ -289,3 +289,17 @@ def test_a_commit_url_needs_a_place_for_the_commit(store, capsys):
 def test_the_last_runs_are_counted_by_machine(store):
     history = read(Archive(str(store)), {})
     assert recent(history, 2) == {run.name for run in history.runs[-2:]}
+
+
+def test_a_step_within_one_commit_is_no_range_of_commits(store, tmp_path, capsys):
+    one = tmp_path / "one"
+    for path in (store / "runs").iterdir():
+        run = load(path)
+        header = replace(run.header, commit=commit(7))
+        Archive(str(one)).add(saved(replace(run, header=header), tmp_path))
+    assert main(["history", "alerts", "--store", str(one)]) == 1
+    target = tmp_path / "page.html"
+    assert main(["history", "show", "--store", str(one), "-o", str(target)]) == 0
+    for text in (capsys.readouterr().out, target.read_text()):
+        assert "070000000000 before and after" in text
+        assert "070000000000..07" not in text

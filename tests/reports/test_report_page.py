@@ -22,7 +22,7 @@ from synthetic_runs import (
     workload,
 )
 
-from bench.results.schema import Status
+from bench.results.schema import OTHERS, Status
 from reports.page import GENERATOR, render
 
 SECTIONS = [
@@ -245,6 +245,12 @@ def single_round():
     return make_run(density_group(), noise=Noise(count=1, length=1))
 
 
+def one_crowded():
+    run = make_run(density_group())
+    first = replace(run.units[0], seconds={OTHERS: 3.0, "wall": 4.0})
+    return replace(run, units=(first, *run.units[1:]))
+
+
 def some_refused():
     return make_run(density_group()[:2], ("dense", "gather", "brute"))
 
@@ -283,6 +289,11 @@ def some_refused():
         (single_round, "speed", "unknown: one round"),
         (no_doubt, "memory", "No cell records its peak memory"),
         (only_encoding, "fairness", "its phases cannot be stacked"),
+        (
+            one_crowded,
+            "verdict",
+            "while 1 of 9 workloads was measured, other programs used 0.75 p",
+        ),
         (some_refused, "verdict", "not measured: 6 cells, unsupported (brute in 6)"),
     ],
 )
