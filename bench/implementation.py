@@ -60,7 +60,8 @@ class Implementation(ABC):
 
     Attributes:
         name: how commands and reports call it.
-        version: what its results depend on, recorded beside them.
+        version: what its results depend on, recorded beside them; by default, that of a plug-in
+            file is the digest of the file.
         origin: where it comes from, for the reader of a report.
         starts_dense: its users hold a dense tensor already, so that cold phases start from the
             native tensor instead of the sparse batch.

@@ -4,6 +4,7 @@ A broken plug-in that is merely installed is listed as broken and stops nothing;
 named is the user's to mend. Two that share a name are an error: results could not be told apart.
 """
 
+import hashlib
 import importlib.util
 import inspect
 import re
@@ -21,6 +22,7 @@ from bench.trial import how_it_ends
 from bench.workload import Suite
 
 OWN_PACKAGE = "sparsebench"
+VERSION_DIGITS = 8
 NAME = re.compile(r"[\w.+-]+")
 """Of an implementation: options list names between commas, messages and tables have one in a line."""
 
@@ -159,6 +161,10 @@ def load_suite(name: str) -> Suite:
         raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
     if not isinstance(suite, Suite):
         raise UserError(f"suite {name!r}: {entry.value} is not a bench.workload.Suite")
+    if suite.name != name:
+        raise UserError(
+            f"suite {name!r}: {entry.value} calls itself {suite.name!r}, its entry point {name!r}"
+        )
     _check_workloads(name, suite)
     return suite
 
@@ -253,6 +259,9 @@ def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
         raise UserError(
             f"{path} has no class that derives from bench.implementation.Implementation"
         )
+    for kind in whole:
+        if kind.version == Implementation.version:  # it says nothing of its own
+            kind.version = hashlib.sha256(path.read_bytes()).hexdigest()[:VERSION_DIGITS]
     return whole
 
 

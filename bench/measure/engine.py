@@ -285,14 +285,16 @@ def _header(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header
 
 def _record(reference: Reference, unavailable: str) -> ImplementationRecord:
     implementation = load(reference)
+    # A plug-in's whole path is its user's own affair, and pages are published.
+    file = Path(reference.source).name if reference.is_file else ""
     return ImplementationRecord(
         name=implementation.name,
         version=str(implementation.version),
-        origin=implementation.origin or reference.source,
+        origin=implementation.origin or file or reference.source,
         starts_dense=implementation.starts_dense,
         unavailable=unavailable,
         ledger=ledger(implementation),
-        file=Path(reference.source).name if reference.is_file else "",
+        file=file,
     )
 
 

@@ -52,6 +52,15 @@ def test_a_suite_whose_workloads_are_none_is_refused_with_the_reason(
     assert re.match(f"suite 'mine' {words}", refusal(load_suite, "mine"))
 
 
+def test_a_suite_is_known_by_one_name(entries, tmp_path, monkeypatch):
+    (tmp_path / "its_suite.py").write_text(SUITE_OF.replace("{made}", "(workload('a'),)"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "its_suite", raising=False)
+    entries(EntryPoint("yours", "its_suite:SUITE", SUITES))
+    words = "suite 'yours': its_suite:SUITE calls itself 'mine', its entry point 'yours'"
+    assert refusal(load_suite, "yours") == words
+
+
 def test_an_unknown_suite_is_refused_with_the_known_ones(entries):
     entries(EntryPoint("quick", "suites.quick:SUITE", SUITES))
     assert refusal(load_suite, "slow") == "unknown suite 'slow'; the suites are quick"

@@ -193,6 +193,20 @@ def test_a_name_that_is_installed_already_is_refused_with_both_places(plugin, en
     assert "impls.dense:Dense" in message
 
 
+def test_the_version_of_a_plugin_file_is_that_of_its_text_unless_it_has_one(plugin):
+    first, again, other, own = (
+        load(references_in(plugin(text, name))[0]).version
+        for text, name in (
+            (whole(), "a.py"),
+            (whole(), "b.py"),
+            (whole() + "# faster\n", "c.py"),
+            (whole() + '    version = "1.5"\n', "d.py"),
+        )
+    )
+    assert first == again != other
+    assert own == "1.5"
+
+
 def test_two_classes_of_one_name_in_a_file_are_refused(plugin):
     message = refusal(references_in, plugin(whole() + whole("mine", "Again")))
     assert "two implementations called 'mine'" in message

@@ -1,13 +1,21 @@
-"""What goes to standard output, and what does not."""
+"""What a command says, and where: on standard output, in its run file."""
 
 import json
 import subprocess
 import sys
 
 from bench.cli.main import main
+from bench.results.store import load
 
 ONE = ["run", "quick", "--workload", "2d-submanifold-k3-c32-grid96-uniform-1%"]
 FAST = ["--impl", "dense", "--phase", "forward", "--seconds", "0.01", "--processes", "1"]
+NOTHING_MORE = """
+from impls.gather import Gather
+
+class Mine(Gather):
+    name = "mine"
+    origin = ""
+"""
 PRINTING = """
 from impls.gather import Gather
 
@@ -51,3 +59,13 @@ def test_the_command_that_makes_a_page_can_be_pasted(tmp_path, capsys):
     assert main([*ONE, *FAST, "-o", str(target)]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"written: {target}; `sparsebench report '{target}'` makes a page of it"
+
+
+def test_a_run_file_tells_the_name_of_a_plugin_s_file_and_not_where_it_lies(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text(NOTHING_MORE)
+    target = tmp_path / "a.json"
+    assert main([*ONE, *FAST, f"--impl={path}", "-o", str(target)]) == 0
+    capsys.readouterr()
+    (record,) = load(target).header.implementations
+    assert (record.origin, record.file) == ("mine.py", "mine.py")
