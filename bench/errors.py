@@ -9,5 +9,9 @@ class DataError(UserError):
     """A data file, run file or archive that cannot be used as it is."""
 
 
+class ForeignFileError(DataError):
+    """A file that is whole, and something else than what is looked for."""
+
+
 class MissingDataError(DataError):
     """A data file that is not there: others can be measured without it."""

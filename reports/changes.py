@@ -87,9 +87,10 @@ def caveat(changes: Changes) -> str:
             f"no verdict."
         )
     return (
-        f"Base: {base.commit or 'no commit'}, {base.started}. Head: {head.commit or 'no commit'}, "
-        f"{head.started}. Two runs at two times: what else changed on the machine is in the ratios "
-        f"too. Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get no verdict."
+        f"Base: {base.commit or 'no commit'}, {words.moment(base.started)}. "
+        f"Head: {head.commit or 'no commit'}, {words.moment(head.started)}. "
+        f"Two runs at two times: what else changed on the machine is in the ratios too. "
+        f"Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get no verdict."
     )
 
 

@@ -35,6 +35,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{min(max(0, digits - 1 - exponent), 12)}f}".replace("-", MINUS)
 
 
+def moment(started: str) -> str:
+    """When a run began, to the minute."""
+    return f"{started[:16].replace('T', ' ')} UTC"
+
+
 def plain(value: float) -> str:
     """A round number as a tick shows it, without trailing zeros."""
     return f"{value:,.10f}".rstrip("0").rstrip(".")

@@ -13,7 +13,7 @@ from bench.cli.accuracy_files import (
     split,
 )
 from bench.cli.files import refuse_foreign, write
-from bench.errors import UserError
+from bench.errors import ForeignFileError, UserError
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -44,7 +44,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run file or .partial")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="PATH", help="default: beside the first run file"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="default: beside the first run file, with --compare beside the second",
     )
     parser.add_argument(
         "--baseline",
@@ -206,6 +210,7 @@ def _gallery(arguments: argparse.Namespace) -> int:
 
     Accuracy run files of one folder share a page.
     """
+    from bench.cli.output import say  # noqa: PLC0415
     from reports import gallery  # noqa: PLC0415
     from reports.page import render  # noqa: PLC0415
 
@@ -217,7 +222,7 @@ def _gallery(arguments: argparse.Namespace) -> int:
         for path in arguments.runs
         for found in (sorted(path.rglob("*.json")) if path.is_dir() else [path])
     )
-    names = [f"{path.parent.name}-{path.stem}.html" for path in paths]
+    names = [f"{path.resolve().parent.name}-{path.stem}.html" for path in paths]
     if len(set(names)) < len(names):
         raise UserError("two run files have the same name, in folders of the same name: rename one")
     try:
@@ -228,7 +233,13 @@ def _gallery(arguments: argparse.Namespace) -> int:
     refuse_foreign(index, _marker("gallery"), "gallery")
     pictures = []
     for path, name in zip(paths, names, strict=True):
-        run = _load(path)
+        try:
+            run = _load(path)
+        except ForeignFileError as error:
+            if path in arguments.runs:
+                raise
+            say(f"left out: {error}")  # folders hold other files, too
+            continue
         _check_baseline(run, arguments.baseline)
         refuse_foreign(folder / name, _marker("html"), "html report")
         write(folder / name, render(run, arguments.baseline))

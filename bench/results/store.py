@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bench.errors import DataError, UserError
+from bench.errors import DataError, ForeignFileError, UserError
 from bench.results.schema import FORMAT, SCHEMA, Header, Run, Unit
 
 LARGEST_FILE_BYTES = 2**30
@@ -305,11 +305,11 @@ def _check_envelope(path: Path | str, content: bytes) -> None:
     try:
         envelope = msgspec.json.decode(content, type=_Envelope)
     except msgspec.ValidationError as error:
-        raise DataError(f"{path} is not a sparsebench run file: {error}") from error
+        raise ForeignFileError(f"{path} is not a sparsebench run file: {error}") from error
     except UNDECODABLE as error:
         raise DataError(f"{path} is truncated, or not JSON at all: {error}") from error
     if envelope.format != FORMAT:
-        raise DataError(f"{path} is not a sparsebench run file: it does not say {FORMAT!r}")
+        raise ForeignFileError(f"{path} is not a sparsebench run file: it does not say {FORMAT!r}")
     if envelope.schema > SCHEMA:
         raise DataError(
             f"{path} has schema {envelope.schema}, newer than the {SCHEMA} that this version reads: "

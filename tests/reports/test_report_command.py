@@ -152,6 +152,15 @@ def test_two_runs_are_compared_on_a_page(run_file, tmp_path):
         report("--compare", run_file)
 
 
+def test_a_page_of_two_runs_tells_them_apart_by_the_minute(run_file):
+    other = run_file.with_name("other.json")
+    run = make_run(density_group()[:2])
+    write(replace(run, header=replace(run.header, started="2026-03-01T07:30:15+00:00")), other)
+    assert report("--compare", run_file, other) == 0
+    page = other.with_suffix(".compared.html").read_text("utf-8")
+    assert "2026-03-01 07:30 UTC. Two runs at two times" in page
+
+
 def test_a_gallery_leads_to_a_page_for_every_run(run_file, tmp_path):
     folder = tmp_path / "gallery"
     assert report("--gallery", run_file.parent, "-o", folder) == 0
@@ -163,6 +172,20 @@ def test_a_gallery_leads_to_a_page_for_every_run(run_file, tmp_path):
     assert "gather" in index
     with pytest.raises(UserError, match="name their folder"):
         report("--gallery", run_file)
+
+
+def test_a_gallery_of_this_folder_has_its_name_and_leaves_out_what_is_no_run(
+    run_file, tmp_path, monkeypatch, capsys
+):
+    (run_file.parent / "times.json").write_text("{}")
+    monkeypatch.chdir(run_file.parent)
+    folder = tmp_path / "gallery"
+    assert report("--gallery", ".", "-o", folder) == 0
+    pages = {path.name for path in folder.iterdir()}
+    assert pages == {"index.html", f"{run_file.parent.name}-{run_file.stem}.html"}
+    assert "left out: times.json is not a sparsebench run file" in capsys.readouterr().err
+    with pytest.raises(UserError, match="is not a sparsebench run file"):
+        report("--gallery", "times.json", "-o", folder)
 
 
 def test_without_a_browser_a_pdf_is_one_clear_line(run_file, monkeypatch):
