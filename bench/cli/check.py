@@ -8,6 +8,10 @@ CASES = "bench.cli.check_cases"
 FAILED = 4
 NOTHING_CHECKED = 3
 SHOWN_FAILURES = 10
+EXIT_CODES = (
+    "Exit code: 0 where all that is supported passed, 4 if a case failed, 3 if none could be checked, "
+    "2 for a mistake in the command line."
+)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -16,7 +20,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     from bench.cli.run import TIMEOUT  # noqa: PLC0415
 
     parser = commands.add_parser(
-        "check", help="check an implementation against torch, in every case", description=__doc__
+        "check",
+        help="check an implementation against torch, in every case",
+        description=__doc__,
+        epilog=EXIT_CODES,
     )
     parser.add_argument("implementation", help="names or plug-in files, comma separated")
     parser.add_argument("--dtype", metavar="NAMES", help="element types (default: all)")

@@ -22,11 +22,18 @@ PRECISION = 0.005
 TIMEOUT = 120.0
 FLEET_PATIENCE = 600.0
 INTERRUPTED = 130
+EXIT_CODES = (
+    "Exit code: 0 where something was measured and nothing is wrong, 3 if nothing could be measured, "
+    "4 if an implementation is wrong, fails or hangs, 130 where it was interrupted, 2 for a mistake "
+    "in the command line or a file that cannot be read or written."
+)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
-    parser = commands.add_parser("run", help="measure a suite", description=__doc__)
+    parser = commands.add_parser(
+        "run", help="measure a suite", description=__doc__, epilog=EXIT_CODES
+    )
     parser.add_argument("suite", help="quick, layers, real, networks, or another installed suite")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")

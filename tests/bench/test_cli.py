@@ -99,6 +99,8 @@ def command_modules():
         (["report", "nosuch.json"], "cannot read nosuch.json"),
         (["list", "nosuch"], "unknown suite 'nosuch'"),
         (["data", "fetch", "nosuch"], "nosuch"),
+        (["run", "quick", "--budget", "3"], "--budget 3; see sparsebench run --help"),
+        (["history", "show", "--budget"], "--budget; see sparsebench history show --help"),
         (["fly"], "invalid choice: 'fly'"),
         ([], "required"),
     ],
