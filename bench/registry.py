@@ -226,6 +226,9 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"plug-in file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # it may import its neighbours; at the end, they hide nobody else
     try:
         spec.loader.exec_module(module)
     except BaseException as error:

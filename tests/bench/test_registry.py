@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -205,6 +206,16 @@ def test_the_version_of_a_plugin_file_is_that_of_its_text_unless_it_has_one(plug
     )
     assert first == again != other
     assert own == "1.5"
+
+
+def test_a_plugin_file_imports_its_neighbours_and_they_hide_no_library(plugin, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    plugin("NAME = 'neighbourly'\n", "its_neighbour.py")
+    plugin("raise RuntimeError('hidden')\n", "colorsys.py")
+    text = "import colorsys\nfrom its_neighbour import NAME\n" + whole().replace('"mine"', "NAME")
+    (found,) = references_in(plugin(text))
+    assert load(found).name == "neighbourly"
 
 
 def test_two_classes_of_one_name_in_a_file_are_refused(plugin):
