@@ -87,7 +87,7 @@ def print_summary(trained: AccuracyRun, target: Path) -> None:
     print(  # noqa: T201
         f"{trained.settings.experiment}{' (small)' if trained.settings.small else ''}, "
         f"{trained.settings.implementation}: test error {100 * last.test_error:.2f} % after "
-        f"{last.number} epochs and {trained.train_seconds:,.0f} s of training{published}"
+        f"{words.count(last.number, 'epoch')} and {trained.train_seconds:,.0f} s of training{published}"
     )
     for name, error in trained.also_tested.items():
         print(f"tested at {name}: {100 * error:.2f} %")  # noqa: T201
