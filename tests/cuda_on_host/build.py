@@ -24,6 +24,8 @@ FLAGS = [
 FLAGS += ["-Wno-unknown-pragmas", "-Werror"]
 # Every access is a call to races.h; the library of that name is not linked.
 FLAGS += ["-fsanitize=thread", "-fno-threadsafe-statics"]
+COUNTING_FLAGS = ["-DCOUNT_TRAFFIC", "-gdwarf-4"]
+"""Of libraries that count memory traffic (traffic.cpp), by line of the source."""
 MULTIPROCESSORS = 2
 
 
@@ -56,13 +58,14 @@ extern "C" std::size_t parameter_bytes(int number) {{
 
 
 @cache
-def library(file, names, folder):
+def library(file, names, folder, *, counting=False):
     """The compiled kernels of a file; kept by digest, so that they are compiled once."""
+    flags = [*FLAGS, *COUNTING_FLAGS] if counting else FLAGS
     own = FOLDER / file if (FOLDER / file).exists() else HERE / file
-    stand_ins = [HERE / name for name in ("ptx.cuh", "built_ins.h", "races.h")]
+    stand_ins = [HERE / name for name in ("ptx.cuh", "built_ins.h", "races.h", "traffic.cpp")]
     parts = [own, *sorted(FOLDER.glob("*.cuh")), *stand_ins]
     text = translation_unit(file, names)
-    everything = [text.encode(), " ".join(FLAGS).encode(), *(part.read_bytes() for part in parts)]
+    everything = [text.encode(), " ".join(flags).encode(), *(part.read_bytes() for part in parts)]
     digest = hashlib.sha256(b"\0".join(everything)).hexdigest()[:20]
     kept = folder / f"{file}-{digest}.so"
     if not kept.exists():
@@ -70,9 +73,11 @@ def library(file, names, folder):
             source, built = Path(name) / "kernels.cpp", Path(name) / "kernels.so"
             compiled = source.with_suffix(".o")
             source.write_text(text)
-            command = [COMPILER, *FLAGS, f"-I{HERE}", f"-I{FOLDER}", "-c", source]
+            command = [COMPILER, *flags, f"-I{HERE}", f"-I{FOLDER}", "-c", source]
             subprocess.run([*command, "-o", compiled], check=True)
-            subprocess.run([COMPILER, "-shared", compiled, "-o", built], check=True)
+            together = [COMPILER, "-shared", "-fPIC", "-O2", "-std=c++17", compiled]
+            together += [HERE / "traffic.cpp"] if counting else []
+            subprocess.run([*together, "-o", built], check=True)
             built.rename(kept)  # whole or not at all, as other processes may build it too
     loaded = ctypes.CDLL(str(kept))
     loaded.launch.restype = ctypes.c_char_p

@@ -95,6 +95,7 @@ struct Fiber {
     ucontext_t start;
     jmp_buf place;
     std::unique_ptr<unsigned char[]> stack;
+    const unsigned char* floor = nullptr;  // of the stack
     bool entered = false;
     bool alive = false;
     std::vector<Copy> copies;              // begun since the last group was closed
@@ -146,6 +147,7 @@ UNSEEN inline void live() {
 UNSEEN inline void go_on(Fiber& fiber) {
     running = &fiber;
     if (_setjmp(scheduler) != 0) {
+        running = nullptr;
         return;
     }
     if (fiber.entered) {
@@ -155,6 +157,7 @@ UNSEEN inline void go_on(Fiber& fiber) {
     getcontext(&fiber.start);
     fiber.stack = std::make_unique<unsigned char[]>(STACK_BYTES);
     fiber.start.uc_stack.ss_sp = fiber.stack.get();
+    fiber.floor = fiber.stack.get();
     fiber.start.uc_stack.ss_size = STACK_BYTES;
     makecontext(&fiber.start, live, 0);
     swapcontext(&scheduler_start, &fiber.start);

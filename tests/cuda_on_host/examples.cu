@@ -167,3 +167,36 @@ __global__ void load_askew(const Numbers p) {
     load_matrices(values, line.values + 1);
     p.values[threadIdx.x] = static_cast<int>(values[0]);
 }
+
+struct Banks {
+    int words[32 * 32];
+    alignas(16) unsigned char rows[32][64];
+};
+
+// What a warp asks of memory, by which lane asks for which place: `STRIDE` words apart in shared memory
+// and in device memory.
+template <int STRIDE>
+__global__ void stride(const Numbers p) {
+    Banks& banks = shared<Banks>();
+    banks.words[threadIdx.x * STRIDE] = p.values[threadIdx.x * STRIDE];
+}
+
+// Eight rows of 64 bytes, of which each 8 x 8 matrix takes 16 bytes: two by two in the same banks.
+__global__ void load_columns(const Numbers p) {
+    Banks& banks = shared<Banks>();
+    for (int place = 0; place < 64; ++place) {
+        banks.rows[threadIdx.x][place] = 0;
+    }
+    __syncthreads();
+    unsigned values[4];
+    load_matrices(values, banks.rows[threadIdx.x % 8]);
+    p.values[threadIdx.x] = static_cast<int>(values[0]);
+}
+
+// Sixteen bytes a lane, side by side.
+__global__ void copy_rows(const Numbers p) {
+    Banks& banks = shared<Banks>();
+    copy_16_bytes(&banks.rows[threadIdx.x / 4][threadIdx.x % 4 * 16], p.values + threadIdx.x * 4, true);
+    close_group();
+    wait_for_groups<0>();
+}

@@ -46,6 +46,10 @@ inline unsigned to_tf32(float value) {
     return (std::isnan(value) ? bits | 0x400000u : bits + 0x1000u) & TF32_BITS;
 }
 
+inline const void* row_of(const void* first, int row, int bytes) {
+    return static_cast<const char*>(first) + static_cast<long long>(row) * bytes;
+}
+
 template <class Memory>
 Memory& shared() {
     static_assert(sizeof(Memory) <= cuda_on_host::SHARED_BYTES, "more than a block may have");
@@ -58,18 +62,24 @@ inline bool is_aligned(const void* place) { return reinterpret_cast<std::uintptr
 
 // A copy happens when its thread waits for it and no earlier: a wait left out shows. So does one that
 // begins while others still read what lies there.
-inline void copy_16_bytes(void* to, const void* from, bool present) {
+__attribute__((noinline)) inline void copy_16_bytes(void* to, const void* from, bool present) {
     if (!cuda_on_host::is_shared(to) || cuda_on_host::is_shared(from)) {
         cuda_on_host::fail("an asynchronous copy is not from global to shared memory");
     }
     if (!is_aligned(to) || !is_aligned(from)) {
         cuda_on_host::fail("an asynchronous copy is not aligned to 16 bytes");
     }
+    COUNT(to, 16, cuda_on_host::Access::WRITES);
+    if (present) {
+        COUNT(from, 16, cuda_on_host::Access::READS);
+    }
+    const cuda_on_host::Uncounted uncounted;
     cuda_on_host::touch_by_copy(to, 16, true);
     cuda_on_host::running->copies.push_back({to, present ? from : nullptr});
 }
 
 inline void close_group() {
+    const cuda_on_host::Uncounted uncounted;
     cuda_on_host::Fiber& fiber = *cuda_on_host::running;
     fiber.groups.push_back(std::move(fiber.copies));
     fiber.copies.clear();
@@ -78,6 +88,7 @@ inline void close_group() {
 template <int PENDING>
 void wait_for_groups() {
     auto& groups = cuda_on_host::running->groups;
+    const cuda_on_host::Uncounted uncounted;  // they were when they began
     while (groups.size() > PENDING) {
         for (const cuda_on_host::Copy& copy : groups.front()) {
             cuda_on_host::touch_by_copy(copy.to, 16, false);
@@ -91,13 +102,16 @@ void wait_for_groups() {
     }
 }
 
-inline void load_any_matrices(unsigned (&values)[4], const void* row, bool transposed) {
+__attribute__((always_inline)) inline void load_any_matrices(
+    unsigned (&values)[4], const void* row, bool transposed) {
     if (!cuda_on_host::is_shared(row) || !is_aligned(row)) {
         cuda_on_host::fail("a matrix's row is not in shared memory, aligned to 16 bytes");
     }
+    COUNT(row, 16, cuda_on_host::Access::READS);
     const std::uint64_t* rows = cuda_on_host::exchange(row);
     const unsigned lane = threadIdx.x % cuda_on_host::LANES;
     for (unsigned matrix = 0; matrix < 4; ++matrix) {
+        const cuda_on_host::Uncounted uncounted;
         unsigned short pair[2];
         for (unsigned number = 0; number < 2; ++number) {
             const unsigned across = lane % 4 * 2 + number;
@@ -112,11 +126,11 @@ inline void load_any_matrices(unsigned (&values)[4], const void* row, bool trans
     __syncwarp();  // what was read may be written after this, as on a GPU
 }
 
-inline void load_matrices(unsigned (&values)[4], const void* row) {
+__attribute__((noinline)) inline void load_matrices(unsigned (&values)[4], const void* row) {
     load_any_matrices(values, row, false);
 }
 
-inline void load_transposed_matrices(unsigned (&values)[4], const void* row) {
+__attribute__((noinline)) inline void load_transposed_matrices(unsigned (&values)[4], const void* row) {
     load_any_matrices(values, row, true);
 }
 

@@ -73,12 +73,45 @@ UNSEEN inline void touch_by_copy(const void* to, std::size_t bytes, bool begins)
     }
 }
 
+// While it lives, accesses are a stand-in's own: it counts what it stands for.
+struct Uncounted {
+    static inline bool lives = false;
+    UNSEEN Uncounted() { lives = true; }
+    UNSEEN ~Uncounted() { lives = false; }
+};
+
+// Neither shared memory nor device memory, but the thread's own, or built in.
+UNSEEN inline bool is_own(const void* place) {
+    const auto stack = static_cast<std::size_t>(static_cast<const unsigned char*>(place) - running->floor);
+    const auto is_in = [&](const dim3& built_in) UNSEEN {
+        return place >= &built_in && place < &built_in + 1;
+    };
+    return stack < STACK_BYTES || is_in(threadIdx) || is_in(blockIdx) || is_in(blockDim) || is_in(gridDim);
+}
+
 }  // namespace cuda_on_host
+
+#ifdef COUNT_TRAFFIC
+extern "C" void count_access(const void* place, std::size_t bytes, bool is_shared, bool writes,
+                             const void* instruction, unsigned thread, std::uint64_t phase,
+                             unsigned generation);  // traffic.cpp
+#define COUNT(place, bytes, access)                                                                 \
+    if (cuda_on_host::running != nullptr && !cuda_on_host::Uncounted::lives &&                      \
+        !cuda_on_host::is_own(place)) {                                                             \
+        count_access(place, bytes, cuda_on_host::is_shared(place),                                  \
+                     access == cuda_on_host::Access::WRITES, __builtin_return_address(0),           \
+                     threadIdx.x, cuda_on_host::phase,                                              \
+                     cuda_on_host::warps[threadIdx.x / cuda_on_host::LANES].generation);            \
+    }
+#else
+#define COUNT(place, bytes, access)
+#endif
 
 // What the compiler calls. Nothing here is atomic for it, and who calls whom does not matter.
 extern "C" {
 #define HOOK(name, bytes, access)                                            \
     UNSEEN void name(void* place) {                                          \
+        COUNT(place, bytes, cuda_on_host::Access::access);                   \
         if (cuda_on_host::is_shared(place)) {                                \
             cuda_on_host::touch(place, bytes, cuda_on_host::Access::access); \
         }                                                                    \
@@ -97,11 +130,13 @@ HOOKS(16)
 #undef HOOK
 
 UNSEEN void __tsan_read_range(void* place, std::size_t bytes) {
+    COUNT(place, bytes, cuda_on_host::Access::READS);
     if (cuda_on_host::is_shared(place)) {
         cuda_on_host::touch(place, bytes, cuda_on_host::Access::READS);
     }
 }
 UNSEEN void __tsan_write_range(void* place, std::size_t bytes) {
+    COUNT(place, bytes, cuda_on_host::Access::WRITES);
     if (cuda_on_host::is_shared(place)) {
         cuda_on_host::touch(place, bytes, cuda_on_host::Access::WRITES);
     }
