@@ -48,32 +48,56 @@ __device__ __forceinline__ Sum<Value> feature(const Convolution& p, long long ro
     return p.scale == nullptr ? value : value * static_cast<const Sum<Value>*>(p.scale)[row];
 }
 
-// Divide where the convolution is sparsity invariant, add the bias, round once, write.
+// Where the sums of a row go: to the output, finished, or to the shares where they are over some offsets.
 template <class Value>
-__device__ __forceinline__ void finish(
-    const Convolution& p, long long place, int column, Sum<Value> sum, int active) {
-    const long long row = p.order == nullptr ? place : p.order[place];
-    if (p.normalisation != nullptr) {
-        const Sum<Value> divisor =
-            static_cast<Sum<Value>>(active) + static_cast<Sum<Value>>(SPARSITY_INVARIANT_EPSILON);
-        sum /= divisor;
-        if (column == 0) {
-            static_cast<Sum<Value>*>(p.normalisation)[row] = Sum<Value>(1) / divisor;
+struct Destination {
+    Value* output;      // of the row
+    Sum<Value>* share;  // of the place
+    Sum<Value> factor;  // that finished sums are multiplied by
+    bool is_share;
+
+    // Multiply, add the bias, round once, write, for columns that lie side by side; of several, the first
+    // is a multiple of their number, and so is the number of channels.
+    template <int COUNT>
+    __device__ __forceinline__ void put(
+        int column, const Sum<Value> (&sums)[COUNT], const Sum<Value> (&bias)[COUNT]) const {
+        if (is_share) {
+            Packed<Sum<Value>, COUNT> kept;
+#pragma unroll
+            for (int number = 0; number < COUNT; ++number) {
+                kept.values[number] = sums[number];
+            }
+            *reinterpret_cast<Packed<Sum<Value>, COUNT>*>(share + column) = kept;
+            return;
+        }
+        Packed<Value, COUNT> finished;
+#pragma unroll
+        for (int number = 0; number < COUNT; ++number) {
+            finished.values[number] = narrow<Value>(sums[number] * factor + bias[number]);
+        }
+        *reinterpret_cast<Packed<Value, COUNT>*>(output + column) = finished;
+    }
+};
+
+// Of the sums at a place of the table, whose row sees so many active sites. Its first column writes what the
+// row's sums are divided by, where the convolution is sparsity invariant.
+template <class Value>
+__device__ __forceinline__ Destination<Value> destination(
+    const Convolution& p, long long place, int active, bool is_share, bool is_first) {
+    const long long row = p.order == nullptr || is_share ? place : p.order[place];
+    Sum<Value> factor = 1;
+    if (p.normalisation != nullptr && !is_share) {
+        factor /= static_cast<Sum<Value>>(active) + static_cast<Sum<Value>>(SPARSITY_INVARIANT_EPSILON);
+        if (is_first) {
+            static_cast<Sum<Value>*>(p.normalisation)[row] = factor;
         }
     }
-    if (p.bias != nullptr) {
-        sum += widen(static_cast<const Value*>(p.bias)[column]);
-    }
-    static_cast<Value*>(p.output)[row * p.out_channels + column] = narrow<Value>(sum);
+    return {static_cast<Value*>(p.output) + row * p.out_channels,
+            static_cast<Sum<Value>*>(p.shares) + (blockIdx.z * p.rows + place) * p.out_channels, factor,
+            is_share};
 }
 
-// Keep a sum over some offsets, or finish one over all of them.
 template <class Value>
-__device__ __forceinline__ void store(
-    const Convolution& p, long long place, int column, Sum<Value> sum, int active) {
-    if (p.shares == nullptr) {
-        finish<Value>(p, place, column, sum, active);
-    } else {
-        static_cast<Sum<Value>*>(p.shares)[(blockIdx.z * p.rows + place) * p.out_channels + column] = sum;
-    }
+__device__ __forceinline__ Sum<Value> bias_of(const Convolution& p, int column) {
+    return p.bias == nullptr ? Sum<Value>(0) : widen(static_cast<const Value*>(p.bias)[column]);
 }

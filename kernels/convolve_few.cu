@@ -45,10 +45,13 @@ __global__ void __launch_bounds__(FEW_THREADS) convolve_few(const Convolution p)
                 }
             }
         }
+        const Destination<Value> to = destination<Value>(p, row, active, false, first_column == 0);
 #pragma unroll
         for (int column = 0; column < COLUMNS_EACH; ++column) {
             if (first_column + column < p.out_channels) {
-                finish<Value>(p, row, first_column + column, sums[column], active);
+                const Sum<Value> sum[1] = {sums[column]};
+                const Sum<Value> bias[1] = {bias_of<Value>(p, first_column + column)};
+                to.put(first_column + column, sum, bias);
             }
         }
     }

@@ -16,16 +16,50 @@ struct Steps {
     // Looked up at a time, a bit each: fewer where the sums' operands leave no room for more.
     static constexpr int OFFSETS = ROWS * COLUMNS > 8192 ? 8 : LANES;
     static constexpr int DEPTH = 2 * Fragment<Value>::DEPTH;  // input channels of a step
-    static constexpr int RIGHT_ROWS = TRANSPOSED ? COLUMNS : DEPTH;
-    static constexpr int RIGHT_COLUMNS = TRANSPOSED ? DEPTH : COLUMNS;
-    static constexpr int RIGHT_SKEW =
-        TRANSPOSED ? Fragment<Value>::SKEW_DEEP : Fragment<Value>::SKEW_WIDE;
-    alignas(16) Value left[STAGES][ROWS][DEPTH + Fragment<Value>::SKEW_DEEP];
-    alignas(16) Value right[STAGES][RIGHT_ROWS][RIGHT_COLUMNS + RIGHT_SKEW];  // as the weight lies
+    using Left = Matrix<Value, ROWS, DEPTH>;
+    using Right = Matrix<Value, TRANSPOSED ? COLUMNS : DEPTH, TRANSPOSED ? DEPTH : COLUMNS>;
+    alignas(16) Left left[STAGES];
+    alignas(16) Right right[STAGES];  // as the weight lies
     int seen[OFFSETS][ROWS];
     unsigned present[OFFSETS];
     int active[ROWS];
 };
+
+// Look up what the tile's rows see through the next offsets: all loads begin before the first is used.
+template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
+__device__ __forceinline__ void look_up(const Convolution& p,
+                                        Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>& steps,
+                                        int first_offset, int end, long long first_row) {
+    using Step = Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>;
+    constexpr int EACH = Step::OFFSETS / Step::WARPS;
+    constexpr int PARTS = ROWS / LANES;
+    const int lane = threadIdx.x % LANES;
+    const int warp = threadIdx.x / LANES;
+    int seen[EACH][PARTS];
+#pragma unroll
+    for (int turn = 0; turn < EACH; ++turn) {
+        const int offset = first_offset + warp + turn * Step::WARPS;
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            const long long row = first_row + lane + part * LANES;
+            seen[turn][part] = offset < end && row < p.rows ? p.seen(offset)[row] : -1;
+        }
+    }
+#pragma unroll
+    for (int turn = 0; turn < EACH; ++turn) {
+        const int number = warp + turn * Step::WARPS;
+        bool any = false;
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            steps.seen[number][lane + part * LANES] = seen[turn][part];
+            any = any || seen[turn][part] >= 0;
+        }
+        const unsigned votes = __ballot_sync(EVERY_LANE, any);
+        if (lane == 0) {
+            steps.present[number] = votes;
+        }
+    }
+}
 
 // Begin the copies of one step: input rows and the offset's share of the weight.
 template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
@@ -34,34 +68,40 @@ __device__ __forceinline__ void begin_step(const Convolution& p,
                                            int stage, int first_offset, int number, int channel) {
     using Step = Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>;
     constexpr int CHUNK = Fragment<Value>::CHUNK;
-    constexpr int DEPTH = Step::DEPTH;
     constexpr int THREADS = Step::THREADS;
-    const int first_column = blockIdx.y * COLUMNS;
-    for (int place = threadIdx.x; place < ROWS * (DEPTH / CHUNK); place += THREADS) {
-        const int row = place / (DEPTH / CHUNK);
-        const int from = place % (DEPTH / CHUNK) * CHUNK;
-        const int seen = steps.seen[number][row];
-        const bool present = seen >= 0 && channel + from < p.in_channels;
-        const Value* features = static_cast<const Value*>(p.features);
-        if (present) {
-            features += static_cast<long long>(seen) * p.in_channels + channel + from;
+    const int thread = threadIdx.x;
+    {
+        constexpr int CHUNKS = Step::Left::CHUNKS;
+        const int chunk = thread % CHUNKS;
+        const int in = channel + chunk * CHUNK;
+        const int row_bytes = p.in_channels * static_cast<int>(sizeof(Value));
+        const Value* features = static_cast<const Value*>(p.features) + in;
+#pragma unroll
+        for (int part = 0; part < ROWS * CHUNKS / THREADS; ++part) {
+            const int row = thread / CHUNKS + part * (THREADS / CHUNKS);
+            const int seen = steps.seen[number][row];
+            copy_16_bytes(steps.left[stage].chunk(row, chunk), row_of(features, seen, row_bytes),
+                          seen >= 0 && in < p.in_channels);
         }
-        copy_16_bytes(&steps.left[stage][row][from], features, present);
     }
-    constexpr int CHUNKS = Step::RIGHT_COLUMNS / CHUNK;
-    const long long matrix = static_cast<long long>(first_offset + number) * p.in_channels * p.out_channels;
-    for (int place = threadIdx.x; place < Step::RIGHT_ROWS * CHUNKS; place += THREADS) {
-        const int row = place / CHUNKS;
-        const int from = place % CHUNKS * CHUNK;
-        const int in = channel + (TRANSPOSED ? from : row);
-        const int out = first_column + (TRANSPOSED ? row : from);
-        const bool present = in < p.in_channels && out < p.out_channels;
-        const Value* weight = static_cast<const Value*>(p.weight);
-        if (present) {
-            weight += matrix + (TRANSPOSED ? static_cast<long long>(out) * p.in_channels + in
-                                           : static_cast<long long>(in) * p.out_channels + out);
-        }
-        copy_16_bytes(&steps.right[stage][row][from], weight, present);
+    constexpr int CHUNKS = Step::Right::CHUNKS;
+    const int width = TRANSPOSED ? p.in_channels : p.out_channels;
+    const int first_column = blockIdx.y * COLUMNS;
+    const int chunk = thread % CHUNKS;
+    const int row = thread / CHUNKS;
+    const int in = channel + (TRANSPOSED ? chunk * CHUNK : row);
+    const int out = first_column + (TRANSPOSED ? row : chunk * CHUNK);
+    const int width_bytes = width * static_cast<int>(sizeof(Value));
+    const long long matrix = static_cast<long long>(p.in_channels) * p.out_channels;
+    const Value* weight = static_cast<const Value*>(p.weight) + (first_offset + number) * matrix;
+    const void* first = row_of(weight + (TRANSPOSED ? in : out), TRANSPOSED ? out : in, width_bytes);
+#pragma unroll
+    for (int part = 0; part < COLUMNS * Step::DEPTH / CHUNK / THREADS; ++part) {
+        const int further = part * (THREADS / CHUNKS);
+        const bool present = in + (TRANSPOSED ? 0 : further) < p.in_channels &&
+                             out + (TRANSPOSED ? further : 0) < p.out_channels;
+        copy_16_bytes(steps.right[stage].chunk(row + further, chunk), row_of(first, further, width_bytes),
+                      present);
     }
 }
 
@@ -82,7 +122,7 @@ __device__ __forceinline__ void multiply_step(
 #pragma unroll
         for (int pair = 0; pair < PAIRS; ++pair) {
             const int column = warp_column + pair * 16;
-            if (TRANSPOSED) {
+            if constexpr (TRANSPOSED) {
                 load_right(right[pair], steps.right[stage], column, depth);
             } else {
                 load_right_across(right[pair], steps.right[stage], column, depth);
@@ -92,11 +132,39 @@ __device__ __forceinline__ void multiply_step(
     }
 }
 
+// Write a warp's sums, two columns at a time: channels are multiples of more.
+template <class Value, int COLUMNS>
+__device__ __forceinline__ void write_sums(const Convolution& p, const int* active, long long first_row,
+                                           int warp_row, int warp_column,
+                                           const float (&sums)[2][COLUMNS / 16][4]) {
+    const int first_column = blockIdx.y * COLUMNS + warp_column;
+#pragma unroll
+    for (int half = 0; half < 4; ++half) {  // eight rows
+        const int part = half / 2;
+        const int value = half % 2 * 2;
+        const int row = warp_row + part * 16 + row_of_sum(value);
+        if (first_row + row >= p.rows) {
+            continue;
+        }
+        const Destination<Value> to =
+            destination<Value>(p, first_row + row, active[row], p.shares != nullptr,
+                               first_column + column_of_sum(0) == 0);
+#pragma unroll
+        for (int number = 0; number < COLUMNS / 16; ++number) {
+            const int column = first_column + number * 8 + column_of_sum(0);
+            if (column < p.out_channels) {
+                const float pair[2] = {sums[part][number][value], sums[part][number][value + 1]};
+                const float bias[2] = {bias_of<Value>(p, column), bias_of<Value>(p, column + 1)};
+                to.put(column, pair, bias);
+            }
+        }
+    }
+}
+
 // Grid: tiles of rows x tiles of columns x splits of the offsets.
 template <class Value, int ROWS, int COLUMNS, int STAGES, bool TRANSPOSED>
 __global__ void __launch_bounds__(ROWS / 16 * LANES) convolve_tensor_cores(const Convolution p) {
     using Step = Steps<Value, ROWS, COLUMNS, STAGES, TRANSPOSED>;
-    constexpr int DEPTH = Step::DEPTH;
     constexpr int OFFSETS = Step::OFFSETS;
     Step& steps = shared<Step>();
     const int lane = threadIdx.x % LANES;
@@ -104,28 +172,14 @@ __global__ void __launch_bounds__(ROWS / 16 * LANES) convolve_tensor_cores(const
     const int warp_row = warp / 2 * 32;
     const int warp_column = warp % 2 * (COLUMNS / 2);
     const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
-    const int slices = (p.in_channels + DEPTH - 1) / DEPTH;
+    const int slices = (p.in_channels + Step::DEPTH - 1) / Step::DEPTH;
 
     float sums[2][COLUMNS / 16][4] = {};
     int active = 0;  // of row `threadIdx.x`
     const int end = p.begin(blockIdx.z + 1);
     for (int first_offset = p.begin(blockIdx.z); first_offset < end; first_offset += OFFSETS) {
         __syncthreads();  // the offsets before are done with
-        for (int number = warp; number < OFFSETS; number += Step::WARPS) {
-            const int offset = first_offset + number;
-            bool any = false;
-#pragma unroll
-            for (int row = lane; row < ROWS; row += LANES) {
-                const bool inside = offset < end && first_row + row < p.rows;
-                const int seen = inside ? p.seen(offset)[first_row + row] : -1;
-                steps.seen[number][row] = seen;
-                any = any || seen >= 0;
-            }
-            const unsigned votes = __ballot_sync(EVERY_LANE, any);
-            if (lane == 0) {
-                steps.present[number] = votes;
-            }
-        }
+        look_up(p, steps, first_offset, end, first_row);
         __syncthreads();
         const unsigned offsets =
             __ballot_sync(EVERY_LANE, lane < OFFSETS && steps.present[lane] != 0);
@@ -136,24 +190,28 @@ __global__ void __launch_bounds__(ROWS / 16 * LANES) convolve_tensor_cores(const
         }
         const int count = __popc(offsets) * slices;
         unsigned left = offsets;  // whose copies have not begun
-        int slice = 0;
+        int channel = 0;
+        int arriving = 0;    // stage
+        int multiplied = 0;  // stage
         for (int step = 0; step < count + STAGES - 1; ++step) {
-            const int done = step - (STAGES - 1);
-            if (done >= 0) {
+            const bool is_full = step >= STAGES - 1;
+            if (is_full) {
                 wait_for_groups<STAGES - 2>();
                 __syncthreads();
             }
             if (step < count) {
-                begin_step(p, steps, step % STAGES, first_offset,
-                           __ffs(static_cast<int>(left)) - 1, slice * DEPTH);
-                if (++slice == slices) {
-                    slice = 0;
+                begin_step(p, steps, arriving, first_offset, __ffs(static_cast<int>(left)) - 1, channel);
+                channel += Step::DEPTH;
+                if (channel >= p.in_channels) {
+                    channel = 0;
                     left &= left - 1;
                 }
+                arriving = arriving + 1 == STAGES ? 0 : arriving + 1;
             }
             close_group();
-            if (done >= 0) {
-                multiply_step(steps, done % STAGES, warp_row, warp_column, sums);
+            if (is_full) {
+                multiply_step(steps, multiplied, warp_row, warp_column, sums);
+                multiplied = multiplied + 1 == STAGES ? 0 : multiplied + 1;
             }
         }
     }
@@ -161,20 +219,5 @@ __global__ void __launch_bounds__(ROWS / 16 * LANES) convolve_tensor_cores(const
         steps.active[threadIdx.x] = active;
     }
     __syncthreads();
-#pragma unroll
-    for (int part = 0; part < 2; ++part) {
-#pragma unroll
-        for (int number = 0; number < COLUMNS / 16; ++number) {
-#pragma unroll
-            for (int value = 0; value < 4; ++value) {
-                const int row = warp_row + part * 16 + row_of_sum(value);
-                const int column =
-                    blockIdx.y * COLUMNS + warp_column + number * 8 + column_of_sum(value);
-                if (first_row + row < p.rows && column < p.out_channels) {
-                    store<Value>(p, first_row + row, column, sums[part][number][value],
-                                 steps.active[row]);
-                }
-            }
-        }
-    }
+    write_sums<Value, COLUMNS>(p, steps.active, first_row, warp_row, warp_column, sums);
 }

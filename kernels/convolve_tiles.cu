@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(ROWS / ROWS_EACH * (COLUMNS / COLUMNS_EACH))
     const int my_column = thread % (COLUMNS / COLUMNS_EACH) * COLUMNS_EACH;
     const int my_row = thread / (COLUMNS / COLUMNS_EACH) * ROWS_EACH;
     const long long first_row = static_cast<long long>(blockIdx.x) * ROWS;
-    const int first_column = blockIdx.y * COLUMNS;
+    int first_column = blockIdx.y * COLUMNS;
 
     Sum<Value> sums[ROWS_EACH][COLUMNS_EACH] = {};
     int active = 0;
@@ -90,14 +90,25 @@ __global__ void __launch_bounds__(ROWS / ROWS_EACH * (COLUMNS / COLUMNS_EACH))
         tiles.active[thread] = active;
     }
     __syncthreads();
+    first_column += my_column;
+    Sum<Value> bias[COLUMNS_EACH][1];
+#pragma unroll
+    for (int column = 0; column < COLUMNS_EACH; ++column) {
+        bias[column][0] = first_column + column < p.out_channels ? bias_of<Value>(p, first_column + column) : 0;
+    }
 #pragma unroll
     for (int row = 0; row < ROWS_EACH; ++row) {
+        const long long place = first_row + my_row + row;
+        if (place >= p.rows) {
+            break;
+        }
+        const Destination<Value> to =
+            destination<Value>(p, place, tiles.active[my_row + row], p.shares != nullptr, first_column == 0);
 #pragma unroll
         for (int column = 0; column < COLUMNS_EACH; ++column) {
-            if (first_row + my_row + row < p.rows &&
-                first_column + my_column + column < p.out_channels) {
-                store<Value>(p, first_row + my_row + row, first_column + my_column + column,
-                             sums[row][column], tiles.active[my_row + row]);
+            if (first_column + column < p.out_channels) {
+                const Sum<Value> sum[1] = {sums[row][column]};
+                to.put(first_column + column, sum, bias[column]);
             }
         }
     }

@@ -22,5 +22,8 @@ __global__ void finish_shares(const Convolution p) {
             active += p.seen(offset)[place] >= 0;
         }
     }
-    finish<Value>(p, place, static_cast<int>(item % p.out_channels), sum, active);
+    const int column = static_cast<int>(item % p.out_channels);
+    const Sum<Value> sums[1] = {sum};
+    const Sum<Value> bias[1] = {bias_of<Value>(p, column)};
+    destination<Value>(p, place, active, false, column == 0).put(column, sums, bias);
 }

@@ -8,9 +8,28 @@ template <class Value>
 struct Fragment {
     static constexpr int CHUNK = 16 / static_cast<int>(sizeof(Value));  // elements of 16 bytes
     static constexpr int DEPTH = 2 * CHUNK;                             // of one product
-    // Added to a row so that eight rows, or the eight elements that four rows hold, lie in all banks.
-    static constexpr int SKEW_DEEP = CHUNK;  // of matrices whose rows run along the depth
-    static constexpr int SKEW_WIDE = 8;      // of those whose rows run across it
+};
+
+// A matrix in shared memory. Each row's chunks of 16 bytes change places in a way of their own, so that
+// eight neighbouring chunks of rows that are written, eight rows' chunks that are loaded as a matrix, and
+// the eight elements that each of four rows of float32 holds across the depth all lie in different banks.
+template <class Value, int ROWS, int COLUMNS>
+struct Matrix {
+    static constexpr int CHUNK = Fragment<Value>::CHUNK;
+    static constexpr int CHUNKS = COLUMNS / CHUNK;  // of a row
+    static_assert(CHUNKS == 4 || CHUNKS % 8 == 0, "rows of 64 bytes, or of multiples of 128");
+    Value values[ROWS][COLUMNS];
+
+    __device__ static int turn(int row) {
+        return CHUNKS == 4 ? row / 2 % 4 : sizeof(Value) == 4 ? row % 4 * 2 : row % 8;
+    }
+    __device__ Value* chunk(int row, int number) { return &values[row][(number ^ turn(row)) * CHUNK]; }
+    __device__ const Value* chunk(int row, int number) const {
+        return &values[row][(number ^ turn(row)) * CHUNK];
+    }
+    __device__ Value element(int row, int column) const {
+        return chunk(row, column / CHUNK)[column % CHUNK];
+    }
 };
 
 template <class Value>
@@ -24,60 +43,61 @@ __device__ __forceinline__ void round_all(unsigned (&values)[4], float) {
 }
 
 // Left operand from matrix[row][depth].
-template <class Value, int WIDTH>
+template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_left(
-    unsigned (&values)[4], const Value (*matrix)[WIDTH], int row, int depth) {
+    unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int row, int depth) {
     const int lane = threadIdx.x % 32;
-    load_matrices(values, &matrix[row + lane % 16][depth + lane / 16 * Fragment<Value>::CHUNK]);
+    load_matrices(values, matrix.chunk(row + lane % 16, depth / matrix.CHUNK + lane / 16));
     round_all(values, Value());
 }
 
 // Left operand from matrix[depth][row].
-template <class Value, int WIDTH>
+template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_left_across(
-    unsigned (&values)[4], const Value (*matrix)[WIDTH], int row, int depth) {
+    unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int row, int depth) {
     const int lane = threadIdx.x % 32;
-    load_transposed_matrices(
-        values, &matrix[depth + lane % 8 + lane / 16 * 8][row + lane / 8 % 2 * 8]);
+    load_transposed_matrices(values, matrix.chunk(depth + lane % 8 + lane / 16 * 8,
+                                                  row / matrix.CHUNK + lane / 8 % 2));
 }
 
-template <int WIDTH>
+template <int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_left_across(
-    unsigned (&values)[4], const float (*matrix)[WIDTH], int row, int depth) {
+    unsigned (&values)[4], const Matrix<float, ROWS, COLUMNS>& matrix, int row, int depth) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int number = 0; number < 4; ++number) {
-        values[number] = to_tf32(
-            matrix[depth + lane % 4 + number / 2 * 4][row + lane / 4 + number % 2 * 8]);
+        values[number] = to_tf32(matrix.element(depth + lane % 4 + number / 2 * 4,
+                                                row + lane / 4 + number % 2 * 8));
     }
 }
 
 // Right operands of two products, 16 columns, from matrix[column][depth].
-template <class Value, int WIDTH>
+template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_right(
-    unsigned (&values)[4], const Value (*matrix)[WIDTH], int column, int depth) {
+    unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int column, int depth) {
     const int lane = threadIdx.x % 32;
-    load_matrices(values, &matrix[column + lane % 8 + lane / 16 * 8]
-                                 [depth + lane / 8 % 2 * Fragment<Value>::CHUNK]);
+    load_matrices(values, matrix.chunk(column + lane % 8 + lane / 16 * 8,
+                                       depth / matrix.CHUNK + lane / 8 % 2));
     round_all(values, Value());
 }
 
 // The same from matrix[depth][column].
-template <class Value, int WIDTH>
+template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_right_across(
-    unsigned (&values)[4], const Value (*matrix)[WIDTH], int column, int depth) {
+    unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int column, int depth) {
     const int lane = threadIdx.x % 32;
-    load_transposed_matrices(values, &matrix[depth + lane % 16][column + lane / 16 * 8]);
+    load_transposed_matrices(values,
+                             matrix.chunk(depth + lane % 16, column / matrix.CHUNK + lane / 16));
 }
 
-template <int WIDTH>
+template <int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_right_across(
-    unsigned (&values)[4], const float (*matrix)[WIDTH], int column, int depth) {
+    unsigned (&values)[4], const Matrix<float, ROWS, COLUMNS>& matrix, int column, int depth) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int number = 0; number < 4; ++number) {
-        values[number] = to_tf32(
-            matrix[depth + lane % 4 + number % 2 * 4][column + lane / 4 + number / 2 * 8]);
+        values[number] = to_tf32(matrix.element(depth + lane % 4 + number % 2 * 4,
+                                                column + lane / 4 + number / 2 * 8));
     }
 }
 

@@ -35,3 +35,9 @@ template <>
 __device__ __forceinline__ BFloat narrow<BFloat>(float value) {
     return to_bfloat(value);
 }
+
+// Elements side by side, read or written at once.
+template <class Value, int COUNT>
+struct alignas(COUNT * sizeof(Value)) Packed {
+    Value values[COUNT];
+};

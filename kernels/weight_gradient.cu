@@ -11,7 +11,7 @@ template <class Value, int INS, int OUTS, int THREADS>
 struct PairTiles {
     Sum<Value> left[PAIR_DEPTH][INS + PAIR_SKEW];
     Sum<Value> right[PAIR_DEPTH][OUTS + PAIR_SKEW];
-    Pairs<THREADS, THREADS + PAIR_DEPTH> pairs;
+    Pairs<THREADS, 1, PAIR_DEPTH> pairs;
 };
 
 // Grid: tiles of the channels x offsets x splits. A thread computes INS_EACH x OUTS_EACH sums.
@@ -33,10 +33,13 @@ __global__ void __launch_bounds__(INS / INS_EACH * (OUTS / OUTS_EACH))
 
     Sum<Value> sums[INS_EACH][OUTS_EACH] = {};
     int waiting = 0;
+    int seen[1];
+    tiles.pairs.look_up(seen_by, p.begin(split), end, seen);
     for (long long first = p.begin(split);; first += THREADS) {
         const bool more = first < end;
         if (more) {
-            waiting = tiles.pairs.append(seen_by, first + thread, end, waiting);
+            waiting = tiles.pairs.append(seen, first, waiting);
+            tiles.pairs.look_up(seen_by, first + THREADS, end, seen);
         }
         const int ready = more ? waiting / PAIR_DEPTH * PAIR_DEPTH : waiting;
         for (int start = 0; start < ready; start += PAIR_DEPTH) {

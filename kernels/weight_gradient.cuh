@@ -30,31 +30,51 @@ struct WeightGradient {
     }
 };
 
-// Pairs found and not yet multiplied.
-template <int THREADS, int CAPACITY>
+// Pairs found and not yet multiplied. LOOKS rows a thread are looked up at a time; fewer than MOST_LEFT
+// pairs may be left from before.
+template <int THREADS, int LOOKS, int MOST_LEFT>
 struct Pairs {
-    int features[CAPACITY];
-    int upstream[CAPACITY];
-    int found[THREADS / LANES];
+    static constexpr int WARPS = THREADS / LANES;
+    static constexpr int ROWS = LOOKS * THREADS;  // at a time
+    int features[ROWS + MOST_LEFT];
+    int upstream[ROWS + MOST_LEFT];
+    int found[LOOKS][WARPS];
 
-    // Append those of the next rows, one a thread, in their order; return how many wait then.
-    __device__ int append(const int* seen_by, long long row, long long end, int waiting) {
+    // Look up rows: what is found may arrive while pairs are multiplied.
+    __device__ static void look_up(const int* seen_by, long long first, long long end, int (&seen)[LOOKS]) {
+#pragma unroll
+        for (int look = 0; look < LOOKS; ++look) {
+            const long long row = first + look * THREADS + threadIdx.x;
+            seen[look] = row < end ? seen_by[row] : -1;
+        }
+    }
+
+    // Append the pairs of rows that were looked up, in their order; return how many wait then.
+    __device__ int append(const int (&seen)[LOOKS], long long first, int waiting) {
         const int lane = threadIdx.x % LANES;
         const int warp = threadIdx.x / LANES;
-        const int seen = row < end ? seen_by[row] : -1;
-        const unsigned ballot = __ballot_sync(ALL_LANES, seen >= 0);
-        if (lane == 0) {
-            found[warp] = __popc(ballot);
+        unsigned ballots[LOOKS];
+#pragma unroll
+        for (int look = 0; look < LOOKS; ++look) {
+            ballots[look] = __ballot_sync(ALL_LANES, seen[look] >= 0);
+            if (lane == 0) {
+                found[look][warp] = __popc(ballots[look]);
+            }
         }
         __syncthreads();
-        int place = waiting + __popc(ballot & ((1u << lane) - 1u));
-        for (int other = 0; other < THREADS / LANES; ++other) {
-            place += other < warp ? found[other] : 0;
-            waiting += found[other];
-        }
-        if (seen >= 0) {
-            features[place] = seen;
-            upstream[place] = static_cast<int>(row);
+#pragma unroll
+        for (int look = 0; look < LOOKS; ++look) {
+            int place = waiting + __popc(ballots[look] & ((1u << lane) - 1u));
+#pragma unroll
+            for (int other = 0; other < WARPS; ++other) {
+                const int count = found[look][other];
+                place += other < warp ? count : 0;
+                waiting += count;
+            }
+            if (seen[look] >= 0) {
+                features[place] = seen[look];
+                upstream[place] = static_cast<int>(first) + look * THREADS + static_cast<int>(threadIdx.x);
+            }
         }
         __syncthreads();
         return waiting;

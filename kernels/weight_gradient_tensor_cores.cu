@@ -6,33 +6,32 @@
 
 constexpr int WARPS = 4;    // two by two
 constexpr int THREADS = WARPS * LANES;
-constexpr int LOOKS = 4;    // rows that a thread looks up before pairs are multiplied
+constexpr int LOOKS = 8;    // rows that a thread looks up before pairs are multiplied
 
 // STAGES steps in shared memory: one is multiplied, the others arrive.
 template <class Value, int SIDE, int STAGES>
 struct PairSteps {
     static constexpr int DEPTH = 2 * Fragment<Value>::DEPTH;  // pairs of a step
-    static constexpr int WIDTH = SIDE + Fragment<Value>::SKEW_WIDE;
-    alignas(16) Value left[STAGES][DEPTH][WIDTH];
-    alignas(16) Value right[STAGES][DEPTH][WIDTH];
-    Pairs<THREADS, LOOKS * THREADS + DEPTH> pairs;
+    alignas(16) Matrix<Value, DEPTH, SIDE> left[STAGES];
+    alignas(16) Matrix<Value, DEPTH, SIDE> right[STAGES];
+    Pairs<THREADS, LOOKS, DEPTH> pairs;
 };
 
 // Begin the copies of SIDE channels of one step's rows; zeros for channels and pairs that are not there.
-template <class Value, int SIDE, int DEPTH, int WIDTH>
-__device__ __forceinline__ void begin_rows(Value (&to)[DEPTH][WIDTH], const void* from, const int* rows,
+template <class Value, int DEPTH, int SIDE>
+__device__ __forceinline__ void begin_rows(Matrix<Value, DEPTH, SIDE>& to, const void* from, const int* rows,
                                            int count, int channels, int first_channel) {
-    constexpr int CHUNK = Fragment<Value>::CHUNK;
-    constexpr int CHUNKS = SIDE / CHUNK;
-    for (int place = threadIdx.x; place < DEPTH * CHUNKS; place += THREADS) {
-        const int number = place / CHUNKS;
-        const int channel = place % CHUNKS * CHUNK;
-        const bool present = number < count && first_channel + channel < channels;
-        const Value* source = static_cast<const Value*>(from);
-        if (present) {
-            source += static_cast<long long>(rows[number]) * channels + first_channel + channel;
-        }
-        copy_16_bytes(&to[number][channel], source, present);
+    constexpr int CHUNKS = Matrix<Value, DEPTH, SIDE>::CHUNKS;
+    const int chunk = threadIdx.x % CHUNKS;
+    const int channel = first_channel + chunk * Fragment<Value>::CHUNK;
+    const int row_bytes = channels * static_cast<int>(sizeof(Value));
+    const Value* source = static_cast<const Value*>(from) + channel;
+#pragma unroll
+    for (int part = 0; part < DEPTH * CHUNKS / THREADS; ++part) {
+        const int number = threadIdx.x / CHUNKS + part * (THREADS / CHUNKS);
+        const bool present = number < count && channel < channels;
+        const int row = present ? rows[number] : 0;
+        copy_16_bytes(to.chunk(number, chunk), row_of(source, row, row_bytes), present);
     }
 }
 
@@ -42,8 +41,7 @@ __global__ void __launch_bounds__(THREADS) weight_gradient_tensor_cores(const We
     using Steps = PairSteps<Value, SIDE, STAGES>;
     constexpr int PARTS = SIDE / 32;  // 16 x 16 sums of a warp, along each side
     Steps& steps = shared<Steps>();
-    const int thread = threadIdx.x;
-    const int warp = thread / LANES;
+    const int warp = threadIdx.x / LANES;
     const int warp_in = warp / 2 * (SIDE / 2);
     const int warp_out = warp % 2 * (SIDE / 2);
     const int tiles_out = (p.out_channels + SIDE - 1) / SIDE;
@@ -55,39 +53,46 @@ __global__ void __launch_bounds__(THREADS) weight_gradient_tensor_cores(const We
 
     float sums[PARTS][2 * PARTS][4] = {};
     int waiting = 0;
-    for (long long first = p.begin(blockIdx.z);; first += LOOKS * THREADS) {
+    int seen[LOOKS];
+    steps.pairs.look_up(seen_by, p.begin(blockIdx.z), end, seen);
+    for (long long first = p.begin(blockIdx.z);; first += steps.pairs.ROWS) {
         const bool more = first < end;
-        for (int look = 0; more && look < LOOKS; ++look) {
-            waiting = steps.pairs.append(seen_by, first + look * THREADS + thread, end, waiting);
+        if (more) {
+            waiting = steps.pairs.append(seen, first, waiting);
+            steps.pairs.look_up(seen_by, first + steps.pairs.ROWS, end, seen);
         }
         const int ready = more ? waiting / Steps::DEPTH * Steps::DEPTH : waiting;
         const int count = (ready + Steps::DEPTH - 1) / Steps::DEPTH;
+        int arriving = 0;    // stage
+        int multiplied = 0;  // stage
         for (int step = 0; step < count + STAGES - 1; ++step) {
-            const int done = step - (STAGES - 1);
-            if (done >= 0) {
+            const bool is_full = step >= STAGES - 1;
+            if (is_full) {
                 wait_for_groups<STAGES - 2>();
                 __syncthreads();
             }
             if (step < count) {
                 const int from = step * Steps::DEPTH;
-                begin_rows<Value, SIDE>(steps.left[step % STAGES], p.features, steps.pairs.features + from,
-                                        ready - from, p.in_channels, first_in);
-                begin_rows<Value, SIDE>(steps.right[step % STAGES], p.upstream, steps.pairs.upstream + from,
-                                        ready - from, p.out_channels, first_out);
+                begin_rows(steps.left[arriving], p.features, steps.pairs.features + from, ready - from,
+                           p.in_channels, first_in);
+                begin_rows(steps.right[arriving], p.upstream, steps.pairs.upstream + from, ready - from,
+                           p.out_channels, first_out);
+                arriving = arriving + 1 == STAGES ? 0 : arriving + 1;
             }
             close_group();
-            if (done >= 0) {
+            if (is_full) {
 #pragma unroll
                 for (int depth = 0; depth < Steps::DEPTH; depth += Fragment<Value>::DEPTH) {
                     unsigned left[PARTS][4];
                     unsigned right[PARTS][4];
 #pragma unroll
                     for (int part = 0; part < PARTS; ++part) {
-                        load_left_across(left[part], steps.left[done % STAGES], warp_in + part * 16, depth);
-                        load_right_across(right[part], steps.right[done % STAGES], warp_out + part * 16, depth);
+                        load_left_across(left[part], steps.left[multiplied], warp_in + part * 16, depth);
+                        load_right_across(right[part], steps.right[multiplied], warp_out + part * 16, depth);
                     }
                     multiply_fragments<Value>(sums, left, right);
                 }
+                multiplied = multiplied + 1 == STAGES ? 0 : multiplied + 1;
             }
         }
         if (!more) {
@@ -100,11 +105,13 @@ __global__ void __launch_bounds__(THREADS) weight_gradient_tensor_cores(const We
 #pragma unroll
         for (int number = 0; number < 2 * PARTS; ++number) {
 #pragma unroll
-            for (int value = 0; value < 4; ++value) {
+            for (int value = 0; value < 4; value += 2) {
                 const int in = first_in + warp_in + part * 16 + row_of_sum(value);
                 const int out = first_out + warp_out + number * 8 + column_of_sum(value);
-                if (in < p.in_channels && out < p.out_channels) {
-                    p.share<float>(blockIdx.z, offset, in, out) = sums[part][number][value];
+                if (in < p.in_channels && out < p.out_channels) {  // channels are multiples of more than 2
+                    const float(&sum)[4] = sums[part][number];
+                    *reinterpret_cast<Packed<float, 2>*>(&p.share<float>(blockIdx.z, offset, in, out)) = {
+                        {sum[value], sum[value + 1]}};
                 }
             }
         }
