@@ -97,7 +97,9 @@ __device__ __forceinline__ Destination<Value> destination(
             is_share};
 }
 
+// 0 where there is none, and beyond the last column.
 template <class Value>
 __device__ __forceinline__ Sum<Value> bias_of(const Convolution& p, int column) {
-    return p.bias == nullptr ? Sum<Value>(0) : widen(static_cast<const Value*>(p.bias)[column]);
+    return p.bias == nullptr || column >= p.out_channels ? Sum<Value>(0)
+                                                         : widen(static_cast<const Value*>(p.bias)[column]);
 }

@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(ROWS / ROWS_EACH * (COLUMNS / COLUMNS_EACH))
     Sum<Value> bias[COLUMNS_EACH][1];
 #pragma unroll
     for (int column = 0; column < COLUMNS_EACH; ++column) {
-        bias[column][0] = first_column + column < p.out_channels ? bias_of<Value>(p, first_column + column) : 0;
+        bias[column][0] = bias_of<Value>(p, first_column + column);
     }
 #pragma unroll
     for (int row = 0; row < ROWS_EACH; ++row) {

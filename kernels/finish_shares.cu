@@ -12,6 +12,7 @@ __global__ void finish_shares(const Convolution p) {
         return;
     }
     const long long place = item / p.out_channels;
+    const int column = static_cast<int>(item % p.out_channels);
     Sum<Value> sum = 0;
     for (int split = 0; split < p.splits; ++split) {
         sum += static_cast<const Sum<Value>*>(p.shares)[split * size + item];
@@ -22,7 +23,6 @@ __global__ void finish_shares(const Convolution p) {
             active += p.seen(offset)[place] >= 0;
         }
     }
-    const int column = static_cast<int>(item % p.out_channels);
     const Sum<Value> sums[1] = {sum};
     const Sum<Value> bias[1] = {bias_of<Value>(p, column)};
     destination<Value>(p, place, active, false, column == 0).put(column, sums, bias);

@@ -2,34 +2,11 @@
 // mma.m16n8k16 for 16-bit elements, mma.m16n8k8 for float32, rounded to tf32 as it is loaded).
 #pragma once
 
-#include <ptx.cuh>
+#include "matrix.cuh"
 
 template <class Value>
 struct Fragment {
-    static constexpr int CHUNK = 16 / static_cast<int>(sizeof(Value));  // elements of 16 bytes
-    static constexpr int DEPTH = 2 * CHUNK;                             // of one product
-};
-
-// A matrix in shared memory. Each row's chunks of 16 bytes change places in a way of their own, so that
-// eight neighbouring chunks of rows that are written, eight rows' chunks that are loaded as a matrix, and
-// the eight elements that each of four rows of float32 holds across the depth all lie in different banks.
-template <class Value, int ROWS, int COLUMNS>
-struct Matrix {
-    static constexpr int CHUNK = Fragment<Value>::CHUNK;
-    static constexpr int CHUNKS = COLUMNS / CHUNK;  // of a row
-    static_assert(CHUNKS == 4 || CHUNKS % 8 == 0, "rows of 64 bytes, or of multiples of 128");
-    Value values[ROWS][COLUMNS];
-
-    __device__ static int turn(int row) {
-        return CHUNKS == 4 ? row / 2 % 4 : sizeof(Value) == 4 ? row % 4 * 2 : row % 8;
-    }
-    __device__ Value* chunk(int row, int number) { return &values[row][(number ^ turn(row)) * CHUNK]; }
-    __device__ const Value* chunk(int row, int number) const {
-        return &values[row][(number ^ turn(row)) * CHUNK];
-    }
-    __device__ Value element(int row, int column) const {
-        return chunk(row, column / CHUNK)[column % CHUNK];
-    }
+    static constexpr int DEPTH = 2 * CHUNK<Value>;  // of one product
 };
 
 template <class Value>
@@ -47,7 +24,7 @@ template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_left(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int row, int depth) {
     const int lane = threadIdx.x % 32;
-    load_matrices(values, matrix.chunk(row + lane % 16, depth / matrix.CHUNK + lane / 16));
+    load_matrices(values, matrix.chunk(row + lane % 16, depth / CHUNK<Value> + lane / 16));
     round_all(values, Value());
 }
 
@@ -57,7 +34,7 @@ __device__ __forceinline__ void load_left_across(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int row, int depth) {
     const int lane = threadIdx.x % 32;
     load_transposed_matrices(values, matrix.chunk(depth + lane % 8 + lane / 16 * 8,
-                                                  row / matrix.CHUNK + lane / 8 % 2));
+                                                  row / CHUNK<Value> + lane / 8 % 2));
 }
 
 template <int ROWS, int COLUMNS>
@@ -77,7 +54,7 @@ __device__ __forceinline__ void load_right(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int column, int depth) {
     const int lane = threadIdx.x % 32;
     load_matrices(values, matrix.chunk(column + lane % 8 + lane / 16 * 8,
-                                       depth / matrix.CHUNK + lane / 8 % 2));
+                                       depth / CHUNK<Value> + lane / 8 % 2));
     round_all(values, Value());
 }
 
@@ -87,7 +64,7 @@ __device__ __forceinline__ void load_right_across(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int column, int depth) {
     const int lane = threadIdx.x % 32;
     load_transposed_matrices(values,
-                             matrix.chunk(depth + lane % 16, column / matrix.CHUNK + lane / 16));
+                             matrix.chunk(depth + lane % 16, column / CHUNK<Value> + lane / 16));
 }
 
 template <int ROWS, int COLUMNS>

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from ctypes import Structure
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -67,10 +68,13 @@ class Tile:
 
 CONVOLUTION_TILES = (Tile(64, 16, 4, 2), Tile(64, 64, 4, 4))
 """By rising number of columns: output channels."""
-FLOAT32_TILES = (Tile(64, 16, 4, 2), Tile(64, 32, 4, 4), Tile(64, 64, 4, 4))
-"""Of the type that is computed without tensor cores as a rule."""
-MEASURED_FLOAT32_TILES = (Tile(128, 64, 8, 4), Tile(128, 128, 8, 8))
+COPIED_TILES = (Tile(64, 16, 4, 4, 3), Tile(64, 32, 8, 4, 3), Tile(64, 64, 8, 8, 3))
+"""Of float32 without tensor cores, where asynchronous copies can bring rows."""
+MEASURED_COPIED_TILES = (Tile(128, 64, 8, 8, 2), Tile(128, 128, 8, 8, 2))
 """Chosen by measuring only, as all tables of this name."""
+COPIED_GRADIENT_TILES = (Tile(32, 32, 4, 4, 3), Tile(64, 64, 8, 8, 3))
+"""By rising number of input x output channels, as all tiles of gradients at the weights."""
+MEASURED_COPIED_GRADIENT_TILES = (Tile(128, 128, 8, 8, 2),)
 WEIGHT_GRADIENT_TILES = (Tile(16, 16, 1, 1), Tile(64, 64, 4, 4))
 """By rising number of input x output channels."""
 MEASURED_WEIGHT_GRADIENT_TILES = (Tile(32, 32, 2, 2),)
@@ -81,7 +85,7 @@ FEW_COLUMNS = 4
 
 TENSOR_CORE_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 """Float32 is rounded to tf32 there."""
-TENSOR_CORE_BYTES = 16
+COPIED_BYTES = 16
 """Copied at a time: a row of channels must be a multiple of it."""
 TENSOR_CORE_TILES = (Tile(64, 32, 4, 4, 3), Tile(64, 64, 4, 8, 3))
 """By rising number of columns: output channels."""
@@ -95,6 +99,7 @@ TENSOR_CORE_GRADIENT_TILES = (Tile(32, 32, 4, 2, 3), Tile(64, 64, 8, 4, 3))
 MEASURED_TENSOR_CORE_GRADIENT_TILES = (Tile(128, 128, 16, 8, 2),)
 
 
+@cache
 def convolve_tensor_cores(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
     """Implicit GEMM on tensor cores."""
     shape = f"{tile.rows}, {tile.columns}, {tile.stages}"
@@ -102,28 +107,28 @@ def convolve_tensor_cores(dtype: torch.dtype, tile: Tile, *, transposed: bool) -
     return Kernel("convolve_tensor_cores.cu", name, tile.threads)
 
 
-def convolution_tiles(dtype: torch.dtype) -> tuple[Tile, ...]:
-    """What the rules choose from for `convolve_tiles` of a type."""
-    return FLOAT32_TILES if dtype is torch.float32 else CONVOLUTION_TILES
+@cache
+def convolve_copied(tile: Tile, *, transposed: bool) -> Kernel:
+    """Implicit GEMM in float32, fed by asynchronous copies."""
+    arguments = f"{tile.arguments}, {tile.stages}, {_literal(transposed)}"
+    return Kernel("convolve_copied.cu", f"convolve_copied<{arguments}>", tile.threads)
 
 
-def all_convolution_tiles(dtype: torch.dtype) -> tuple[Tile, ...]:
-    """What `convolve_tiles` there is of a type."""
-    measured = MEASURED_FLOAT32_TILES if dtype is torch.float32 else ()
-    return convolution_tiles(dtype) + measured
-
-
+ALL_COPIED_TILES = COPIED_TILES + MEASURED_COPIED_TILES
+ALL_COPIED_GRADIENT_TILES = COPIED_GRADIENT_TILES + MEASURED_COPIED_GRADIENT_TILES
 ALL_TENSOR_CORE_TILES = TENSOR_CORE_TILES + MEASURED_TENSOR_CORE_TILES
 ALL_WEIGHT_GRADIENT_TILES = WEIGHT_GRADIENT_TILES + MEASURED_WEIGHT_GRADIENT_TILES
 ALL_TENSOR_CORE_GRADIENT_TILES = TENSOR_CORE_GRADIENT_TILES + MEASURED_TENSOR_CORE_GRADIENT_TILES
 
 
+@cache
 def convolve_tiles(dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
     """Implicit GEMM, with the weight as stored or transposed."""
     arguments = f"{VALUE_TYPES[dtype]}, {tile.arguments}, {_literal(transposed)}"
     return Kernel("convolve_tiles.cu", f"convolve_tiles<{arguments}>", tile.threads)
 
 
+@cache
 def convolve_few(dtype: torch.dtype, *, transposed: bool) -> Kernel:
     """Convolution of few channels."""
     value = VALUE_TYPES[dtype]
@@ -131,17 +136,27 @@ def convolve_few(dtype: torch.dtype, *, transposed: bool) -> Kernel:
     return Kernel("convolve_few.cu", f"convolve_few<{arguments}>")
 
 
+@cache
 def finish_shares(dtype: torch.dtype) -> Kernel:
     """Sum over all offsets, where blocks summed over some."""
     return Kernel("finish_shares.cu", f"finish_shares<{VALUE_TYPES[dtype]}>")
 
 
+@cache
 def weight_gradient(dtype: torch.dtype, tile: Tile) -> Kernel:
     """Shares of the gradient at the weights."""
     arguments = f"{VALUE_TYPES[dtype]}, {tile.arguments}"
     return Kernel("weight_gradient.cu", f"weight_gradient<{arguments}>", tile.threads)
 
 
+@cache
+def weight_gradient_copied(tile: Tile) -> Kernel:
+    """Shares of the gradient at the weights in float32, fed by asynchronous copies."""
+    arguments = f"{tile.columns}, {tile.rows_each}, {tile.columns_each}, {tile.stages}"
+    return Kernel("weight_gradient_copied.cu", f"weight_gradient_copied<{arguments}>", tile.threads)
+
+
+@cache
 def weight_gradient_tensor_cores(dtype: torch.dtype, tile: Tile) -> Kernel:
     """Shares of the gradient at the weights on tensor cores."""
     arguments = f"{VALUE_TYPES[dtype]}, {tile.columns}, {tile.stages}"
@@ -149,16 +164,19 @@ def weight_gradient_tensor_cores(dtype: torch.dtype, tile: Tile) -> Kernel:
     return Kernel("weight_gradient_tensor_cores.cu", name, tile.threads)
 
 
+@cache
 def add_shares(dtype: torch.dtype) -> Kernel:
     """Sum of those shares."""
     return Kernel("weight_gradient.cu", f"add_shares<{VALUE_TYPES[dtype]}>")
 
 
+@cache
 def pool(dtype: torch.dtype) -> Kernel:
     """Max pooling."""
     return Kernel("pooling.cu", f"pool<{VALUE_TYPES[dtype]}>")
 
 
+@cache
 def pool_gradient(dtype: torch.dtype) -> Kernel:
     """Its gradient."""
     return Kernel("pooling.cu", f"pool_gradient<{VALUE_TYPES[dtype]}>")
@@ -180,11 +198,13 @@ def all_kernels() -> list[Kernel]:
     """Every instantiation that may ever be launched."""
     kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS, COUNT_TILES]
     kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS]
+    for transposed in (False, True):
+        kernels += [convolve_copied(tile, transposed=transposed) for tile in ALL_COPIED_TILES]
+    kernels += [weight_gradient_copied(tile) for tile in ALL_COPIED_GRADIENT_TILES]
     for dtype in VALUE_TYPES:
         for transposed in (False, True):
             kernels += [
-                convolve_tiles(dtype, tile, transposed=transposed)
-                for tile in all_convolution_tiles(dtype)
+                convolve_tiles(dtype, tile, transposed=transposed) for tile in CONVOLUTION_TILES
             ]
             kernels.append(convolve_few(dtype, transposed=transposed))
             if dtype in TENSOR_CORE_TYPES:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,6 +16,19 @@ from impls.cuda.places import Places, blocks_of
 from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Family, Launch, Problem, Shape, fitting
 from impls.cuda.sites import KernelMap, View
 from impls.cuda.structures import pointer
+
+RULES_TILES = {
+    Family.TILES: launching.CONVOLUTION_TILES,
+    Family.COPIED: launching.COPIED_TILES,
+    Family.TENSOR_CORES: launching.TENSOR_CORE_TILES,
+}
+"""What the rules choose from."""
+ALL_TILES = {
+    Family.TILES: launching.CONVOLUTION_TILES,
+    Family.COPIED: launching.ALL_COPIED_TILES,
+    Family.TENSOR_CORES: launching.ALL_TENSOR_CORE_TILES,
+}
+"""What measuring chooses from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +93,7 @@ class ProductLaunch(Launch):
         return Problem(
             "gradient at the input" if product.backwards else "convolution",
             product.features.dtype,
-            self._fits_tensor_cores(),
+            self.tiles,
             product.features.shape[1],
             product.out_channels,
             len(product.weight),
@@ -91,22 +105,15 @@ class ProductLaunch(Launch):
         """Few threads a row where channels are few and shared memory holds all weights; else tiles."""
         product, tuning = self.product, self.places.tuning
         ins, outs = product.features.shape[1], product.out_channels
-        if self._fits_tensor_cores():
-            tile = narrowest(launching.TENSOR_CORE_TILES, outs)
-            return Shape(Family.TENSOR_CORES, tile, tuning.blocks_each)
-        if max(ins, outs) <= tuning.few_channels and self._weights_fit():
+        is_narrow = max(ins, outs) <= tuning.few_channels and self._weights_fit()
+        if is_narrow and self.tiles is not Family.TENSOR_CORES:
             return Shape(Family.FEW, None, tuning.blocks_each)
-        tile = narrowest(launching.convolution_tiles(product.features.dtype), outs)
-        return Shape(Family.TILES, tile, tuning.blocks_each)
+        return Shape(self.tiles, narrowest(RULES_TILES[self.tiles], outs), tuning.blocks_each)
 
     def candidates(self) -> list[Shape]:
         """All tiles of its kernel that are not too wide, and few threads a row where weights fit."""
-        product = self.product
-        family, tiles = Family.TILES, launching.all_convolution_tiles(product.features.dtype)
-        if self._fits_tensor_cores():
-            family, tiles = Family.TENSOR_CORES, launching.ALL_TENSOR_CORE_TILES
         kinds: list[tuple[Family, Tile | None]] = [
-            (family, tile) for tile in fitting(tiles, product.out_channels)
+            (self.tiles, tile) for tile in fitting(ALL_TILES[self.tiles], self.product.out_channels)
         ]
         if self._weights_fit():
             kinds.append((Family.FEW, None))
@@ -167,7 +174,7 @@ class ProductLaunch(Launch):
         )
         magnitude = ProductLaunch(absolute, self.places).run(self.rule())
         terms = len(product.weight) * product.features.shape[1]
-        return rounding(magnitude, terms, tensor_cores=self._fits_tensor_cores())
+        return rounding(magnitude, terms, tensor_cores=self.tiles is Family.TENSOR_CORES)
 
     def view(self, shape: Shape) -> View:
         """Rows with the same neighbours share tiles; where there are no tiles, nothing is shared."""
@@ -182,6 +189,8 @@ class ProductLaunch(Launch):
             return launching.convolve_few(dtype, transposed=transposed)
         if shape.family is Family.TENSOR_CORES:
             return launching.convolve_tensor_cores(dtype, shape.tile, transposed=transposed)
+        if shape.family is Family.COPIED:
+            return launching.convolve_copied(shape.tile, transposed=transposed)
         return launching.convolve_tiles(dtype, shape.tile, transposed=transposed)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
@@ -201,14 +210,20 @@ class ProductLaunch(Launch):
         """Whether `convolve_few` can hold them."""
         return self.product.weight.numel() <= launching.MOST_FEW_WEIGHTS
 
-    def _fits_tensor_cores(self) -> bool:
-        product, places = self.product, self.places
-        return (
-            product.tensor_cores
-            and product.scale is None
-            and can_be_copied(product.features, product.features.shape[1], places)
-            and can_be_copied(product.weight, product.out_channels, places)
-        )
+    @cached_property
+    def tiles(self) -> Family:
+        """Of the kernel that multiplies by tiles."""
+        product, least = self.product, self.places.tuning.tensor_core_channels
+        ins, outs = product.features.shape[1], product.out_channels
+        if (
+            product.scale is not None
+            or not can_be_copied(product.features, ins)
+            or not can_be_copied(product.weight, outs)
+        ):
+            return Family.TILES
+        if product.tensor_cores and min(ins, outs) >= least:
+            return Family.TENSOR_CORES
+        return Family.COPIED if product.features.dtype is torch.float32 else Family.TILES
 
 
 def may_use_tensor_cores(dtype: torch.dtype) -> bool:
@@ -222,13 +237,11 @@ def may_use_tensor_cores(dtype: torch.dtype) -> bool:
     return tf32_is_allowed()
 
 
-def can_be_copied(tensor: Tensor, channels: int, places: Places) -> bool:
-    """Whether asynchronous copies can bring rows of so many channels, enough to fill tensor cores."""
+def can_be_copied(tensor: Tensor, channels: int) -> bool:
+    """Whether asynchronous copies can bring rows of so many channels."""
     row_bytes = channels * tensor.element_size()
     return (
-        channels >= places.tuning.tensor_core_channels
-        and row_bytes % launching.TENSOR_CORE_BYTES == 0
-        and tensor.data_ptr() % launching.TENSOR_CORE_BYTES == 0
+        row_bytes % launching.COPIED_BYTES == 0 and tensor.data_ptr() % launching.COPIED_BYTES == 0
     )
 
 

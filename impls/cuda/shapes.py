@@ -19,6 +19,7 @@ class Family(StrEnum):
 
     FEW = "few channels"
     TILES = "tiles"
+    COPIED = "copied tiles"
     TENSOR_CORES = "tensor cores"
 
 
@@ -51,7 +52,7 @@ class Problem:
     Attributes:
         product: what is computed, in words.
         dtype: of the operands.
-        tensor_cores: whether they can compute it.
+        family: of the tiles that can compute it.
         offsets: K.
         row_bits: binary digits of the number of output rows.
         device: that it is computed on.
@@ -59,7 +60,7 @@ class Problem:
 
     product: str
     dtype: torch.dtype
-    tensor_cores: bool
+    family: Family
     in_channels: int
     out_channels: int
     offsets: int
@@ -69,10 +70,9 @@ class Problem:
     def __str__(self) -> str:
         """All but the device."""
         dtype = str(self.dtype).removeprefix("torch.")
-        means = " on tensor cores" if self.tensor_cores else ""
         return (
-            f"{self.product}, {dtype}{means}, {self.in_channels} to {self.out_channels} channels, "
-            f"{self.offsets} offsets, fewer than 2^{self.row_bits} rows"
+            f"{self.product}, {dtype} by {self.family}, {self.in_channels} to {self.out_channels} "
+            f"channels, {self.offsets} offsets, fewer than 2^{self.row_bits} rows"
         )
 
 

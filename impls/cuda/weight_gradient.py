@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -22,6 +23,18 @@ from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Family, Launch, Problem, Sha
 from impls.cuda.sites import KernelMap
 from impls.cuda.structures import pointer
 
+RULES_TILES = {
+    Family.TILES: launching.WEIGHT_GRADIENT_TILES,
+    Family.COPIED: launching.COPIED_GRADIENT_TILES,
+    Family.TENSOR_CORES: launching.TENSOR_CORE_GRADIENT_TILES,
+}
+"""What the rules choose from."""
+ALL_TILES = {
+    Family.TILES: launching.ALL_WEIGHT_GRADIENT_TILES,
+    Family.COPIED: launching.ALL_COPIED_GRADIENT_TILES,
+    Family.TENSOR_CORES: launching.ALL_TENSOR_CORE_GRADIENT_TILES,
+}
+"""What measuring chooses from."""
 MOST_SHARES = 65535
 """Blocks along the grid's z axis."""
 
@@ -69,7 +82,7 @@ class GradientLaunch(Launch):
         return Problem(
             "gradient at the weights",
             self.weight.dtype,
-            self._fits_tensor_cores(),
+            self.tiles,
             ins,
             outs,
             offsets,
@@ -79,19 +92,14 @@ class GradientLaunch(Launch):
 
     def rule(self) -> Shape:
         """The narrowest tile that holds all channels."""
-        family, tiles = Family.TILES, launching.WEIGHT_GRADIENT_TILES
-        if self._fits_tensor_cores():
-            family, tiles = Family.TENSOR_CORES, launching.TENSOR_CORE_GRADIENT_TILES
-        return Shape(family, narrowest(tiles, self._channels), self.places.tuning.blocks_each)
+        tile = narrowest(RULES_TILES[self.tiles], self._channels)
+        return Shape(self.tiles, tile, self.places.tuning.blocks_each)
 
     def candidates(self) -> list[Shape]:
         """All tiles that are not too wide."""
-        family, tiles = Family.TILES, launching.ALL_WEIGHT_GRADIENT_TILES
-        if self._fits_tensor_cores():
-            family, tiles = Family.TENSOR_CORES, launching.ALL_TENSOR_CORE_GRADIENT_TILES
         found = [
-            Shape(family, tile, each)
-            for tile in fitting(tiles, self._channels)
+            Shape(self.tiles, tile, each)
+            for tile in fitting(ALL_TILES[self.tiles], self._channels)
             for each in MEASURED_BLOCKS_EACH
         ]
         return [self.rule(), *found]
@@ -135,12 +143,14 @@ class GradientLaunch(Launch):
         absolute = replace(self, features=self.features.abs(), upstream=self.upstream.abs())
         magnitude = absolute.run(self.rule())
         rows = self.kernel_map.outputs
-        return rounding(magnitude, rows, tensor_cores=self._fits_tensor_cores())
+        return rounding(magnitude, rows, tensor_cores=self.tiles is Family.TENSOR_CORES)
 
     def _kernel(self, shape: Shape) -> Kernel:
         tile = cast("Tile", shape.tile)
         if shape.family is Family.TENSOR_CORES:
             return launching.weight_gradient_tensor_cores(self.weight.dtype, tile)
+        if shape.family is Family.COPIED:
+            return launching.weight_gradient_copied(tile)
         return launching.weight_gradient(self.weight.dtype, tile)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
@@ -156,11 +166,16 @@ class GradientLaunch(Launch):
     def _channels(self) -> int:
         return max(self.weight.shape[1:])
 
-    def _fits_tensor_cores(self) -> bool:
+    @cached_property
+    def tiles(self) -> Family:
+        """Of its kernel."""
         _, ins, outs = self.weight.shape
-        return (
-            self.tensor_cores
-            and self.scale is None
-            and can_be_copied(self.features, ins, self.places)
-            and can_be_copied(self.upstream, outs, self.places)
-        )
+        if (
+            self.scale is not None
+            or not can_be_copied(self.features, ins)
+            or not can_be_copied(self.upstream, outs)
+        ):
+            return Family.TILES
+        if self.tensor_cores and min(ins, outs) >= self.places.tuning.tensor_core_channels:
+            return Family.TENSOR_CORES
+        return Family.COPIED if self.weight.dtype is torch.float32 else Family.TILES

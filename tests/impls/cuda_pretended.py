@@ -31,7 +31,7 @@ class Pretended(Launch):
         return Problem(
             "convolution",
             torch.float32,
-            tensor_cores=False,
+            family=Family.TILES,
             in_channels=self.channels,
             out_channels=32,
             offsets=9,

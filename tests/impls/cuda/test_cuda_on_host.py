@@ -227,11 +227,22 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
         (structures.Table, {"look_up_inputs", "look_up_outputs"}),
         (
             structures.Convolution,
-            {"convolve_tiles", "convolve_few", "convolve_tensor_cores", "finish_shares"},
+            {
+                "convolve_tiles",
+                "convolve_copied",
+                "convolve_few",
+                "convolve_tensor_cores",
+                "finish_shares",
+            },
         ),
         (
             structures.WeightGradient,
-            {"weight_gradient", "weight_gradient_tensor_cores", "add_shares"},
+            {
+                "weight_gradient",
+                "weight_gradient_copied",
+                "weight_gradient_tensor_cores",
+                "add_shares",
+            },
         ),
         (structures.Pooling, {"pool"}),
         (structures.PoolingGradient, {"pool_gradient"}),

@@ -1,0 +1,95 @@
+// Shares of the gradient at the weights in steps that asynchronous copies bring some ahead of the products: a
+// step is some pairs' rows of features and upstream. Channels are multiples of 16 bytes.
+#pragma once
+
+#include "matrix.cuh"
+#include "weight_gradient.cuh"
+
+// STAGES steps in shared memory: one is multiplied, the others arrive.
+template <class Element, int TILE_SIDE, int TILE_STAGES, int WARPS>
+struct PairSteps {
+    using Value = Element;
+    static constexpr int SIDE = TILE_SIDE;
+    static constexpr int STAGES = TILE_STAGES;
+    static constexpr int THREADS = WARPS * LANES;
+    static constexpr int DEPTH = 4 * CHUNK<Value>;           // pairs of a step
+    static constexpr int LOOKS = THREADS > 128 ? 4 : 8;  // rows that a thread looks up at a time
+    using Rows = Matrix<Value, DEPTH, SIDE>;
+    alignas(16) Rows left[STAGES];
+    alignas(16) Rows right[STAGES];
+    Pairs<THREADS, LOOKS, DEPTH> pairs;
+};
+
+// Begin the copies of SIDE channels of one step's rows; zeros for channels and pairs that are not there.
+template <class Steps>
+__device__ __forceinline__ void begin_rows(typename Steps::Rows& to, const void* from, const int* rows,
+                                           int count, int channels, int first_channel) {
+    using Value = typename Steps::Value;
+    constexpr int CHUNKS = Steps::Rows::CHUNKS;
+    constexpr int THREADS = Steps::THREADS;
+    const int thread = threadIdx.x;
+    const int chunk = thread % CHUNKS;
+    const int channel = first_channel + chunk * CHUNK<Value>;
+    const int row_bytes = channels * static_cast<int>(sizeof(Value));
+    const Value* source = static_cast<const Value*>(from) + channel;
+#pragma unroll
+    for (int part = 0; part < Steps::DEPTH * CHUNKS / THREADS; ++part) {
+        const int number = thread / CHUNKS + part * (THREADS / CHUNKS);
+        const bool present = number < count && channel < channels;
+        const int row = present ? rows[number] : 0;
+        copy_16_bytes(to.chunk(number, chunk), row_of(source, row, row_bytes), present);
+    }
+}
+
+// Add up a block's share of the rows, SIDE x SIDE sums. Grid: tiles of the channels x offsets x splits.
+// `Sums` multiplies a step, and writes what came out.
+template <class Steps, class Sums>
+__device__ __forceinline__ void add_up_by_steps(const WeightGradient& p, Steps& steps, Sums& sums) {
+    constexpr int STAGES = Steps::STAGES;
+    const int tiles_out = (p.out_channels + Steps::SIDE - 1) / Steps::SIDE;
+    const int first_in = blockIdx.x / tiles_out * Steps::SIDE;
+    const int first_out = blockIdx.x % tiles_out * Steps::SIDE;
+    const int offset = blockIdx.y;
+    const long long end = p.begin(blockIdx.z + 1);
+    const int* seen_by = p.table + offset * p.rows;
+
+    int waiting = 0;
+    int seen[Steps::LOOKS];
+    steps.pairs.look_up(seen_by, p.begin(blockIdx.z), end, seen);
+    for (long long first = p.begin(blockIdx.z);; first += steps.pairs.ROWS) {
+        const bool more = first < end;
+        if (more) {
+            waiting = steps.pairs.append(seen, first, waiting);
+            steps.pairs.look_up(seen_by, first + steps.pairs.ROWS, end, seen);
+        }
+        const int ready = more ? waiting / Steps::DEPTH * Steps::DEPTH : waiting;
+        const int count = (ready + Steps::DEPTH - 1) / Steps::DEPTH;
+        int arriving = 0;    // stage
+        int multiplied = 0;  // stage
+        for (int step = 0; step < count + STAGES - 1; ++step) {
+            const bool is_full = step >= STAGES - 1;
+            if (is_full) {
+                wait_for_groups<STAGES - 2>();
+                __syncthreads();
+            }
+            if (step < count) {
+                const int from = step * Steps::DEPTH;
+                begin_rows<Steps>(steps.left[arriving], p.features, steps.pairs.features + from,
+                                  ready - from, p.in_channels, first_in);
+                begin_rows<Steps>(steps.right[arriving], p.upstream, steps.pairs.upstream + from,
+                                  ready - from, p.out_channels, first_out);
+                arriving = arriving + 1 == STAGES ? 0 : arriving + 1;
+            }
+            close_group();
+            if (is_full) {
+                sums.add(steps.left[multiplied], steps.right[multiplied]);
+                multiplied = multiplied + 1 == STAGES ? 0 : multiplied + 1;
+            }
+        }
+        if (!more) {
+            break;
+        }
+        waiting = steps.pairs.drop(ready, waiting);
+    }
+    sums.write(p, first_in, first_out);
+}

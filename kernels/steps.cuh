@@ -1,0 +1,161 @@
+// Implicit GEMM in steps that asynchronous copies bring some ahead of the products: a step is 64 bytes of each
+// row that a tile sees through an offset, and as much of the weight. Channels are multiples of 16 bytes.
+#pragma once
+
+#include "convolution.cuh"
+#include "matrix.cuh"
+
+constexpr int LANES = 32;
+constexpr unsigned EVERY_LANE = 0xffffffffu;
+
+// ROWS x COLUMNS sums of a block; STAGES steps in shared memory: one is multiplied, the others arrive.
+template <class Element, int TILE_ROWS, int TILE_COLUMNS, int TILE_STAGES, int TILE_WARPS, bool IS_TRANSPOSED>
+struct Steps {
+    using Value = Element;
+    static constexpr int ROWS = TILE_ROWS;
+    static constexpr int COLUMNS = TILE_COLUMNS;
+    static constexpr int STAGES = TILE_STAGES;
+    static constexpr int WARPS = TILE_WARPS;
+    static constexpr bool TRANSPOSED = IS_TRANSPOSED;
+    static constexpr int THREADS = WARPS * LANES;
+    // Looked up at a time, a bit each: fewer where the operands leave no room for more.
+    static constexpr int OFFSETS = ROWS * COLUMNS > 8192 ? 8 : LANES;
+    static constexpr int DEPTH = 4 * CHUNK<Value>;  // input channels of a step
+    using Left = Matrix<Value, ROWS, DEPTH>;
+    using Right = Matrix<Value, TRANSPOSED ? COLUMNS : DEPTH, TRANSPOSED ? DEPTH : COLUMNS>;
+    alignas(16) Left left[STAGES];
+    alignas(16) Right right[STAGES];  // as the weight lies
+    int seen[OFFSETS][ROWS];
+    unsigned present[OFFSETS];
+    int active[ROWS];
+};
+
+// Look up what the tile's rows see through the next offsets: all loads begin before the first is used.
+template <class Step>
+__device__ __forceinline__ void look_up(
+    const Convolution& p, Step& steps, int first_offset, int end, long long first_row) {
+    constexpr int EACH = Step::OFFSETS / Step::WARPS;
+    constexpr int PARTS = Step::ROWS / LANES;
+    const int lane = threadIdx.x % LANES;
+    const int warp = threadIdx.x / LANES;
+    int seen[EACH][PARTS];
+#pragma unroll
+    for (int turn = 0; turn < EACH; ++turn) {
+        const int offset = first_offset + warp + turn * Step::WARPS;
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            const long long row = first_row + lane + part * LANES;
+            seen[turn][part] = offset < end && row < p.rows ? p.seen(offset)[row] : -1;
+        }
+    }
+#pragma unroll
+    for (int turn = 0; turn < EACH; ++turn) {
+        const int number = warp + turn * Step::WARPS;
+        bool any = false;
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            steps.seen[number][lane + part * LANES] = seen[turn][part];
+            any = any || seen[turn][part] >= 0;
+        }
+        const unsigned votes = __ballot_sync(EVERY_LANE, any);
+        if (lane == 0) {
+            steps.present[number] = votes;
+        }
+    }
+}
+
+// Begin the copies of one step: input rows and the offset's share of the weight.
+template <class Step>
+__device__ __forceinline__ void begin_step(
+    const Convolution& p, Step& steps, int stage, int first_offset, int number, int channel) {
+    using Value = typename Step::Value;
+    constexpr bool TRANSPOSED = Step::TRANSPOSED;
+    constexpr int THREADS = Step::THREADS;
+    const int thread = threadIdx.x;
+    {
+        constexpr int CHUNKS = Step::Left::CHUNKS;
+        const int chunk = thread % CHUNKS;
+        const int in = channel + chunk * CHUNK<Value>;
+        const int row_bytes = p.in_channels * static_cast<int>(sizeof(Value));
+        const Value* features = static_cast<const Value*>(p.features) + in;
+#pragma unroll
+        for (int part = 0; part < Step::ROWS * CHUNKS / THREADS; ++part) {
+            const int row = thread / CHUNKS + part * (THREADS / CHUNKS);
+            const int seen = steps.seen[number][row];
+            copy_16_bytes(steps.left[stage].chunk(row, chunk), row_of(features, seen, row_bytes),
+                          seen >= 0 && in < p.in_channels);
+        }
+    }
+    constexpr int CHUNKS = Step::Right::CHUNKS;
+    const int width = TRANSPOSED ? p.in_channels : p.out_channels;
+    const int first_column = blockIdx.y * Step::COLUMNS;
+    const int chunk = thread % CHUNKS;
+    const int row = thread / CHUNKS;
+    const int in = channel + (TRANSPOSED ? chunk * CHUNK<Value> : row);
+    const int out = first_column + (TRANSPOSED ? row : chunk * CHUNK<Value>);
+    const int width_bytes = width * static_cast<int>(sizeof(Value));
+    const long long matrix = static_cast<long long>(p.in_channels) * p.out_channels;
+    const Value* weight = static_cast<const Value*>(p.weight) + (first_offset + number) * matrix;
+    const void* first = row_of(weight + (TRANSPOSED ? in : out), TRANSPOSED ? out : in, width_bytes);
+#pragma unroll
+    for (int part = 0; part < Step::COLUMNS * Step::DEPTH / CHUNK<Value> / THREADS; ++part) {
+        const int further = part * (THREADS / CHUNKS);
+        const bool present = in + (TRANSPOSED ? 0 : further) < p.in_channels &&
+                             out + (TRANSPOSED ? further : 0) < p.out_channels;
+        copy_16_bytes(steps.right[stage].chunk(row + further, chunk), row_of(first, further, width_bytes),
+                      present);
+    }
+}
+
+// Add up a block's share of the offsets. Grid: tiles of rows x tiles of columns x splits of the offsets.
+// `Sums` multiplies a step, and writes what came out.
+template <class Step, class Sums>
+__device__ __forceinline__ void convolve_by_steps(const Convolution& p, Step& steps, Sums& sums) {
+    const int lane = threadIdx.x % LANES;
+    const long long first_row = static_cast<long long>(blockIdx.x) * Step::ROWS;
+    const int slices = (p.in_channels + Step::DEPTH - 1) / Step::DEPTH;
+    if (threadIdx.x < Step::ROWS) {
+        steps.active[threadIdx.x] = 0;
+    }
+    const int end = p.begin(blockIdx.z + 1);
+    for (int first_offset = p.begin(blockIdx.z); first_offset < end; first_offset += Step::OFFSETS) {
+        __syncthreads();  // the offsets before are done with
+        look_up(p, steps, first_offset, end, first_row);
+        __syncthreads();
+        const unsigned offsets =
+            __ballot_sync(EVERY_LANE, lane < Step::OFFSETS && steps.present[lane] != 0);
+        if (p.normalisation != nullptr && threadIdx.x < Step::ROWS) {
+            for (int number = 0; number < Step::OFFSETS; ++number) {
+                steps.active[threadIdx.x] += steps.seen[number][threadIdx.x] >= 0;
+            }
+        }
+        const int count = __popc(offsets) * slices;
+        unsigned left = offsets;  // whose copies have not begun
+        int channel = 0;
+        int arriving = 0;    // stage
+        int multiplied = 0;  // stage
+        for (int step = 0; step < count + Step::STAGES - 1; ++step) {
+            const bool is_full = step >= Step::STAGES - 1;
+            if (is_full) {
+                wait_for_groups<Step::STAGES - 2>();
+                __syncthreads();
+            }
+            if (step < count) {
+                begin_step(p, steps, arriving, first_offset, __ffs(static_cast<int>(left)) - 1, channel);
+                channel += Step::DEPTH;
+                if (channel >= p.in_channels) {
+                    channel = 0;
+                    left &= left - 1;
+                }
+                arriving = arriving + 1 == Step::STAGES ? 0 : arriving + 1;
+            }
+            close_group();
+            if (is_full) {
+                sums.add(steps.left[multiplied], steps.right[multiplied]);
+                multiplied = multiplied + 1 == Step::STAGES ? 0 : multiplied + 1;
+            }
+        }
+    }
+    __syncthreads();
+    sums.write(p, steps.active, first_row);
+}
