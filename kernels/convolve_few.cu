@@ -16,8 +16,15 @@ __global__ void __launch_bounds__(FEW_THREADS) convolve_few(const Convolution p)
     AllWeights<Value, WEIGHTS>& weights = shared<AllWeights<Value, WEIGHTS>>();
     const int matrix = p.in_channels * p.out_channels;
     for (int place = threadIdx.x; place < p.offsets * matrix; place += FEW_THREADS) {
-        weights.taps[place] = tap<Value, TRANSPOSED>(p, place / matrix, place % matrix / p.out_channels,
-                                                     place % p.out_channels);
+        const Sum<Value> value = widen(static_cast<const Value*>(p.weight)[place]);
+        if (TRANSPOSED) {
+            const int offset = place / matrix;
+            const int in = place % p.in_channels;
+            const int out = place % matrix / p.in_channels;
+            weights.taps[offset * matrix + in * p.out_channels + out] = value;
+        } else {
+            weights.taps[place] = value;
+        }
     }
     __syncthreads();
     const int groups = (p.out_channels + COLUMNS_EACH - 1) / COLUMNS_EACH;

@@ -3,6 +3,8 @@
 #include "sites.cuh"
 #include "values.cuh"
 
+constexpr int TOGETHER = 4;  // offsets whose loads are in flight at a time
+
 struct Pooling {
     const void* features;  // Value [N, channels]
     const int* table;      // [offsets, rows]: feature row, INACTIVE or OFF_GRID
@@ -26,20 +28,30 @@ __global__ void pool(const Pooling p) {
     bool started = false;
     Sum<Value> best = 0;
     int chosen = INACTIVE;
-    for (int offset = 0; offset < p.offsets; ++offset) {
-        const int seen = p.table[offset * p.rows + row];
-        if (seen == OFF_GRID) {
-            continue;
+    for (int first = 0; first < p.offsets; first += TOGETHER) {
+        int seen[TOGETHER];
+        Sum<Value> values[TOGETHER];
+#pragma unroll
+        for (int number = 0; number < TOGETHER; ++number) {
+            const int offset = first + number;
+            seen[number] = offset < p.offsets ? p.table[offset * p.rows + row] : OFF_GRID;
         }
-        const Sum<Value> value =
-            seen == INACTIVE
-                ? Sum<Value>(0)
-                : widen(static_cast<const Value*>(
-                      p.features)[static_cast<long long>(seen) * p.channels + channel]);
-        if (!started || value > best || value != value) {
-            best = value;
-            chosen = seen;
-            started = true;
+#pragma unroll
+        for (int number = 0; number < TOGETHER; ++number) {
+            values[number] = 0;
+            if (seen[number] >= 0) {
+                const long long place = static_cast<long long>(seen[number]) * p.channels + channel;
+                values[number] = widen(static_cast<const Value*>(p.features)[place]);
+            }
+        }
+#pragma unroll
+        for (int number = 0; number < TOGETHER; ++number) {
+            const Sum<Value> value = values[number];
+            if (seen[number] != OFF_GRID && (!started || value > best || value != value)) {
+                best = value;
+                chosen = seen[number];
+                started = true;
+            }
         }
     }
     static_cast<Value*>(p.output)[item] = narrow<Value>(best);
@@ -68,14 +80,24 @@ __global__ void pool_gradient(const PoolingGradient p) {
     const long long input = item / p.channels;
     const int channel = static_cast<int>(item % p.channels);
     Sum<Value> sum = 0;
-    for (int offset = 0; offset < p.offsets; ++offset) {
-        const int row = p.table[offset * p.inputs + input];
-        if (row < 0) {
-            continue;
+    for (int first = 0; first < p.offsets; first += TOGETHER) {
+        long long places[TOGETHER];  // of the output, negative for none
+        bool is_chosen[TOGETHER];
+#pragma unroll
+        for (int number = 0; number < TOGETHER; ++number) {
+            const int offset = first + number;
+            const int row = offset < p.offsets ? p.table[offset * p.inputs + input] : INACTIVE;
+            places[number] = row < 0 ? -1 : static_cast<long long>(row) * p.channels + channel;
         }
-        const long long place = static_cast<long long>(row) * p.channels + channel;
-        if (p.chosen[place] == input) {
-            sum += widen(static_cast<const Value*>(p.upstream)[place]);
+#pragma unroll
+        for (int number = 0; number < TOGETHER; ++number) {
+            is_chosen[number] = places[number] >= 0 && p.chosen[places[number]] == input;
+        }
+#pragma unroll
+        for (int number = 0; number < TOGETHER; ++number) {
+            if (is_chosen[number]) {
+                sum += widen(static_cast<const Value*>(p.upstream)[places[number]]);
+            }
         }
     }
     static_cast<Value*>(p.gradient)[item] = narrow<Value>(sum);
