@@ -5,8 +5,10 @@ from ctypes import Structure, c_int32, c_void_p
 import pytest
 import torch
 
+from bench.operators import convolution
+from suites.patterns import Uniform
 from tests.cuda_on_host.build import COMPILER, library, run
-from tests.cuda_on_host.traffic import taken
+from tests.cuda_on_host.traffic import CountingLauncher, count, taken
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
@@ -53,3 +55,20 @@ def test_rows_of_a_matrix_in_the_same_banks_are_served_one_after_the_other(count
 
 def test_an_asynchronous_copy_reads_device_memory_and_writes_shared_memory(counted):
     assert counted("copy_rows") == {(True, True, 16): (1, 4, 4), (False, False, 16): (1, 16, 16)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_steps_of_convolutions_and_their_gradients_have_no_bank_conflicts(kernels_folder, dtype):
+    batch = Uniform((9, 9), 1, 0.5).batch(32, 0)
+    batch = batch.with_features(batch.features.to(dtype))
+    launcher = CountingLauncher(kernels_folder)
+    count(launcher, convolution(2, "submanifold", 32, 32, 3), batch, "float16")
+    shared = {
+        name.split("<")[0]: (each.units, each.fewest)
+        for (name, kind, size, _), each in launcher.counted.items()
+        if kind.startswith("shared") and size == 16
+    }
+    suffix = "copied" if dtype is torch.float32 else "tensor_cores"
+    assert shared.keys() == {f"convolve_{suffix}", f"weight_gradient_{suffix}"}
+    for units, fewest in shared.values():
+        assert units == fewest
