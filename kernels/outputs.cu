@@ -6,8 +6,8 @@
 
 constexpr int LANES = 32;
 constexpr int TILE_THREADS = 256;
-constexpr int WORDS_EACH = 8;
-constexpr int TILE_WORDS = TILE_THREADS * WORDS_EACH;
+constexpr int TILE_WORDS = TILE_THREADS;  // a thread looks at one
+constexpr int TILES_EACH = 16;            // that a thread adds up at a time
 constexpr unsigned EVERY_LANE = 0xffffffffu;
 constexpr long long NOWHERE = 0x7fffffffffffffffll;
 
@@ -99,24 +99,18 @@ struct WarpSums {
     int of_warps[TILE_THREADS / LANES];
 };
 
-__device__ __forceinline__ int bits_of_thread(const Ranking& p, long long first_word) {
-    int bits = 0;
-#pragma unroll
-    for (int number = 0; number < WORDS_EACH; ++number) {
-        const long long word = first_word + number;
-        bits += word < p.word_count ? __popc(p.words[word]) : 0;
-    }
-    return bits;
+__device__ __forceinline__ long long word_of_thread() {
+    return static_cast<long long>(blockIdx.x) * TILE_WORDS + threadIdx.x;
 }
 
-__device__ __forceinline__ long long first_word_of_thread() {
-    return static_cast<long long>(blockIdx.x) * TILE_WORDS + threadIdx.x * WORDS_EACH;
+__device__ __forceinline__ unsigned bits_of_thread(const Ranking& p) {
+    return word_of_thread() < p.word_count ? p.words[word_of_thread()] : 0;
 }
 
 // One block a tile.
 __global__ void __launch_bounds__(TILE_THREADS) count_tiles(const Ranking p) {
     int total;
-    prefix_sum(bits_of_thread(p, first_word_of_thread()), shared<WarpSums>().of_warps, total);
+    prefix_sum(__popc(bits_of_thread(p)), shared<WarpSums>().of_warps, total);
     if (threadIdx.x == 0) {
         p.tile_counts[blockIdx.x] = total;
     }
@@ -125,13 +119,23 @@ __global__ void __launch_bounds__(TILE_THREADS) count_tiles(const Ranking p) {
 // One block for all tiles. Sums are taken in 64 bits: the caller looks whether rows still fit 32.
 __global__ void __launch_bounds__(TILE_THREADS) add_up_tiles(const Ranking p) {
     long long start = 0;
-    for (long long first = 0; first < p.tiles; first += TILE_THREADS) {
-        const long long tile = first + threadIdx.x;
-        const int count = tile < p.tiles ? p.tile_counts[tile] : 0;
+    for (long long first = 0; first < p.tiles; first += TILE_THREADS * TILES_EACH) {
+        const long long tile = first + threadIdx.x * TILES_EACH;
+        int counts[TILES_EACH];
+        int count = 0;
+#pragma unroll
+        for (int number = 0; number < TILES_EACH; ++number) {
+            counts[number] = tile + number < p.tiles ? p.tile_counts[tile + number] : 0;
+            count += counts[number];
+        }
         int total;
-        const int before = prefix_sum(count, shared<WarpSums>().of_warps, total);
-        if (tile < p.tiles) {
-            p.tile_starts[tile] = start + before;
+        int before = prefix_sum(count, shared<WarpSums>().of_warps, total);
+#pragma unroll
+        for (int number = 0; number < TILES_EACH; ++number) {
+            if (tile + number < p.tiles) {
+                p.tile_starts[tile + number] = start + before;
+            }
+            before += counts[number];
         }
         start += total;
     }
@@ -142,22 +146,16 @@ __global__ void __launch_bounds__(TILE_THREADS) add_up_tiles(const Ranking p) {
 
 // One block a tile: the rank of every word, and the site of every set bit.
 __global__ void __launch_bounds__(TILE_THREADS) emit_sites(const Ranking p) {
-    const long long first_word = first_word_of_thread();
+    const long long word = word_of_thread();
+    const unsigned bits = bits_of_thread(p);
     int total;
-    const int before =
-        prefix_sum(bits_of_thread(p, first_word), shared<WarpSums>().of_warps, total);
-    long long row = p.tile_starts[blockIdx.x] + before;
-    for (int number = 0; number < WORDS_EACH; ++number) {
-        const long long word = first_word + number;
-        if (word >= p.word_count) {
-            return;
-        }
-        if (p.ranks != nullptr) {
-            p.ranks[word] = static_cast<int>(row);
-        }
-        for (unsigned bits = p.words[word]; bits != 0; bits &= bits - 1) {
-            const long long place = word * WORD_BITS + (__ffs(static_cast<int>(bits)) - 1);
-            write_site(p.sites, row++, p.keys == nullptr ? place : p.keys[place], p.grid);
-        }
+    const int before = prefix_sum(__popc(bits), shared<WarpSums>().of_warps, total);
+    int row = static_cast<int>(p.tile_starts[blockIdx.x]) + before;
+    if (p.ranks != nullptr && word < p.word_count) {
+        p.ranks[word] = row;
+    }
+    for (unsigned left = bits; left != 0; left &= left - 1) {
+        const long long place = word * WORD_BITS + (__ffs(static_cast<int>(left)) - 1);
+        write_site(p.sites, row++, p.keys == nullptr ? place : p.keys[place], p.grid);
     }
 }

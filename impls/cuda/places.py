@@ -14,7 +14,7 @@ from impls.cuda.shapes import BY_RULE, Chooser
 from impls.cuda.structures import pointer
 
 WORD_BITS = 32
-TILE_WORDS = 2048  # of kernels/outputs.cu
+TILE_WORDS = 256  # of kernels/outputs.cu
 THREADS = 256
 MOST_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits."""
