@@ -9,7 +9,7 @@ constexpr int SKEW = 4;        // against bank conflicts; keeps rows aligned to 
 template <class Value, int ROWS, int COLUMNS>
 struct Tiles {
     Sum<Value> left[DEPTH][ROWS + SKEW];
-    Sum<Value> right[DEPTH][COLUMNS];
+    Sum<Value> right[DEPTH][COLUMNS + SKEW];
     int seen[ROWS];
     int active[ROWS];
 };
