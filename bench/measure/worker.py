@@ -5,7 +5,7 @@ Nothing here knows what becomes of the events. A crash ends this process and nob
 
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import torch
@@ -98,9 +98,9 @@ def _redirect_output(log: str) -> None:
     os.close(descriptor)
 
 
-def main(descriptor: int) -> Any:  # noqa: ANN401
+def main(descriptor: int) -> None:
     """Serve one order on an inherited socket."""
     # A process that a plug-in forks and leaves behind may not keep the connection open.
     os.register_at_fork(after_in_child=lambda: os.close(descriptor))
-    with os.fdopen(descriptor, "r+b", buffering=0) as stream:
-        serve(stream)
+    # It stays open until this process has left: who sees it closed ends what is still there.
+    serve(os.fdopen(descriptor, "r+b", buffering=0, closefd=False))

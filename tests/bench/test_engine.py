@@ -90,6 +90,7 @@ def test_the_right_one_beside_wrong_ones_is_measured(wrong_run):
         ("raising", Status.ERROR, "RuntimeError: this one just raises"),
         ("crashing", Status.ERROR, "SIGSEGV"),
         ("exiting", Status.ERROR, "exit status 3"),
+        ("resigning", Status.ERROR, "exit status 1; SystemExit: 4"),
         ("hanging", Status.TIMEOUT, "no sign of life"),
         ("devouring", Status.OUT_OF_MEMORY, "allocate"),
     ],

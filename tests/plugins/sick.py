@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 import time
 
 import torch
@@ -47,6 +48,15 @@ class Exiting(Raising):
 
     def fall_ill(self):
         os._exit(3)
+
+
+class Resigning(Raising):
+    """Leaves as programs do, with an exception that unwinds."""
+
+    name = "resigning"
+
+    def fall_ill(self):
+        sys.exit(4)
 
 
 class Hanging(Raising):
