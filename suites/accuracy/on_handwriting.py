@@ -87,7 +87,7 @@ def _vgg(*, small: bool) -> Experiment:
             learning_rate=0.1,
             decay=Decay.COSINE,
             warm_up=0.05,
-            weight_decay=1e-4,
+            weight_decay=5e-4,
         ),
         published=(Published(1.5, EXAMPLE),),
         target_percent=10.0 if small else 2.0,
