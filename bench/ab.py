@@ -191,7 +191,7 @@ class _Side:
     def _start(self) -> Templates:
         is_here = self._revision.folder == PROJECT or self._revision.plugins is not None
         return Templates(
-            self.plan.suite.name,
+            self.plan.suite.source,
             self.plan.settings.threads,
             checkout=None if is_here else self._revision.folder,
             count=self.plan.settings.processes,

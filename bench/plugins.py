@@ -1,12 +1,17 @@
 """Where implementations and suites are installed, as plain data: nothing of them is imported here."""
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from bench.errors import UserError
+from bench.plugin_files import names_file
 
 IMPLEMENTATIONS = "sparsebench.implementations"
 SUITES = "sparsebench.suites"
+NAME = re.compile(r"[\w.+-]+")
+"""Of an implementation or suite: options list names between commas, tables have one in a line."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,20 @@ def likely_references(wanted: list[str] | None) -> tuple[Reference, ...]:
     return tuple(
         Reference(name, entry.value) for name, entry in known.items() if name in (wanted or known)
     )
+
+
+def suite_source(given: str) -> str:
+    """What any process finds a suite by: its name, or the absolute path of its file."""
+    return str(Path(given).resolve()) if names_file(given) else given
+
+
+def suite_modules(source: str) -> tuple[str, ...]:
+    """Name what is to be imported early for a suite, by its source; of a file, nothing.
+
+    Raises:
+        UserError: if there is no suite of that name.
+    """
+    return () if names_file(source) else (suite_entry(source).module,)
 
 
 def suite_entry(name: str) -> EntryPoint:

@@ -20,11 +20,12 @@ from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import in_words, why_unmeasured
+from bench.known_suites import load_suite
 from bench.measure.candidate import Candidate
 from bench.measure.engine import Engine, now, templates_for
 from bench.measure.failures import status_of
 from bench.measure.plan import Plan
-from bench.registry import choose, load, load_suite
+from bench.registry import choose, load
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
 from bench.results.store import Journal
 

@@ -1,30 +1,23 @@
-"""Finds implementations and suites: by entry point, or an implementation by the path of its file.
+"""Finds implementations: by entry point, or by the path of their file.
 
 A broken plug-in that is merely installed is listed as broken and stops nothing; one that the user
 named is the user's to mend. Two that share a name are an error: results could not be told apart.
 """
 
 import hashlib
-import importlib.util
 import inspect
-import re
-import sys
-from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
 from bench.errors import UserError
 from bench.implementation import Implementation
-from bench.measure.failures import in_a_line
-from bench.plugins import IMPLEMENTATIONS, Broken, Reference, installed_entries, suite_entry
+from bench.plugin_files import existing, import_file, is_imported, names_file, one_line
+from bench.plugins import IMPLEMENTATIONS, NAME, Broken, Reference, installed_entries
 from bench.trial import how_it_ends
-from bench.workload import Suite
 
 OWN_PACKAGE = "sparsebench"
 VERSION_DIGITS = 8
-NAME = re.compile(r"[\w.+-]+")
-"""Of an implementation: options list names between commas, messages and tables have one in a line."""
 
 
 def installed() -> tuple[list[Reference], list[Broken]]:
@@ -42,7 +35,7 @@ def installed() -> tuple[list[Reference], list[Broken]]:
         try:
             _from_entry_point(entry.name, entry.value)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may even exit
-            broken.append(Broken(entry.name, entry.value, _one_line(error)))
+            broken.append(Broken(entry.name, entry.value, one_line(error)))
         else:
             found.append(Reference(entry.name, entry.value))
     return found, broken
@@ -59,7 +52,7 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
     known = installed_entries(IMPLEMENTATIONS)
     chosen: list[Reference] = []
     for item in wanted:
-        if item.endswith(".py") or "/" in item:
+        if names_file(item):
             chosen.extend(references_in(Path(item)))
         elif item in known:
             reference = Reference(item, known[item].value)
@@ -73,7 +66,7 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
             except UserError:
                 raise
             except (Exception, SystemExit) as error:
-                raise UserError(f"implementation {item!r} is broken: {_one_line(error)}") from error
+                raise UserError(f"implementation {item!r} is broken: {one_line(error)}") from error
             chosen.append(reference)
         else:
             names = ", ".join(known) or "none"
@@ -103,7 +96,7 @@ def load(reference: Reference) -> Implementation:
     """Make the implementation that a reference points to."""
     if not reference.is_file:
         return _from_entry_point(reference.name, reference.source)
-    for kind in _classes(_import_file(Path(reference.source)), Path(reference.source)):
+    for kind in _classes(_module_in(Path(reference.source)), Path(reference.source)):
         if kind.name == reference.name:
             return kind()
     raise UserError(f"{reference.source} no longer has an implementation {reference.name!r}")
@@ -116,16 +109,12 @@ def references_in(path: Path) -> list[Reference]:
         UserError: if the file is missing, does not import, defines none, takes an installed name, or
             has one that cannot be made.
     """
-    path = path.resolve()
-    if path.is_dir():
-        raise UserError(f"plug-in file {path} is a folder; name a file in it")
-    if not path.is_file():
-        raise UserError(f"plug-in file {path} does not exist")
-    if _module_name(path) not in sys.modules:
-        ending = how_it_ends(lambda: [kind() for kind in _classes(_import_file(path), path)])
+    path = existing(path, "plug-in file")
+    if not is_imported(path):
+        ending = how_it_ends(lambda: [kind() for kind in _classes(_module_in(path), path)])
         if ending is not None:
             raise UserError(f"plug-in file {path}: the process that imports it {ending}")
-    classes = _classes(_import_file(path), path)
+    classes = _classes(_module_in(path), path)
     taken = installed_entries(IMPLEMENTATIONS)
     for kind in classes:
         if kind.name in taken:
@@ -142,59 +131,9 @@ def references_in(path: Path) -> list[Reference]:
             kind()
         except (Exception, SystemExit) as error:
             raise UserError(
-                f"{path}: class {kind.__name__} cannot be made: {_one_line(error)}"
+                f"{path}: class {kind.__name__} cannot be made: {one_line(error)}"
             ) from error
     return [Reference(name, str(path), is_file=True) for name in names]
-
-
-def load_suite(name: str) -> Suite:
-    """Load a suite by name.
-
-    Raises:
-        UserError: if there is none of that name, or it cannot be loaded, or its workloads cannot be
-            made or told apart.
-    """
-    entry = suite_entry(name)
-    try:
-        suite = entry.load()
-    except (Exception, SystemExit) as error:
-        raise UserError(f"suite {name!r} cannot be loaded: {_one_line(error)}") from error
-    if not isinstance(suite, Suite):
-        raise UserError(f"suite {name!r}: {entry.value} is not a bench.workload.Suite")
-    if suite.name != name:
-        raise UserError(
-            f"suite {name!r}: {entry.value} calls itself {suite.name!r}, its entry point {name!r}"
-        )
-    _check_workloads(name, suite)
-    return suite
-
-
-def _check_workloads(name: str, suite: Suite) -> None:
-    """Refuse a suite that has no workloads, cannot make them, or has two of a name."""
-    try:
-        workloads = suite.workloads()
-        names = [workload.name for workload in workloads]
-        for workload in workloads:
-            workload.version()  # refuses what cannot be written down
-    except UserError as error:
-        raise UserError(f"suite {name!r}: {error}") from error
-    except Exception as error:
-        raise UserError(f"suite {name!r} cannot make its workloads: {in_a_line(error)}") from error
-    if not names:
-        raise UserError(f"suite {name!r} has no workloads")
-    if len(set(names)) < len(names):
-        repeated = next(each for each in names if names.count(each) > 1)
-        raise UserError(f"suite {name!r} has two workloads called {repeated!r}; rename one")
-
-
-@cache
-def known_suite(name: str) -> Suite:
-    """Load a suite, once for a process and those that are forked from it.
-
-    Raises:
-        UserError: as `load_suite` does.
-    """
-    return load_suite(name)
 
 
 def _ending_of(entry: EntryPoint) -> str | None:
@@ -213,30 +152,8 @@ def _from_entry_point(name: str, value: str) -> Implementation:
     return kind()
 
 
-def _module_name(path: Path) -> str:
-    return f"sparsebench_plugin_{path.stem}_{abs(hash(str(path))):x}"
-
-
-def _import_file(path: Path) -> ModuleType:
-    module_name = _module_name(path)
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"plug-in file {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # it may import its neighbours; at the end, they hide nobody else
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[module_name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise UserError(f"plug-in file {path} does not import: {_one_line(error)}") from error
-    return module
+def _module_in(path: Path) -> ModuleType:
+    return import_file(path, "plug-in file")
 
 
 def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
@@ -266,8 +183,3 @@ def _classes(module: ModuleType, path: Path) -> list[type[Implementation]]:
         if kind.version == Implementation.version:  # it says nothing of its own
             kind.version = hashlib.sha256(path.read_bytes()).hexdigest()[:VERSION_DIGITS]
     return whole
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

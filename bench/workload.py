@@ -19,6 +19,10 @@ DEFINITION = 1
 """Raised when the harness itself changes what a workload means: weights, loss, features."""
 
 
+BESIDE_THE_POINT = {"defines": False}
+"""Metadata of a dataclass's field that is no part of a definition, such as where a file lies."""
+
+
 class Input(Protocol):
     """Where a workload's sparse batch comes from: a frozen dataclass, so that it can be hashed.
 
@@ -99,6 +103,7 @@ class Suite:
         phases: phases timed unless the user names others.
         seconds: budget of one phase of one workload in one process, unless the user sets it.
         processes: fresh processes a workload, unless the user sets it.
+        file: absolute path of the file that it was loaded from; empty for one that is installed.
     """
 
     name: str
@@ -108,6 +113,12 @@ class Suite:
     phases: tuple[Phase, ...] = tuple(Phase)
     seconds: float = 1.0
     processes: int = 3
+    file: str = ""
+
+    @property
+    def source(self) -> str:
+        """What it is loaded by in another process: its file, or else its name."""
+        return self.file or self.name
 
     def find(self, name: str) -> Workload:
         """Return the workload of a name.
@@ -127,10 +138,12 @@ def version_of(definition: dict[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
-    """Dataclasses to dictionaries that name their class."""
+    """Dataclasses to dictionaries that name their class; without fields `BESIDE_THE_POINT`."""
     if dataclasses.is_dataclass(value):
         fields = {
-            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.metadata.get("defines", True)
         }
         return {"kind": type(value).__name__} | fields
     if isinstance(value, tuple):

@@ -44,7 +44,7 @@ def command(run: Run, table: Table, arguments: dict[str, str]) -> Command:
     phases = dict.fromkeys(str(row.cell.phase) for row in table.rows)
     device = table.setting.device.partition(MACHINE_SEPARATOR)[0]
     return Command(
-        f"sparsebench run {label(shlex.quote(table.workload.suite), LONGEST)} "
+        f"sparsebench run {label(shlex.quote(_suite_argument(run, table)), LONGEST)} "
         f"--workload {label(shlex.quote(table.workload.name), LONGEST)}",
         f"--impl {','.join(dict.fromkeys(arguments[name] for name in names))}",
         f"--phase {','.join(phases)}",
@@ -52,6 +52,19 @@ def command(run: Run, table: Table, arguments: dict[str, str]) -> Command:
         f"--threads {settings.threads} --processes {settings.processes} "
         f"--seconds {settings.seconds:g} --precision {settings.precision:g} --seed {settings.seed}",
     )
+
+
+def _suite_argument(run: Run, table: Table) -> str:
+    """What `sparsebench run` has to be given for a workload's suite: its name, or its file.
+
+    The path is as the run was given it; where it was not, the file's name is all that is known.
+    """
+    name = table.workload.suite
+    file = run.header.suite_files.get(name)
+    if file is None:
+        return name
+    given = [word for word in run.header.command if PurePath(word).name == file]
+    return given[0] if given else file
 
 
 def impl_arguments(run: Run) -> dict[str, str]:

@@ -16,7 +16,7 @@ COMMIT_DIGITS = 12
 def headline(history: History) -> str:
     """One sentence: how much there is, and what was found in it."""
     found = events(history)
-    machines = len({series.machine for series in history.series})
+    machines = len({series.key.machine for series in history.series})
     extent = (
         f"{words.count(len(history.series), 'series')} over {words.count(len(history.runs), 'run')} of "
         f"{words.count(machines, 'machine')}"

@@ -83,7 +83,7 @@ def _rows(
 
 def setting(series: Series) -> str:
     """Type and device, as the report calls them."""
-    return Setting(series.device, series.dtype).title
+    return Setting(series.key.device, series.key.dtype).title
 
 
 @lru_cache(maxsize=1)

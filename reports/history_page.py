@@ -25,7 +25,7 @@ def render(history: History, commit_url: str | None = None) -> str:
     """
     text, digest = script("history.js")
     drawn = told.ordered(history)
-    machines = list(dict.fromkeys(series.machine for series, _ in drawn))
+    machines = list(dict.fromkeys(series.key.machine for series, _ in drawn))
     return (
         environment()
         .get_template("history.html.jinja")
@@ -39,12 +39,12 @@ def render(history: History, commit_url: str | None = None) -> str:
             events=events(history),
             breakages=breakages(history),
             machines=[
-                (machine, [draw(*each) for each in drawn if each[0].machine == machine])
+                (machine, [draw(*each) for each in drawn if each[0].key.machine == machine])
                 for machine in machines
             ],
             choices={
-                "implementation": _distinct([series.implementation for series, _ in drawn]),
-                "phase": _distinct([series.phase for series, _ in drawn]),
+                "implementation": _distinct([series.key.implementation for series, _ in drawn]),
+                "phase": _distinct([series.key.phase for series, _ in drawn]),
                 "type": _distinct([setting(series) for series, _ in drawn]),
             },
             commit_url=commit_url,

@@ -55,9 +55,9 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
             machines=[
                 (
                     machine,
-                    [draw(each, steps[id(each)]) for each in shown if each.machine == machine],
+                    [draw(each, steps[id(each)]) for each in shown if each.key.machine == machine],
                 )
-                for machine in dict.fromkeys(each.machine for each in shown)
+                for machine in dict.fromkeys(each.key.machine for each in shown)
             ],
             finding=_finding(history, len(shown)),
         )

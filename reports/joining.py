@@ -44,6 +44,7 @@ def join(runs: Sequence[Run]) -> Run:
             {record.name: record for run in named for record in run.header.implementations}.values()
         ),
         planned=_distinct(name for run in named for name in run.header.planned),
+        suite_files={name: file for run in named for name, file in run.header.suite_files.items()},
     )
     units = tuple(unit for run in named for unit in run.units)
     finished = max(run.finished for run in named) if all(run.finished for run in named) else ""

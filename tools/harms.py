@@ -15,11 +15,12 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
+from bench.known_suites import load_suite
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.plugins import Reference
-from bench.registry import choose, load_suite, references_in
+from bench.registry import choose, references_in
 from bench.results.schema import Run, Settings, Status
 from bench.statistics import Interval, ratio
 

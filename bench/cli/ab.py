@@ -39,7 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="FOLDER",
         help="git repository of plug-in files whose revisions are measured (default: this project)",
     )
-    parser.add_argument("--suite", default="quick", help="default: %(default)s")
+    parser.add_argument("--suite", default="quick", help="name or file (default: %(default)s)")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
     parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: the suite's)")
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> "Plan":
     """The plan of a run, with the suite's time shared out over more processes and two revisions."""
     from bench.cli.run import make_plan  # noqa: PLC0415
-    from bench.registry import load_suite  # noqa: PLC0415
+    from bench.known_suites import load_suite  # noqa: PLC0415
 
     plan = make_plan(arguments, arguments.device)
     suite = load_suite(arguments.suite)

@@ -1,7 +1,10 @@
 """`sparsebench list`: implementations and suites, and whether they can run here."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.workload import Suite
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -9,7 +12,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "list", help="show implementations, suites and workloads", description=__doc__
     )
-    parser.add_argument("suite", nargs="?", help="show the workloads of this suite")
+    parser.add_argument(
+        "suite", nargs="?", help="show the workloads of this suite, named or in a file"
+    )
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="machine-readable")
@@ -19,10 +24,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what there is."""
     from bench.cli.output import print_json, print_table  # noqa: PLC0415
+    from bench.known_suites import load_suite  # noqa: PLC0415
 
     if arguments.suite is not None:
-        rows = _workloads(arguments.suite)
-        title = f"Workloads of suite {arguments.suite}"
+        suite = load_suite(arguments.suite)
+        rows = _workloads(suite)
+        title = f"Workloads of suite {suite.name}"
         if arguments.json:
             print_json(rows)
         else:
@@ -67,8 +74,8 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 def _suites() -> list[dict[str, str | int]]:
     from bench.errors import UserError  # noqa: PLC0415
+    from bench.known_suites import load_suite  # noqa: PLC0415
     from bench.plugins import SUITES, installed_entries  # noqa: PLC0415
-    from bench.registry import load_suite  # noqa: PLC0415
 
     rows: list[dict[str, str | int]] = []
     for name in installed_entries(SUITES):
@@ -82,10 +89,8 @@ def _suites() -> list[dict[str, str | int]]:
     return rows
 
 
-def _workloads(name: str) -> list[dict[str, str]]:
-    from bench.registry import load_suite  # noqa: PLC0415
-
+def _workloads(suite: "Suite") -> list[dict[str, str]]:
     return [
         {"name": workload.name, "version": workload.version(), "group": workload.group}
-        for workload in load_suite(name).workloads()
+        for workload in suite.workloads()
     ]

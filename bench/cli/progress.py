@@ -1,7 +1,8 @@
-"""Progress on a terminal, with the time left; nothing where nobody is looking."""
+"""Progress with the time left: a bar on a terminal, a line now and then in a log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,37 +10,57 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from bench.cli.output import say
+
 if TYPE_CHECKING:
     from bench.fleet.dispatch import FleetProgress
     from bench.measure.engine import Progress
 
 BAR_WIDTH = 20
+LINE_SECONDS = 30.0
+"""What is no terminal gets a line so often."""
 
 
 @contextmanager
 def fleet_shown() -> "Iterator[Callable[[FleetProgress], None]]":
-    """Show a bar on standard error while a fleet measures."""
+    """Show on standard error how far a fleet is."""
     with bar_shown() as show:
         yield lambda each: show(each.done, each.total, f"{each.workload} {each.machine}")
 
 
 @contextmanager
 def shown() -> "Iterator[Callable[[Progress], None]]":
-    """Show a bar on standard error while a run goes on."""
+    """Show on standard error how far a run is."""
     with bar_shown() as show:
         yield lambda each: show(each.done, each.total, f"{each.workload} {each.dtype}")
 
 
 @contextmanager
 def bar_shown() -> Iterator[Callable[[int, int, str], None]]:
-    """Show a bar on standard error; it is told how much is done, of how much, and what is at work."""
-    with bar_on(Console(stderr=True)) as bar:
+    """Show progress on standard error; it is told what is done, of how much, and what is at work."""
+    console = Console(stderr=True)
+    with bar_on(console) as bar:
         task = bar.add_task("starting", total=None)
+        start = said = monotonic()
 
         def show(done: int, total: int, at_work: str) -> None:
+            nonlocal said
             bar.update(task, completed=done, total=total, description=at_work)
+            now = monotonic()
+            if not console.is_terminal and done < total and now - said >= LINE_SECONDS:
+                said = now
+                left = (now - start) / done * (total - done) if done else None
+                say(f"{done} of {total}{_left(left)}: {at_work}")
 
         yield show
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return (
+        f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
+    )
 
 
 def bar_on(console: Console, *, remembered_seconds: float = 30.0) -> Bar:

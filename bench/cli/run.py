@@ -34,7 +34,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "run", help="measure a suite", description=__doc__, epilog=EXIT_CODES
     )
-    parser.add_argument("suite", help="quick, layers, real, networks, or another installed suite")
+    parser.add_argument(
+        "suite", help="quick, layers, real, networks, another installed suite, or a file with one"
+    )
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
     parser.add_argument("--phase", metavar="NAMES", help="phases to time (default: the suite's)")
@@ -88,10 +90,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--patience",
         type=positive_float,
-        default=FLEET_PATIENCE,
         metavar="SECONDS",
         help="with --scheduler: how long a kind of machine may have no worker before its part ends "
-        "(default: %(default)g)",
+        f"(default: {FLEET_PATIENCE:g})",
     )
     parser.add_argument(
         "--resume",
@@ -108,6 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and write a run file for each device."""
     if arguments.scheduler is not None:
         return _sweep(arguments)
+    if arguments.patience is not None:
+        from bench.errors import UserError  # noqa: PLC0415
+
+        raise UserError("--patience goes with --scheduler")
     if arguments.resume is not None and (code := _finished_before(arguments)) is not None:
         return code
     from contextlib import closing  # noqa: PLC0415
@@ -117,19 +122,21 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.exclusive import exclusive, resources  # noqa: PLC0415
     from bench.measure.messages import Preparation  # noqa: PLC0415
     from bench.measure.processes import Templates  # noqa: PLC0415
-    from bench.plugins import likely_references  # noqa: PLC0415
+    from bench.plugins import likely_references, suite_source  # noqa: PLC0415
 
     # Getting ready would disturb whoever measures already.
     with (
         exclusive(resources("cpu"), wait=arguments.wait, tell=say),
-        closing(Templates(arguments.suite, arguments.threads, arguments.processes)) as templates,
+        closing(
+            Templates(suite_source(arguments.suite), arguments.threads, arguments.processes)
+        ) as templates,
     ):
         likely = likely_references(split(arguments.impl))
         device = "cpu" if arguments.device == "auto" else arguments.device
         templates.prepare(Preparation(likely, device))
         # Every mistake is found before anything is measured.
         jobs = [
-            (make_plan(arguments, device), _journal(arguments, device))
+            (plan := make_plan(arguments, device), _journal(arguments, plan.suite.name, device))
             for device in _devices(arguments)
         ]
         names = sorted({name for plan, _ in jobs for name in resources(plan.device)})
@@ -146,7 +153,7 @@ def _finished_before(arguments: argparse.Namespace) -> int | None:
     """The exit code of a run that is to be gone on with, if it is complete; None if it is not."""
     from bench.cli.output import say  # noqa: PLC0415
 
-    journal = _resumed(arguments.resume)
+    journal = _resumed(arguments.resume, arguments.output)
     measured = journal.completed()
     if measured is None:
         return None
@@ -163,7 +170,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from bench.cli import progress, selection  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.fleet.sweep import sweep  # noqa: PLC0415
-    from bench.registry import load_suite  # noqa: PLC0415
+    from bench.known_suites import load_suite  # noqa: PLC0415
     from bench.results.store import load  # noqa: PLC0415
 
     if arguments.device == "auto":
@@ -174,7 +181,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         raise UserError("--scheduler writes a run file for each kind of machine: leave out --json")
     suite = load_suite(arguments.suite)
     chosen = selection.shard(selection.workloads(suite, arguments.workload), arguments.shard)
-    folder = arguments.output or Path("runs") / f"sweep-{arguments.suite}-{arguments.device}"
+    folder = arguments.output or Path("runs") / f"sweep-{suite.name}-{arguments.device}"
 
     def target(machine: str) -> Path:
         slug = re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
@@ -183,14 +190,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
     with progress.fleet_shown() as tell:
         written = sweep(
             arguments.scheduler,
-            arguments.suite,
+            suite.source,
             [workload.name for workload in chosen],
             _passed_on(arguments),
             device=arguments.device,
             threads=arguments.threads,
             target=target,
             tell=tell,
-            patience=arguments.patience,
+            patience=arguments.patience or FLEET_PATIENCE,
         )
     return max([_conclude(arguments, load(path), path) for path in written])
 
@@ -279,8 +286,9 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
     """
     from bench.cli import selection  # noqa: PLC0415
     from bench.cli.names import split  # noqa: PLC0415
+    from bench.known_suites import load_suite  # noqa: PLC0415
     from bench.measure.plan import Plan  # noqa: PLC0415
-    from bench.registry import choose, load_suite  # noqa: PLC0415
+    from bench.registry import choose  # noqa: PLC0415
     from bench.results.schema import Settings  # noqa: PLC0415
 
     suite = load_suite(arguments.suite)
@@ -307,7 +315,7 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
     )
 
 
-def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
+def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal":
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from bench.errors import UserError  # noqa: PLC0415
@@ -316,9 +324,9 @@ def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
     if arguments.resume is not None:
         if arguments.device == "auto":
             raise UserError("--resume takes --device cpu or cuda, as that of the interrupted run")
-        return _resumed(arguments.resume)
+        return _resumed(arguments.resume, arguments.output)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    target = arguments.output or Path("runs") / f"{stamp}-{arguments.suite}-{device}.json"
+    target = arguments.output or Path("runs") / f"{stamp}-{suite}-{device}.json"
     if arguments.output is not None and arguments.device == "auto":  # a file for each device
         target = target.with_stem(f"{target.stem}-{device}")
     journal = Journal(target)
@@ -326,11 +334,11 @@ def _journal(arguments: argparse.Namespace, device: str) -> "Journal":
     return journal
 
 
-def _resumed(path: Path) -> "Journal":
+def _resumed(path: Path, output: Path | None) -> "Journal":
     """The journal that is to be gone on with; or its run file is there.
 
     Raises:
-        UserError: if there is neither.
+        UserError: if there is neither, or another run file was asked for.
     """
     from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
@@ -338,6 +346,8 @@ def _resumed(path: Path) -> "Journal":
     journal = Journal(path.with_suffix(""))
     if path.suffix != ".partial" or not (path.exists() or journal.target.exists()):
         raise UserError(f"--resume takes an existing .partial file, not {path}")
+    if output is not None and output.resolve() != journal.target.resolve():
+        raise UserError(f"--resume goes on with {journal.target}: leave out -o, or name that")
     return journal
 
 

@@ -1,5 +1,6 @@
 """What `sparsebench run` prints when it is done."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from shlex import quote
@@ -9,11 +10,12 @@ from bench.phases import Phase
 from bench.results.schema import Cell, Run, Status
 from bench.statistics import seconds_per_call
 
-SHOWN = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
+MAIN = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
+UNIT = "median in milliseconds, ± half of its 99 % interval"
 
 
 def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) -> None:
-    """Print the main phases' times and how every cell ended."""
+    """Print times, of the main phases only where there are many, and how every cell ended."""
     statuses = Counter(str(cell.status) for cell in run.cells)
     if as_json:
         print_json(
@@ -26,16 +28,22 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
         )
         return
     for dtype in dict.fromkeys(cell.dtype for cell in run.cells):
-        for phase in SHOWN:
+        for phase in _shown(run):
             rows = _rows(run, phase, dtype)
             if rows:
-                print_table(f"{phase}, {dtype}, milliseconds (median)", rows)
+                print_table(f"{phase}, {dtype}: {UNIT}", rows)
     counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
     print(f"{_cells(len(run.cells))}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
     hint = f"; `sparsebench report {quote(str(path))}` makes a page of it"
     print(f"written: {path}{'' if page_follows else hint}")  # noqa: T201
+
+
+def _shown(run: Run) -> list[Phase]:
+    measured = [phase for phase in Phase if any(cell.phase is phase for cell in run.cells)]
+    main = [phase for phase in measured if phase in MAIN]
+    return main if main and len(measured) > len(MAIN) else measured
 
 
 def _rows(run: Run, phase: Phase, dtype: str) -> list[dict[str, str]]:
@@ -54,7 +62,12 @@ def _text(cell: Cell | None) -> str:
         return ""
     if cell.timing is None:
         return str(cell.status)
-    return f"{seconds_per_call(cell.timing).estimate * 1e3:.3g}"
+    seconds = seconds_per_call(cell.timing)
+    text = f"{seconds.estimate * 1e3:.3g}"
+    if not seconds.is_known:
+        return text
+    percent = 100 * (math.sqrt(seconds.high / seconds.low) - 1)
+    return f"{text} ±{percent:.{1 if percent < 10 else 0}f}%"
 
 
 def _record(cell: Cell) -> dict[str, object]:

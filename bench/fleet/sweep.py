@@ -30,7 +30,7 @@ def sweep(
 
     Args:
         scheduler: address of the Dask scheduler.
-        suite: name of the suite, installed on the workers.
+        suite: source of the suite, found on the workers, too.
         workloads: names of the workloads.
         options: of `sparsebench run`, passed on.
         device: that the workers measure.

@@ -89,7 +89,7 @@ def _event(before: RunPoint, after: RunPoint, changes: list[Change], *, is_slowe
     if before.libraries != after.libraries:
         also.append(f"libraries: {_difference(before.libraries, after.libraries)}")
     versions = {
-        (each.series.implementation, old, new)
+        (each.series.key.implementation, old, new)
         for each in changes
         if (pair := _versions(each)) and (old := pair[0]) != (new := pair[1])
     }

@@ -48,6 +48,8 @@ class Series:
     """One cell over all runs of one machine that have it; of one version of its workload.
 
     Attributes:
+        key: what it is of.
+        baseline: what `relative` is relative to; None where its runs have no baseline.
         runs: places in `History.runs`, ascending; one for each of the following.
         statuses: how the cell ended there.
         seconds: times of those that are `ok`, else None.
@@ -55,14 +57,7 @@ class Series:
             missing, and for the baseline itself.
     """
 
-    machine: str
-    suite: str
-    workload: str
-    workload_version: str
-    implementation: str
-    phase: str
-    dtype: str
-    device: str
+    key: Key
     baseline: str | None
     runs: tuple[int, ...]
     statuses: tuple[str, ...]
@@ -71,14 +66,10 @@ class Series:
     relative: tuple[float | None, ...]
 
     @property
-    def key(self) -> Key:
-        """What it is of."""
-        return Key(*(getattr(self, name) for name in Key._fields))
-
-    @property
     def title(self) -> str:
         """What the cell is called."""
-        return f"{self.workload} {self.implementation} {self.phase} {self.dtype} on {self.device}"
+        key = self.key
+        return f"{key.workload} {key.implementation} {key.phase} {key.dtype} on {key.device}"
 
     @cached_property
     def is_relative(self) -> bool:
@@ -215,16 +206,15 @@ def _query(
             "FROM (SELECT DISTINCT run FROM cells)"
         )
         rows = database.execute(
-            "SELECT machine, suite, workload, workload_version, implementation, phase, dtype, "  # noqa: S608
-            "device, "
-            "baseline, list(place ORDER BY place), list(status ORDER BY place), "
+            f"SELECT {', '.join(Key._fields)}, baseline, "  # noqa: S608
+            "list(place ORDER BY place), list(status ORDER BY place), "
             "list(implementation_version ORDER BY place), list(seconds ORDER BY place), "
             "list(relative ORDER BY place) FROM cells JOIN places USING (run) WHERE "
             + (kept or "true")  # names are ours, patterns are parameters
             + " GROUP BY ALL ORDER BY ALL",
             wanted,
         ).fetchall()
-    series = [Series(*row[:9], *map(tuple, row[9:])) for row in rows]
+    series = [Series(Key(*row[:8]), row[8], *map(tuple, row[9:])) for row in rows]
     return runs, series
 
 

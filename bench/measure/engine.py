@@ -110,7 +110,7 @@ class Engine:
 
 def templates_for(plan: Plan) -> Templates:
     """Start what a plan's workers are forked from."""
-    return Templates(plan.suite.name, plan.settings.threads, plan.settings.processes)
+    return Templates(plan.suite.source, plan.settings.threads, plan.settings.processes)
 
 
 def execute(
@@ -280,6 +280,7 @@ def _header(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header
             + [_broken_record(broken) for broken in plan.broken]
         ),
         planned=tuple(workload.name for workload in plan.workloads),
+        suite_files={plan.suite.name: Path(plan.suite.file).name} if plan.suite.file else {},
     )
 
 

@@ -36,7 +36,7 @@ def status_of(error: Exception) -> tuple[Status, str]:
     return Status.ERROR, reason
 
 
-def in_a_line(error: Exception) -> str:
+def in_a_line(error: BaseException) -> str:
     """Say an exception's type, the first line of its text, and the place where it was raised."""
     text = str(error).strip().splitlines()
     said = f"{type(error).__name__}: {text[0] if text else 'no message'}"

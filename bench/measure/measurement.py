@@ -18,6 +18,7 @@ from bench.errors import MissingDataError, UserError
 from bench.expectation import expect
 from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
+from bench.known_suites import known_suite
 from bench.measure.candidate import Candidate, Step
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
@@ -43,7 +44,7 @@ from bench.measure.timers import timer_for
 from bench.measure.turns import Alone, Turns
 from bench.phases import Phase
 from bench.plugins import Reference
-from bench.registry import known_suite, load
+from bench.registry import load
 from bench.results.schema import Status
 from bench.workload import Workload
 
@@ -138,7 +139,8 @@ class Measurement:
         cost = None
         if not self.task.is_described:
             cost = network_cost(workload.network, batch)
-            self.tell(describe(self.task.suite, workload, batch, cost))
+            suite = known_suite(self.task.suite)
+            self.tell(describe(suite.name, workload, batch, cost))
         started = time.perf_counter()
         expectation = self._expect(workload, weights, batch, cost)
         self.oracle_seconds += time.perf_counter() - started

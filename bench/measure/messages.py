@@ -11,7 +11,7 @@ class Task(msgspec.Struct, tag=True, frozen=True):
     """Measure a workload with some implementations, in one process.
 
     Attributes:
-        suite: entry point of the suite, loaded by the worker itself.
+        suite: source of the suite, loaded by the worker itself.
         version: hash of the workload as the engine knows it.
         process: number of the process, which also seeds the order of visits.
         known_ns: durations of a call by implementation and phase, where another process measured

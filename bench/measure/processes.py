@@ -17,7 +17,7 @@ import msgspec
 from bench.errors import UserError
 from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
-from bench.plugins import Reference, suite_entry
+from bench.plugins import Reference, suite_modules
 
 POLL_SECONDS = 0.2
 THREAD_VARIABLES = (
@@ -63,7 +63,7 @@ class Templates:
     thing, they get ready while the command does.
 
     Args:
-        suite: name of the suite to be measured.
+        suite: source of the suite to be measured.
         threads: of torch, OpenMP, OpenBLAS and MKL in each worker.
         processes: fresh processes a workload, where it is known.
         checkout: root of another checkout of this project, whose code the workers run.
@@ -82,7 +82,7 @@ class Templates:
         checkout: Path | None = None,
         count: int | None = None,
     ) -> None:
-        modules = (PRELOADED, suite_entry(suite).module)
+        modules = (PRELOADED, *suite_modules(suite))
         self.folder = tempfile.TemporaryDirectory(prefix="sparsebench-")
         self.log = Path(self.folder.name) / "worker.log"
         pulse = Path(self.folder.name) / "pulse"

@@ -118,7 +118,7 @@ class Record:
     ) -> Task:
         settings = self.plan.settings
         return Task(
-            suite=self.plan.suite.name,
+            suite=self.plan.suite.source,
             workload=self.workload.name,
             version=self.workload.version(),
             implementations=tuple(implementations),

@@ -24,10 +24,11 @@ import msgspec
 import torch
 
 from bench.implementation import Implementation
+from bench.known_suites import known_suite
 from bench.lifetime import end_with_parent
 from bench.measure import worker
 from bench.measure.messages import Preparation
-from bench.registry import known_suite, load
+from bench.registry import load
 
 LONGEST_MESSAGE = 2**16
 LARGEST_FILE_BYTES = 2**30

@@ -288,7 +288,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class Header:
-    """A run, as known when it starts."""
+    """A run, as known when it starts.
+
+    Attributes:
+        suite_files: by name, the file, without its folder, that a suite was loaded from; of those
+            that are not installed.
+    """
 
     id: str
     started: str
@@ -299,6 +304,7 @@ class Header:
     settings: Settings
     implementations: tuple[ImplementationRecord, ...]
     planned: tuple[str, ...]
+    suite_files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

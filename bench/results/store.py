@@ -274,6 +274,7 @@ def merge(runs: list[Run]) -> Run:
         suites=tuple(dict.fromkeys(suite for run in runs for suite in run.header.suites)),
         implementations=tuple(implementations.values()),
         planned=tuple(dict.fromkeys(name for run in runs for name in run.header.planned)),
+        suite_files={name: file for run in runs for name, file in run.header.suite_files.items()},
     )
     finished = max(run.finished for run in runs) if all(run.finished for run in runs) else ""
     return Run(header, tuple(filter(None, units.values())), finished=finished)

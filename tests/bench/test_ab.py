@@ -15,10 +15,11 @@ from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.errors import UserError
 from bench.gpu import Look
+from bench.known_suites import load_suite
 from bench.measure import turns as turns_module
 from bench.measure.plan import Plan
 from bench.phases import Phase
-from bench.registry import choose, load_suite
+from bench.registry import choose
 from bench.results.schema import GpuConditions, Samples, Settings, Status, Unit
 from bench.statistics import Verdict
 

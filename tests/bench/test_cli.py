@@ -95,6 +95,7 @@ def command_modules():
             "'x' is not a whole number from 0 to 9223372036854775807",
         ),
         (["run", "quick", "--resume", "nosuch.partial"], "existing .partial file"),
+        (["run", "quick", "--patience", "3"], "--patience goes with --scheduler"),
         (["check", "nosuch"], "unknown implementation 'nosuch'"),
         (["report", "nosuch.json"], "cannot read nosuch.json"),
         (["list", "nosuch"], "unknown suite 'nosuch'"),

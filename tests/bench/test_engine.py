@@ -10,13 +10,14 @@ import torch
 from stored_runs import unit
 
 from bench.errors import UserError
+from bench.known_suites import load_suite
 from bench.machine import describe_machine
 from bench.measure import engine
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.plugins import Reference
-from bench.registry import choose, load_suite
+from bench.registry import choose
 from bench.registry import load as load_implementation
 from bench.results.schema import Run, Settings, Status
 from bench.results.store import Journal, load

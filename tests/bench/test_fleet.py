@@ -17,7 +17,7 @@ from bench.cli.main import main  # noqa: E402
 from bench.errors import UserError  # noqa: E402
 from bench.fleet.sweep import sweep  # noqa: E402
 from bench.fleet.unit import measure_unit  # noqa: E402
-from bench.registry import load_suite  # noqa: E402
+from bench.known_suites import load_suite  # noqa: E402
 from bench.results.schema import Status  # noqa: E402
 from bench.results.store import load  # noqa: E402
 

@@ -7,9 +7,9 @@ import torch
 
 from bench.build import initial_weights
 from bench.expectation import expect
+from bench.known_suites import load_suite
 from bench.measure import kept_expectation
 from bench.measure.kept_expectation import keep, kept
-from bench.registry import load_suite
 
 
 def flat(value, name=""):

@@ -7,8 +7,8 @@ import pytest
 from refusals import refusal
 
 from bench.cli.main import main
+from bench.known_suites import load_suite
 from bench.plugins import SUITES, installed_entries
-from bench.registry import load_suite
 
 
 def test_the_projects_suites_are_known_and_load():

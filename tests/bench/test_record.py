@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.known_suites import load_suite
 from bench.measure.messages import Checked, Done, Failed, Measured, PhaseDone
 from bench.measure.plan import Plan
 from bench.measure.processes import WorkerLostError
 from bench.measure.record import Record, unit_of
 from bench.phases import Phase
-from bench.registry import choose, load_suite
+from bench.registry import choose
 from bench.results.schema import Samples, Settings, Status
 
 FORWARD, BACKWARD = PHASES = (Phase.FORWARD, Phase.BACKWARD)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
+from bench.known_suites import load_suite
 from bench.measure.engine import PATIENCE, Engine, execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.plugins import Reference
-from bench.registry import choose, load_suite
+from bench.registry import choose
 from bench.results.schema import Settings, Status
 from bench.results.store import Journal, load
 
@@ -126,6 +127,9 @@ def test_a_run_that_was_killed_just_before_its_journal_went_is_complete(tmp_path
         assert f"{target} is complete" in told.err
         assert NAMES[0] in told.out
         assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    elsewhere = ["--resume", f"{target}.partial", "-o", str(tmp_path / "other.json")]
+    assert main([*command, *elsewhere]) == 2
+    assert f"goes on with {target}: leave out -o, or name that" in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_a_run_with_one_line_and_it_goes_on_where_there_is_room(tmp_path):

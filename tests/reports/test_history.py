@@ -45,7 +45,7 @@ def test_a_slowdown_is_an_event_with_its_commits(store):
     history = read(Archive(str(store)), {})
     (event,) = events(history)
     assert event.is_slower
-    assert {change.series.implementation for change in event.changes} == {"gather"}
+    assert {change.series.key.implementation for change in event.changes} == {"gather"}
     assert len(event.changes) == len(RECORDS)
     assert event.before.commit == commit(SLOW_FROM - 1)
     assert event.after.commit == commit(SLOW_FROM)
@@ -73,7 +73,9 @@ def test_what_slows_the_whole_machine_is_seen_in_the_baseline_alone(tmp_path):
         )
         archive.add(saved(replace(run, header=header), tmp_path))
     found = events(read(archive, {}))
-    assert {each.series.implementation for event in found for each in event.changes} == {"dense"}
+    assert {each.series.key.implementation for event in found for each in event.changes} == {
+        "dense"
+    }
 
 
 def test_series_are_relative_to_dense_whoever_else_starts_dense(tmp_path):
@@ -110,7 +112,7 @@ def test_machines_and_workload_versions_are_never_mixed(tmp_path):
         archive.add(saved(replace(run, header=replace(run.header, machine=machine)), tmp_path))
     history = read(archive, {})
     assert not any(history.steps)
-    assert {series.machine for series in history.series} == {"machine 0", "machine 1"}
+    assert {series.key.machine for series in history.series} == {"machine 0", "machine 1"}
     (place,) = [series for series in history.series if series.title.startswith("layer-a gather")][
         :1
     ]

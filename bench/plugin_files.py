@@ -1,0 +1,73 @@
+"""Python files that a user names: implementations and suites that nobody installed."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from bench.errors import UserError
+
+
+def names_file(given: str) -> bool:
+    """Whether what the user gave is the path of a file, and not a name."""
+    return given.endswith(".py") or "/" in given
+
+
+def existing(path: Path, what: str) -> Path:
+    """Return the absolute path of a file.
+
+    Args:
+        path: of the file.
+        what: it is called in messages.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    path = path.resolve()
+    if path.is_dir():
+        raise UserError(f"{what} {path} is a folder; name a file in it")
+    if not path.is_file():
+        raise UserError(f"{what} {path} does not exist")
+    return path
+
+
+def is_imported(path: Path) -> bool:
+    """Whether `import_file` has imported a file already."""
+    return _module_name(path) in sys.modules
+
+
+def import_file(path: Path, what: str) -> ModuleType:
+    """Import a file by its absolute path, once.
+
+    Raises:
+        UserError: if it does not import.
+    """
+    module_name = _module_name(path)
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{what} {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # it may import its neighbours; at the end, they hide nobody else
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[module_name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise UserError(f"{what} {path} does not import: {one_line(error)}") from error
+    return module
+
+
+def one_line(error: BaseException) -> str:
+    """The kind of an error, and the first line of what it says."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _module_name(path: Path) -> str:
+    return f"sparsebench_plugin_{path.stem}_{abs(hash(str(path))):x}"

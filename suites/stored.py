@@ -1,0 +1,81 @@
+"""Sites of one's own: coordinates that a NumPy file lists."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from bench.batch import SparseBatch, sparse_batch
+from bench.errors import UserError
+from bench.window import Axes
+from bench.workload import BESIDE_THE_POINT
+
+
+@dataclass(frozen=True)
+class StoredSites:
+    """The active sites that a file lists, with random features: a layer in the middle of a network.
+
+    `stored_sites` makes one. Where the file lies is no part of what its workloads are: they are
+    known by its content.
+
+    Attributes:
+        sha256: of the file.
+        grid_size: of every sample.
+        batch_size: number of samples.
+        path: of the file.
+    """
+
+    sha256: str
+    grid_size: Axes
+    batch_size: int
+    path: Path = field(compare=False, metadata=BESIDE_THE_POINT)
+    version: ClassVar[int] = 1
+
+    def batch(self, channels: int, seed: int) -> SparseBatch:
+        """Read the sites and draw features.
+
+        Raises:
+            UserError: if the file is not an array of integers with the right number of columns, or a
+                site lies outside of the grid or is listed twice.
+        """
+        try:
+            with self.path.open("rb") as file:
+                rows = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise UserError(f"{self.path} is not an array in NumPy's format: {error}") from error
+        if not isinstance(rows, np.ndarray) or not np.issubdtype(rows.dtype, np.integer):
+            raise UserError(f"{self.path} is not one array of integers")
+        axes = len(self.grid_size)
+        if rows.ndim != 2 or rows.shape[1] not in {axes, 1 + axes}:
+            raise UserError(
+                f"{self.path} has shape {rows.shape}; a grid with {axes} axes needs [N, {1 + axes}], "
+                f"batch index first, or [N, {axes}] for a single sample"
+            )
+        if rows.shape[1] == axes:
+            rows = np.concatenate([np.zeros_like(rows[:, :1]), rows], axis=1)
+        if rows.size and not 0 <= rows.min() <= rows.max() <= np.iinfo(np.int32).max:
+            raise UserError(f"{self.path} has coordinates below 0 or beyond 32 bits")
+        generator = torch.Generator().manual_seed(seed)
+        features = torch.randn((len(rows), channels), generator=generator)
+        coordinates = torch.from_numpy(rows.astype(np.int32))
+        try:
+            return sparse_batch(coordinates, features, self.batch_size, self.grid_size)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from error
+
+
+def stored_sites(path: Path | str, grid_size: Axes, batch_size: int = 1) -> StoredSites:
+    """Take the sites of a `.npy` file: integers `[N, 1 + D]`, batch index first, or `[N, D]`.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    path = Path(path).resolve()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    return StoredSites(digest, tuple(grid_size), batch_size, path)
