@@ -41,15 +41,18 @@ def bar_shown() -> Iterator[Callable[[int, int, str], None]]:
     console = Console(stderr=True)
     with bar_on(console) as bar:
         task = bar.add_task("starting", total=None)
-        start = said = monotonic()
+        said = monotonic()
+        first: tuple[int, float] | None = None  # a run that is gone on with does not begin at 0
 
         def show(done: int, total: int, at_work: str) -> None:
-            nonlocal said
+            nonlocal said, first
             bar.update(task, completed=done, total=total, description=at_work)
             now = monotonic()
+            first = first or (done, now)
             if not console.is_terminal and done < total and now - said >= LINE_SECONDS:
                 said = now
-                left = (now - start) / done * (total - done) if done else None
+                steps = done - first[0]
+                left = (now - first[1]) / steps * (total - done) if steps else None
                 say(f"{done} of {total}{_left(left)}: {at_work}")
 
         yield show

@@ -48,6 +48,20 @@ def test_a_log_gets_a_line_every_half_minute(capsys, monkeypatch):
     ]
 
 
+def test_what_an_earlier_run_did_does_not_shorten_the_time_left(capsys, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("bench.cli.progress.monotonic", lambda: now)
+    with shown() as tell:
+        for done in (91, 92, 93):
+            now += 40
+            tell(Progress(done, 100, "w", "float32", 0))
+    assert capsys.readouterr().err.splitlines() == [
+        "sparsebench: 91 of 100: w float32",
+        "sparsebench: 92 of 100, about 5 min left: w float32",
+        "sparsebench: 93 of 100, about 5 min left: w float32",
+    ]
+
+
 def test_a_log_of_what_is_over_in_half_a_minute_stays_empty(capsys):
     with shown() as tell:
         tell(Progress(1, 2, NAME, "float32", 0))
