@@ -25,9 +25,9 @@ def load_suite(given: str) -> Suite:
     if names_file(given):
         path = existing(Path(given), "suite file")
         if not is_imported(path):
-            ending = how_it_ends(lambda: import_file(path, "suite file"))
+            ending = how_it_ends(lambda: _from_file(path).workloads())
             if ending is not None:
-                raise UserError(f"suite file {path}: the process that imports it {ending}")
+                raise UserError(f"suite file {path}: the process that tries it {ending}")
         suite = _from_file(path)
     else:
         suite = _installed(given)
@@ -64,7 +64,7 @@ def _from_file(path: Path) -> Suite:
     suite = getattr(import_file(path, "suite file"), SUITE, None)
     if not isinstance(suite, Suite):
         raise UserError(f"suite file {path} has no `{SUITE} = bench.workload.Suite(...)`")
-    if not NAME.fullmatch(suite.name):
+    if not (isinstance(suite.name, str) and NAME.fullmatch(suite.name)):
         raise UserError(
             f"suite file {path} calls its suite {suite.name!r}; a name has letters, digits, `_`, "
             f"`-`, `.` and `+` only"

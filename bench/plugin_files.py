@@ -21,9 +21,13 @@ def existing(path: Path, what: str) -> Path:
         what: it is called in messages.
 
     Raises:
-        UserError: if there is no such file.
+        UserError: if there is no such file, or no other process can be told its name in UTF-8.
     """
     path = path.resolve()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{what} {str(path)!a} is not named in UTF-8: rename it") from error
     if path.is_dir():
         raise UserError(f"{what} {path} is a folder; name a file in it")
     if not path.is_file():

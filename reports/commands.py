@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 
 from bench.results.schema import Run
@@ -63,7 +64,13 @@ def _suite_argument(run: Run, table: Table) -> str:
     file = run.header.suite_files.get(name)
     if file is None:
         return name
-    given = [word for word in run.header.command if PurePath(word).name == file]
+    given = [
+        path
+        for before, word in pairwise(run.header.command)
+        if PurePath(path := word.partition("::")[0]).name == file  # pytest's are FILE::TEST
+        and not word.startswith("-")
+        and not before.endswith("-impl")  # a plug-in's file may have the same name
+    ]
     return given[0] if given else file
 
 

@@ -74,6 +74,12 @@ def test_a_second_run_waits_if_asked_to_and_says_for_whom(holder, tmp_path):
     assert str(holder.pid) in line
 
 
+def test_a_command_that_is_not_utf8_may_hold_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["sparsebench", "run", "caf\udce9.py"])
+    with exclusive(["processor-0"], folder=tmp_path):
+        assert "run caf?.py" in (tmp_path / "sparsebench-processor-0.lock").read_text()
+
+
 def test_a_killed_holder_holds_nothing(holder, tmp_path):
     holder.kill()
     holder.wait()

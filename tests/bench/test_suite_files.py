@@ -54,9 +54,14 @@ def test_a_suite_is_loaded_from_its_file_by_the_commands_and_by_other_processes(
     [
         ("import nothing_of_that_name", "does not import: ModuleNotFoundError"),
         ("raise SystemExit(3)", "does not import: SystemExit"),
-        ("import os, signal; os.kill(os.getpid(), 9)", "the process that imports it is killed by"),
+        ("import os, signal; os.kill(os.getpid(), 9)", "the process that tries it is killed by"),
+        (
+            TINY.replace("return (Work", "import os; os._exit(3)\n    return (Work"),
+            "the process that tries it exits with status 3",
+        ),
         ("SUITE = 3", r"has no `SUITE = bench.workload.Suite\(...\)`"),
         (TINY.replace('"tiny"', '"a b"'), "calls its suite 'a b'; a name has letters"),
+        (TINY.replace('"tiny"', "3"), "calls its suite 3; a name has letters"),
         (TINY.replace('"tiny"', '"quick"'), "calls its suite 'quick', and so does suites.quick"),
     ],
 )
@@ -70,6 +75,13 @@ def test_a_missing_file_is_no_suite(tmp_path):
     assert refusal(load_suite, str(path)) == f"suite file {path} does not exist"
     words = f"suite file {tmp_path} is a folder; name a file in it"
     assert refusal(load_suite, f"{tmp_path}/") == words
+
+
+def test_a_file_whose_name_is_not_utf8_is_refused(suite_file):
+    path = suite_file(name="caf\udce9.py")
+    told = refusal(load_suite, str(path))
+    assert told.startswith("suite file ")
+    assert told.endswith("caf\\udce9.py' is not named in UTF-8: rename it")
 
 
 def test_a_suites_workloads_that_leave_are_refused(suite_file):
@@ -104,8 +116,16 @@ def test_a_pages_command_names_the_file_as_the_run_was_given_it(suite_file, tmp_
         return command(run, compare(run).tables[0], impl_arguments(run)).start
 
     assert start(measured) == f"sparsebench run {path} --workload pool"
-    header = replace(measured.header, command=("pytest", "test_all.py"))
-    assert start(replace(measured, header=header)) == "sparsebench run tiny.py --workload pool"
+    for words, shown in (
+        ("pytest test_all.py", "tiny.py"),
+        ("pytest x/tiny.py::test_it", "x/tiny.py"),
+        ("sparsebench run --impl x/tiny.py y/tiny.py", "y/tiny.py"),
+        ("sparsebench run --impl=x/tiny.py y/tiny.py", "y/tiny.py"),
+        ("pytest --sparsebench-impl x/tiny.py y/tiny.py", "y/tiny.py"),
+    ):
+        header = replace(measured.header, command=tuple(words.split()))
+        told = start(replace(measured, header=header))
+        assert told == f"sparsebench run {shown} --workload pool"
     other = replace(measured, header=replace(header, suites=("quick",), suite_files={}))
     assert merge([other, measured]).header.suite_files == {"tiny": "tiny.py"}
 
