@@ -1,6 +1,7 @@
 """What a user names on the command line, checked."""
 
 import fnmatch
+import shlex
 
 from bench.cli.names import split
 from bench.dtypes import torch_dtype
@@ -51,7 +52,7 @@ def shard(chosen: tuple[Workload, ...], part: tuple[int, int] | None) -> tuple[W
 
 
 def workloads(suite: Suite, patterns: str | None) -> tuple[Workload, ...]:
-    """Return the workloads of a suite whose names match any of the patterns.
+    """Return the workloads of a suite whose names are, or match, any of the patterns.
 
     Raises:
         UserError: if a pattern matches none.
@@ -62,11 +63,12 @@ def workloads(suite: Suite, patterns: str | None) -> tuple[Workload, ...]:
         return every
     chosen = []
     for pattern in wanted:
-        matching = [workload for workload in every if fnmatch.fnmatchcase(workload.name, pattern)]
+        named = [workload for workload in every if workload.name == pattern]  # as `pool[x]` is
+        matching = named or [each for each in every if fnmatch.fnmatchcase(each.name, pattern)]
         if not matching:
             raise UserError(
                 f"no workload of suite {suite.name!r} matches {pattern!r}; "
-                f"`sparsebench list {suite.name}` shows them"
+                f"`sparsebench list {shlex.quote(suite.source)}` shows them"
             )
         chosen += matching
     return tuple(dict.fromkeys(chosen))

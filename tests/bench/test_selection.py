@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from refusals import refusal
 
@@ -83,6 +85,7 @@ def test_all_workloads_are_chosen_unless_some_are_named():
         ("*k?", ["2d-full-k2", "2d-full-k3", "3d-full-k2"]),
         ("3d-*,2d-full-*", ["3d-full-k2", "2d-full-k2", "2d-full-k3"]),
         ("2d-full-k2,2d-full-*", ["2d-full-k2", "2d-full-k3"]),
+        ("2d-pool[x]", ["2d-pool[x]"]),
     ],
 )
 def test_workloads_are_chosen_by_patterns_each_once(patterns, chosen):
@@ -95,3 +98,5 @@ def test_a_pattern_that_matches_nothing_is_refused_with_where_to_look(pattern):
     assert message == (
         f"no workload of suite 'mine' matches {pattern!r}; `sparsebench list mine` shows them"
     )
+    message = refusal(workloads, replace(SUITE, file="/my layers.py"), pattern)
+    assert message.endswith("; `sparsebench list '/my layers.py'` shows them")
