@@ -70,6 +70,11 @@ class StoredSites:
 def stored_sites(path: Path | str, grid_size: Axes, batch_size: int = 1) -> StoredSites:
     """Take the sites of a `.npy` file: integers `[N, 1 + D]`, batch index first, or `[N, D]`.
 
+    Args:
+        path: of the file; one that starts at the suite's `__file__` is found from any directory.
+        grid_size: of every sample.
+        batch_size: number of samples.
+
     Raises:
         UserError: if there is no such file.
     """

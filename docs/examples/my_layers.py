@@ -13,7 +13,7 @@ def layer(channels, density):
     return Workload(
         f"c{channels}-{density:.0%}",
         single(convolution(3, "submanifold", channels, channels, 3)),  # 3D, 3x3x3
-        Blobs(GRID, 2, density),  # or stored_sites("voxels.npy", GRID) from suites.stored
+        Blobs(GRID, 2, density),  # or stored_sites(PATH, GRID, 2) from suites.stored
         channels,
         group=f"{channels} channels",  # one curve of the report,
         position=density,  # over this
