@@ -93,7 +93,9 @@ def _held(name: str, folder: Path, wait: bool, tell: Callable[[str], None]) -> I
                 time.sleep(POLL_SECONDS)
         with suppress(OSError):  # another user's file can be locked, but not written to
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {' '.join(sys.argv)}\n".encode(errors="replace"), 0)
+            os.pwrite(
+                descriptor, f"{os.getpid()} {' '.join(sys.argv)}\n".encode(errors="replace"), 0
+            )
         _HELD.add(name)
         yield
     finally:

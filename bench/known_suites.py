@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.measure.failures import in_a_line
-from bench.plugin_files import existing, import_file, is_imported, names_file, one_line
-from bench.plugins import NAME, SUITES, installed_entries, suite_entry
+from bench.plugin_files import import_file, is_imported, names_file, one_line
+from bench.plugins import NAME, SUITES, installed_entries, suite_entry, suite_source
 from bench.trial import how_it_ends
 from bench.workload import Suite
 
@@ -23,7 +23,7 @@ def load_suite(given: str) -> Suite:
             apart.
     """
     if names_file(given):
-        path = existing(Path(given), "suite file")
+        path = Path(suite_source(given))
         if not is_imported(path):
             ending = how_it_ends(lambda: _from_file(path).workloads())
             if ending is not None:
@@ -92,6 +92,11 @@ def _check_workloads(suite: Suite) -> None:
         raise UserError(f"suite {name!r} cannot make its workloads: {in_a_line(error)}") from error
     if not names:
         raise UserError(f"suite {name!r} has no workloads")
+    for each in names:
+        if not isinstance(each, str) or "," in each or not each or each != each.strip():
+            raise UserError(
+                f"suite {name!r} has a workload called {each!r}; options list names between commas"
+            )
     if len(set(names)) < len(names):
         repeated = next(each for each in names if names.count(each) > 1)
         raise UserError(f"suite {name!r} has two workloads called {repeated!r}; rename one")

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.plugin_files import names_file
+from bench.plugin_files import existing, names_file
 
 IMPLEMENTATIONS = "sparsebench.implementations"
 SUITES = "sparsebench.suites"
@@ -63,8 +63,12 @@ def likely_references(wanted: list[str] | None) -> tuple[Reference, ...]:
 
 
 def suite_source(given: str) -> str:
-    """What any process finds a suite by: its name, or the absolute path of its file."""
-    return str(Path(given).resolve()) if names_file(given) else given
+    """What any process finds a suite by: its name, or the absolute path of its file.
+
+    Raises:
+        UserError: if there is no such file, or no other process can be told its name.
+    """
+    return str(existing(Path(given), "suite file")) if names_file(given) else given
 
 
 def suite_modules(source: str) -> tuple[str, ...]:

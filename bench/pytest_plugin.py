@@ -112,16 +112,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _cells(config: pytest.Config, suite: str) -> list[CellUnderTest]:
     """Cells of a suite's session; none, and a mistake to be told of later, where it has one."""
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.pytest_cells import SuiteSession  # noqa: PLC0415
 
-    sessions = config.stash[SESSIONS]
     try:
-        if suite not in sessions:
-            sessions[suite] = SuiteSession(suite, config, measures=measures(config))
-        return sessions[suite].cells()
+        return _session(config, suite).cells()
     except UserError as error:
         config.stash[MISTAKE] = str(error)
         return []
+
+
+def _session(config: pytest.Config, suite: str) -> SuiteSession:
+    """The session of a suite, made where there is none yet.
+
+    Raises:
+        UserError: if it cannot be made, or another file's suite has its name: in a run file, results
+            of one would pass for results of the other.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.pytest_cells import SuiteSession  # noqa: PLC0415
+
+    sessions = config.stash[SESSIONS]
+    if suite not in sessions:
+        made = SuiteSession(suite, config, measures=measures(config))
+        name = made.plan.suite.name
+        if any(other.plan.suite.name == name for other in sessions.values()):
+            raise UserError(
+                f"{suite} calls its suite {name!r}, and so does another file; rename one"
+            )
+        sessions[suite] = made
+    return sessions[suite]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

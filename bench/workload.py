@@ -76,7 +76,13 @@ class Workload:
                 raise UserError(f"workload {self.name!r} has no ground state to keep: {reason}")
 
     def definition(self) -> dict[str, Any]:
-        """Everything that defines the workload, as plain data."""
+        """Everything that defines the workload, as plain data.
+
+        Raises:
+            UserError: if its input cannot be told from others.
+        """
+        if isinstance(self.input, type) or not dataclasses.is_dataclass(self.input):
+            raise UserError(f"workload {self.name!r}: its input {self.input!r} is no dataclass")
         return {
             "definition": DEFINITION,
             "network": plain(self.network),

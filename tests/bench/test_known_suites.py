@@ -37,9 +37,13 @@ SUITE = Suite("mine", "mine", workloads)
     [
         ("()", "has no workloads"),
         ("(workload('a'), workload('b'), workload('a'))", "has two workloads called 'a'"),
+        ("(workload('a, b'),)", "has a workload called 'a, b'; options list names between commas"),
+        ("(workload(' a'),)", "has a workload called ' a'; "),
+        ("(workload(''),)", "has a workload called ''; "),
+        ("(workload(3),)", "has a workload called 3; "),
         ("1 / 0", "cannot make its workloads: ZeroDivisionError: .* \\(its_suite.py:11\\)"),
         ("None", "cannot make its workloads: TypeError: 'NoneType'"),
-        ("(workload('a', input=5),)", "cannot make its workloads: .* has no attribute 'version'"),
+        ("(workload('a', input=5),)", "workload 'a': its input 5 is no dataclass"),
     ],
 )
 def test_a_suite_whose_workloads_are_none_is_refused_with_the_reason(
@@ -49,7 +53,7 @@ def test_a_suite_whose_workloads_are_none_is_refused_with_the_reason(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "its_suite", raising=False)
     entries(EntryPoint("mine", "its_suite:SUITE", SUITES))
-    assert re.match(f"suite 'mine' {words}", refusal(load_suite, "mine"))
+    assert re.match(f"suite 'mine':? {words}", refusal(load_suite, "mine"))
 
 
 def test_a_suite_is_known_by_one_name(entries, tmp_path, monkeypatch):

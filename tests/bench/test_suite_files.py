@@ -77,11 +77,12 @@ def test_a_missing_file_is_no_suite(tmp_path):
     assert refusal(load_suite, f"{tmp_path}/") == words
 
 
-def test_a_file_whose_name_is_not_utf8_is_refused(suite_file):
+def test_a_file_whose_name_is_not_utf8_is_refused(suite_file, capsys):
     path = suite_file(name="caf\udce9.py")
-    told = refusal(load_suite, str(path))
-    assert told.startswith("suite file ")
-    assert told.endswith("caf\\udce9.py' is not named in UTF-8: rename it")
+    words = f"suite file {str(path)!a} is not named in UTF-8: rename it"
+    assert refusal(load_suite, str(path)) == words
+    assert main(["run", str(path), *FAST]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_suites_workloads_that_leave_are_refused(suite_file):
@@ -136,6 +137,17 @@ def test_a_test_file_may_hold_its_own_suite(pytester, monkeypatch):
     pytester.makepyfile(test_tiny=items + TINY)
     result = pytester.runpytest_subprocess("--sparsebench-impl=dense,gather", "-q")
     result.assert_outcomes(passed=14)
+
+
+def test_two_test_files_whose_suites_share_a_name_are_refused(pytester, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    items = (PROJECT / "suites" / "bench_quick.py").read_text().replace('"quick"', "__file__")
+    pytester.makepyfile(test_one=items + TINY, test_two=items + TINY)
+    result = pytester.runpytest_subprocess("--sparsebench-impl=gather", "-q")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["*sparsebench: error: *test_two.py calls its suite 'tiny', and so does another file*"]
+    )
 
 
 def test_the_example_is_what_the_readme_shows():
