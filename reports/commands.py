@@ -88,10 +88,9 @@ def impl_arguments(run: Run) -> dict[str, str]:
 
 
 def _given(command: tuple[str, ...]) -> list[str]:
-    """Return the names and files that a run was given."""
+    """Return the names and files that a run was given, by `sparsebench` or by pytest."""
     for place, word in enumerate(command):
-        if word == "--impl" and place + 1 < len(command):
-            return command[place + 1].split(",")
-        if word.startswith("--impl="):
-            return word.removeprefix("--impl=").split(",")
+        option, equals, value = word.partition("=")
+        if option in {"--impl", "--sparsebench-impl"}:
+            return (value if equals else "".join(command[place + 1 : place + 2])).split(",")
     return []

@@ -83,8 +83,16 @@ def test_the_command_names_the_workload_and_repeats_the_settings(run):
     )
 
 
-def test_the_command_quotes_names_and_gives_a_plug_in_s_file(run):
-    given = ("sparsebench", "run", "made", "--impl", "dense,my plug-ins/twin.py")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--impl", "dense,my plug-ins/twin.py"),
+        ("--impl=dense,my plug-ins/twin.py",),
+        ("--sparsebench-impl=dense,my plug-ins/twin.py",),
+    ],
+)
+def test_the_command_quotes_names_and_gives_a_plug_in_s_file(options, run):
+    given = ("sparsebench", "run", "made", *options)
     plugged = tuple(
         replace(record, file="twin.py") if record.name in {"masked", "twin"} else record
         for record in run.header.implementations
