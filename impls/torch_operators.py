@@ -161,10 +161,10 @@ def why_torch_lacks(operator: Operator, dtype: torch.dtype, device: torch.device
 def _try(kind: str, dimensions: int, dtype: torch.dtype, device: torch.device) -> str | None:
     """Run a tiny operator forward and backward: asked of torch itself, not of a table."""
     shape = (2, 2, *(3,) * dimensions)
-    values = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
-    weight = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
     geometry = window(dimensions, 3)
     try:
+        values = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
+        weight = torch.ones(shape, dtype=dtype, device=device, requires_grad=True)
         if kind == Convolution.__name__:
             result = convolve(values, weight, None, geometry)
         elif kind == InverseConvolution.__name__:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class StoredSites:
         try:
             with self.path.open("rb") as file:
                 rows = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except (ValueError, EOFError, BadZipFile) as error:
             raise UserError(f"{self.path} is not an array in NumPy's format: {error}") from error
         if not isinstance(rows, np.ndarray) or not np.issubdtype(rows.dtype, np.integer):
             raise UserError(f"{self.path} is not one array of integers")

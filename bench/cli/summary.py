@@ -11,6 +11,8 @@ from bench.results.schema import Cell, Run, Status
 from bench.statistics import seconds_per_call
 
 MAIN = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
+LARGEST_PERCENT = 100
+"""Of an interval's half: whoever is less sure knows nothing."""
 UNIT = "median in milliseconds, ± half of its 99 % interval"
 
 
@@ -67,6 +69,8 @@ def _text(cell: Cell | None) -> str:
     if not seconds.is_known:
         return text
     percent = 100 * (math.sqrt(seconds.high / seconds.low) - 1)
+    if percent > LARGEST_PERCENT:
+        return f"{text} ±>{LARGEST_PERCENT}%"
     return f"{text} ±{percent:.{1 if percent < 10 else 0}f}%"
 
 

@@ -42,7 +42,7 @@ class LabelledBatch:
 
 def seed_of(stream: Stream, *numbers: int) -> int:
     """Mix a seed, an epoch and a step into one number of 63 bits."""
-    return int(np.random.SeedSequence([stream, *numbers]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([stream, *numbers]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator_of(stream: Stream, *numbers: int) -> np.random.Generator:

@@ -36,6 +36,11 @@ def test_times_have_their_interval_and_failures_their_reason(capsys):
     assert "2 cells: 1 ok, 1 error\ngather: error in 1 cell: boom\n" in told
 
 
+def test_of_a_time_that_nobody_knows_no_percentage_is_made_up(capsys):
+    told = printed([timed(((1000,), (9000,), (100,)))], capsys)
+    assert re.search(r"w0 +0\.\d+ ±>100% *\n", told)
+
+
 def test_a_single_round_has_no_interval(capsys):
     cell = timed(ROUNDS[:1])
     assert not seconds_per_call(cell.timing).is_known

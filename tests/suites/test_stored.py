@@ -75,6 +75,8 @@ def test_what_is_no_array_is_refused(tmp_path):
     path.write_text("0 1 2")
     told = refusal(stored_sites(path, GRID).batch, 1, 0)
     assert told.startswith(f"{path} is not an array in NumPy's format: ")
+    path.write_bytes(b"PK\x03\x04 and no archive")
+    assert "is not an array in NumPy's format" in refusal(stored_sites(path, GRID).batch, 1, 0)
     assert refusal(stored_sites, tmp_path / "none.npy", GRID) == (
         f"{tmp_path / 'none.npy'} cannot be read: No such file or directory"
     )
