@@ -19,7 +19,7 @@ DEFINITION = 1
 """Raised when the harness itself changes what a workload means: weights, loss, features."""
 
 
-BESIDE_THE_POINT = {"defines": False}
+NOT_DEFINING = {"defines": False}
 """Metadata of a dataclass's field that is no part of a definition, such as where a file lies."""
 
 
@@ -144,7 +144,7 @@ def version_of(definition: dict[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
-    """Dataclasses to dictionaries that name their class; without fields `BESIDE_THE_POINT`."""
+    """Dataclasses to dictionaries that name their class; without fields `NOT_DEFINING`."""
     if dataclasses.is_dataclass(value):
         fields = {
             field.name: plain(getattr(value, field.name))

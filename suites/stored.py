@@ -12,7 +12,7 @@ import torch
 from bench.batch import SparseBatch, sparse_batch
 from bench.errors import UserError
 from bench.window import Axes
-from bench.workload import BESIDE_THE_POINT
+from bench.workload import NOT_DEFINING
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StoredSites:
     sha256: str
     grid_size: Axes
     batch_size: int
-    path: Path = field(compare=False, metadata=BESIDE_THE_POINT)
+    path: Path = field(compare=False, metadata=NOT_DEFINING)
     version: ClassVar[int] = 1
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
