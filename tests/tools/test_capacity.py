@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.results.store import load
 from tools.capacity import HOUR, main, simulate
 
 
@@ -33,8 +34,9 @@ def test_units_of_lost_devices_run_again():
 
 def test_the_table_is_made_of_measured_costs(capsys):
     published = next((Path(__file__).parents[2] / "results").glob("*/quick-cpu.json"))
-    assert main([str(published), "--cells", "24000", "--devices", "1", "8"]) == 0
-    told = capsys.readouterr().out
-    assert "24,000 cells" in told
+    measured = load(published)
+    cells = 100 * len(measured.cells)
+    assert main([str(published), "--cells", str(cells), "--devices", "1", "8"]) == 0
+    assert f"{100 * len(measured.units):,} units, {cells:,} cells" in capsys.readouterr().out
     assert main([str(published.with_name("nothing.json"))]) == 2
     assert "cannot read" in capsys.readouterr().err
