@@ -11,24 +11,12 @@ from torch import Tensor
 from bench.dtypes import tf32_is_allowed
 from bench.rounding import HALF_ROUNDINGS, HALF_TYPES, unit_roundoff
 from impls.cuda import launching, structures
-from impls.cuda.launching import Kernel, Tile
+from impls.cuda.launching import Kernel
 from impls.cuda.places import Places, blocks_of
-from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Family, Launch, Problem, Shape, fitting
+from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Launch, Problem, Shape
 from impls.cuda.sites import KernelMap, View
 from impls.cuda.structures import pointer
-
-RULES_TILES = {
-    Family.TILES: launching.CONVOLUTION_TILES,
-    Family.COPIED: launching.COPIED_TILES,
-    Family.TENSOR_CORES: launching.TENSOR_CORE_TILES,
-}
-"""What the rules choose from."""
-ALL_TILES = {
-    Family.TILES: launching.CONVOLUTION_TILES,
-    Family.COPIED: launching.ALL_COPIED_TILES,
-    Family.TENSOR_CORES: launching.ALL_TENSOR_CORE_TILES,
-}
-"""What measuring chooses from."""
+from impls.cuda.tiles import CONVOLUTION, TYPES, Family, Tile, choose_family
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +81,7 @@ class ProductLaunch(Launch):
         return Problem(
             "gradient at the input" if product.backwards else "convolution",
             product.features.dtype,
-            self.tiles,
+            self.family,
             product.features.shape[1],
             product.out_channels,
             len(product.weight),
@@ -106,14 +94,15 @@ class ProductLaunch(Launch):
         product, tuning = self.product, self.places.tuning
         ins, outs = product.features.shape[1], product.out_channels
         is_narrow = max(ins, outs) <= tuning.few_channels and self._weights_fit()
-        if is_narrow and self.tiles is not Family.TENSOR_CORES:
+        if is_narrow and self.family is not Family.TENSOR_CORES:
             return Shape(Family.FEW, None, tuning.blocks_each)
-        return Shape(self.tiles, narrowest(RULES_TILES[self.tiles], outs), tuning.blocks_each)
+        return Shape(self.family, CONVOLUTION[self.family].narrowest(outs), tuning.blocks_each)
 
     def candidates(self) -> list[Shape]:
         """All tiles of its kernel that are not too wide, and few threads a row where weights fit."""
         kinds: list[tuple[Family, Tile | None]] = [
-            (self.tiles, tile) for tile in fitting(ALL_TILES[self.tiles], self.product.out_channels)
+            (self.family, tile)
+            for tile in CONVOLUTION[self.family].fitting(self.product.out_channels)
         ]
         if self._weights_fit():
             kinds.append((Family.FEW, None))
@@ -174,7 +163,7 @@ class ProductLaunch(Launch):
         )
         magnitude = ProductLaunch(absolute, self.places).run(self.rule())
         terms = len(product.weight) * product.features.shape[1]
-        return rounding(magnitude, terms, tensor_cores=self.tiles is Family.TENSOR_CORES)
+        return rounding(magnitude, terms, tensor_cores=self.family is Family.TENSOR_CORES)
 
     def view(self, shape: Shape) -> View:
         """Rows with the same neighbours share tiles; where there are no tiles, nothing is shared."""
@@ -186,12 +175,8 @@ class ProductLaunch(Launch):
     def _kernel(self, shape: Shape) -> Kernel:
         dtype, transposed = self.product.features.dtype, self.product.backwards
         if shape.tile is None:
-            return launching.convolve_few(dtype, transposed=transposed)
-        if shape.family is Family.TENSOR_CORES:
-            return launching.convolve_tensor_cores(dtype, shape.tile, transposed=transposed)
-        if shape.family is Family.COPIED:
-            return launching.convolve_copied(shape.tile, transposed=transposed)
-        return launching.convolve_tiles(dtype, shape.tile, transposed=transposed)
+            return launching.few_channels(dtype, transposed=transposed)
+        return launching.convolution(shape.family, dtype, shape.tile, transposed=transposed)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
         """As many as rows keep busy; or tiles, and splits of the offsets where tiles are too few."""
@@ -211,19 +196,16 @@ class ProductLaunch(Launch):
         return self.product.weight.numel() <= launching.MOST_FEW_WEIGHTS
 
     @cached_property
-    def tiles(self) -> Family:
+    def family(self) -> Family:
         """Of the kernel that multiplies by tiles."""
-        product, least = self.product, self.places.tuning.tensor_core_channels
-        ins, outs = product.features.shape[1], product.out_channels
-        if (
-            product.scale is not None
-            or not can_be_copied(product.features, ins)
-            or not can_be_copied(product.weight, outs)
-        ):
-            return Family.TILES
-        if product.tensor_cores and min(ins, outs) >= least:
-            return Family.TENSOR_CORES
-        return Family.COPIED if product.features.dtype is torch.float32 else Family.TILES
+        product = self.product
+        return choose_family(
+            (product.features, product.features.shape[1]),
+            (product.weight, product.out_channels),
+            scale=product.scale,
+            tensor_cores=product.tensor_cores,
+            least_channels=self.places.tuning.tensor_core_channels,
+        )
 
 
 def may_use_tensor_cores(dtype: torch.dtype) -> bool:
@@ -233,21 +215,8 @@ def may_use_tensor_cores(dtype: torch.dtype) -> bool:
     that matrix products need not be exact: `torch.set_float32_matmul_precision("high")`.
     """
     if dtype is not torch.float32:
-        return dtype in launching.TENSOR_CORE_TYPES
+        return dtype in TYPES[Family.TENSOR_CORES]
     return tf32_is_allowed()
-
-
-def can_be_copied(tensor: Tensor, channels: int) -> bool:
-    """Whether asynchronous copies can bring rows of so many channels."""
-    row_bytes = channels * tensor.element_size()
-    return (
-        row_bytes % launching.COPIED_BYTES == 0 and tensor.data_ptr() % launching.COPIED_BYTES == 0
-    )
-
-
-def narrowest(tiles: tuple[Tile, ...], channels: int) -> Tile:
-    """Choose the narrowest that holds so many channels, or the widest."""
-    return next((tile for tile in tiles if channels <= tile.columns), tiles[-1])
 
 
 def busy_blocks(places: Places, each: int) -> int:

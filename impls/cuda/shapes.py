@@ -3,24 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
-from impls.cuda.launching import Tile
+from impls.cuda.tiles import Family, Tile
 
 MEASURED_BLOCKS_EACH = (1, 4, 8)
 """For how many blocks a multiprocessor work is split, where measuring chooses."""
-
-
-class Family(StrEnum):
-    """Kernels that compute the same."""
-
-    FEW = "few channels"
-    TILES = "tiles"
-    COPIED = "copied tiles"
-    TENSOR_CORES = "tensor cores"
 
 
 @dataclass(frozen=True)
@@ -124,10 +114,3 @@ class Chooser:
 
 
 BY_RULE = Chooser()
-
-
-def fitting(tiles: tuple[Tile, ...], channels: int) -> list[Tile]:
-    """Those that are no wider than the narrowest that holds so many channels."""
-    widest = max(tile.columns for tile in tiles)
-    enough = min((tile.columns for tile in tiles if tile.columns >= channels), default=widest)
-    return [tile for tile in tiles if tile.columns <= enough]

@@ -10,31 +10,14 @@ import torch
 from torch import Tensor
 
 from impls.cuda import launching, structures
-from impls.cuda.launching import Kernel, Tile
+from impls.cuda.launching import Kernel
 from impls.cuda.places import Places, blocks_of
-from impls.cuda.products import (
-    busy_blocks,
-    can_be_copied,
-    narrowest,
-    rounding,
-    sum_type,
-)
-from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Family, Launch, Problem, Shape, fitting
+from impls.cuda.products import busy_blocks, rounding, sum_type
+from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Launch, Problem, Shape
 from impls.cuda.sites import KernelMap
 from impls.cuda.structures import pointer
+from impls.cuda.tiles import WEIGHT_GRADIENT, Family, Tile, choose_family
 
-RULES_TILES = {
-    Family.TILES: launching.WEIGHT_GRADIENT_TILES,
-    Family.COPIED: launching.COPIED_GRADIENT_TILES,
-    Family.TENSOR_CORES: launching.TENSOR_CORE_GRADIENT_TILES,
-}
-"""What the rules choose from."""
-ALL_TILES = {
-    Family.TILES: launching.ALL_WEIGHT_GRADIENT_TILES,
-    Family.COPIED: launching.ALL_COPIED_GRADIENT_TILES,
-    Family.TENSOR_CORES: launching.ALL_TENSOR_CORE_GRADIENT_TILES,
-}
-"""What measuring chooses from."""
 MOST_SHARES = 65535
 """Blocks along the grid's z axis."""
 
@@ -82,7 +65,7 @@ class GradientLaunch(Launch):
         return Problem(
             "gradient at the weights",
             self.weight.dtype,
-            self.tiles,
+            self.family,
             ins,
             outs,
             offsets,
@@ -92,14 +75,14 @@ class GradientLaunch(Launch):
 
     def rule(self) -> Shape:
         """The narrowest tile that holds all channels."""
-        tile = narrowest(RULES_TILES[self.tiles], self._channels)
-        return Shape(self.tiles, tile, self.places.tuning.blocks_each)
+        tile = WEIGHT_GRADIENT[self.family].narrowest(self._channels)
+        return Shape(self.family, tile, self.places.tuning.blocks_each)
 
     def candidates(self) -> list[Shape]:
         """All tiles that are not too wide."""
         found = [
-            Shape(self.tiles, tile, each)
-            for tile in fitting(ALL_TILES[self.tiles], self._channels)
+            Shape(self.family, tile, each)
+            for tile in WEIGHT_GRADIENT[self.family].fitting(self._channels)
             for each in MEASURED_BLOCKS_EACH
         ]
         return [self.rule(), *found]
@@ -143,15 +126,11 @@ class GradientLaunch(Launch):
         absolute = replace(self, features=self.features.abs(), upstream=self.upstream.abs())
         magnitude = absolute.run(self.rule())
         rows = self.kernel_map.outputs
-        return rounding(magnitude, rows, tensor_cores=self.tiles is Family.TENSOR_CORES)
+        return rounding(magnitude, rows, tensor_cores=self.family is Family.TENSOR_CORES)
 
     def _kernel(self, shape: Shape) -> Kernel:
         tile = cast("Tile", shape.tile)
-        if shape.family is Family.TENSOR_CORES:
-            return launching.weight_gradient_tensor_cores(self.weight.dtype, tile)
-        if shape.family is Family.COPIED:
-            return launching.weight_gradient_copied(tile)
-        return launching.weight_gradient(self.weight.dtype, tile)
+        return launching.weight_gradient(shape.family, self.weight.dtype, tile)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
         """Tiles of the channels, offsets, and splits of the rows, so that enough blocks have work."""
@@ -167,15 +146,13 @@ class GradientLaunch(Launch):
         return max(self.weight.shape[1:])
 
     @cached_property
-    def tiles(self) -> Family:
+    def family(self) -> Family:
         """Of its kernel."""
         _, ins, outs = self.weight.shape
-        if (
-            self.scale is not None
-            or not can_be_copied(self.features, ins)
-            or not can_be_copied(self.upstream, outs)
-        ):
-            return Family.TILES
-        if self.tensor_cores and min(ins, outs) >= self.places.tuning.tensor_core_channels:
-            return Family.TENSOR_CORES
-        return Family.COPIED if self.weight.dtype is torch.float32 else Family.TILES
+        return choose_family(
+            (self.features, ins),
+            (self.upstream, outs),
+            scale=self.scale,
+            tensor_cores=self.tensor_cores,
+            least_channels=self.places.tuning.tensor_core_channels,
+        )

@@ -3,8 +3,8 @@
 import torch
 
 from bench.measure.timers import Duration
-from impls.cuda.launching import Tile
-from impls.cuda.shapes import Family, Launch, Problem, Shape
+from impls.cuda.shapes import Launch, Problem, Shape
+from impls.cuda.tiles import Family, Tile
 
 CPU = torch.device("cpu")
 RULE, WIDE, FEW = (

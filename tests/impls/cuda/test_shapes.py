@@ -3,8 +3,8 @@
 import pytest
 
 from bench.dtypes import torch_dtype
-from impls.cuda.launching import VALUE_TYPES, Tile, all_kernels
-from impls.cuda.shapes import fitting
+from impls.cuda.launching import VALUE_TYPES, all_kernels
+from impls.cuda.tiles import Tile, Tiles
 from tests.cuda_on_host.build import COMPILER
 from tests.impls.cuda_cases import check_every_shape, every_type
 
@@ -36,7 +36,8 @@ def test_every_shape_is_right_and_every_kernel_is_one(on_host, random_batch, dty
 
 
 def test_tiles_wider_than_one_that_holds_all_channels_are_left_out():
-    tiles = tuple(Tile(64, columns, 4, 4) for columns in (16, 32, 64))
-    assert [tile.columns for tile in fitting(tiles, 16)] == [16]
-    assert [tile.columns for tile in fitting(tiles, 17)] == [16, 32]
-    assert [tile.columns for tile in fitting(tiles, 1000)] == [16, 32, 64]
+    tiles = Tiles((Tile(64, 16, 4, 4), Tile(64, 64, 4, 4)), (Tile(64, 32, 4, 4),))
+    assert [tile.columns for tile in tiles.fitting(16)] == [16]
+    assert [tile.columns for tile in tiles.fitting(17)] == [16, 32]
+    assert [tile.columns for tile in tiles.fitting(1000)] == [16, 64, 32]
+    assert [tiles.narrowest(channels).columns for channels in (16, 17, 1000)] == [16, 64, 64]

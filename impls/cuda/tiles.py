@@ -1,0 +1,139 @@
+"""Tiles of matrix products: which kernel computes by them, and which there are."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+COPIED_BYTES = 16
+"""That an asynchronous copy brings: a row of channels must be a multiple of it."""
+
+
+class Family(StrEnum):
+    """Kernels that compute the same."""
+
+    FEW = "few channels"
+    TILES = "tiles"
+    COPIED = "copied tiles"
+    TENSOR_CORES = "tensor cores"
+
+
+TYPES = {
+    Family.TILES: (torch.float32, torch.float64, torch.float16, torch.bfloat16),
+    Family.COPIED: (torch.float32,),
+    Family.TENSOR_CORES: (torch.float32, torch.float16, torch.bfloat16),
+}
+"""Of elements that each computes by tiles; tensor cores round float32 to tf32."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block's share of a matrix product, and a thread's share of that.
+
+    Attributes:
+        rows: of the block's share.
+        columns: of the block's share.
+        rows_each: of a thread's share.
+        columns_each: of a thread's share.
+        stages: steps that lie in shared memory at a time, where asynchronous copies bring them.
+    """
+
+    rows: int
+    columns: int
+    rows_each: int
+    columns_each: int
+    stages: int = 1
+
+    def __str__(self) -> str:
+        """The block's share, as tables of choices name it."""
+        return f"{self.rows}x{self.columns}"
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return self.rows // self.rows_each * (self.columns // self.columns_each)
+
+    @property
+    def arguments(self) -> str:
+        """Of the kernel's template."""
+        return f"{self.rows}, {self.columns}, {self.rows_each}, {self.columns_each}"
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """What one kernel is compiled for.
+
+    Attributes:
+        by_rule: what the rules choose from, by rising number of columns.
+        by_measuring: what only measuring chooses.
+    """
+
+    by_rule: tuple[Tile, ...]
+    by_measuring: tuple[Tile, ...] = ()
+
+    @property
+    def all(self) -> tuple[Tile, ...]:
+        """Whoever chooses."""
+        return self.by_rule + self.by_measuring
+
+    def narrowest(self, channels: int) -> Tile:
+        """Choose the rules' narrowest that holds so many channels, or their widest."""
+        return next((tile for tile in self.by_rule if channels <= tile.columns), self.by_rule[-1])
+
+    def fitting(self, channels: int) -> list[Tile]:
+        """List those that are no wider than the narrowest that holds so many channels."""
+        widest = max(tile.columns for tile in self.all)
+        enough = min(
+            (tile.columns for tile in self.all if tile.columns >= channels), default=widest
+        )
+        return [tile for tile in self.all if tile.columns <= enough]
+
+
+CONVOLUTION = {
+    Family.TILES: Tiles((Tile(64, 16, 4, 2), Tile(64, 64, 4, 4))),
+    Family.COPIED: Tiles(
+        (Tile(64, 16, 4, 4, 3), Tile(64, 32, 8, 4, 3), Tile(64, 64, 8, 8, 3)),
+        (Tile(128, 64, 8, 8, 2), Tile(128, 128, 8, 8, 2)),
+    ),
+    Family.TENSOR_CORES: Tiles(
+        (Tile(64, 32, 4, 4, 3), Tile(64, 64, 4, 8, 3)),
+        (Tile(128, 64, 4, 8, 2), Tile(64, 128, 4, 16, 2), Tile(128, 128, 4, 16, 2)),
+    ),
+}
+"""Of output rows x output channels."""
+WEIGHT_GRADIENT = {
+    Family.TILES: Tiles((Tile(16, 16, 1, 1), Tile(64, 64, 4, 4)), (Tile(32, 32, 2, 2),)),
+    Family.COPIED: Tiles(
+        (Tile(32, 32, 4, 4, 3), Tile(64, 64, 8, 8, 3)), (Tile(128, 128, 8, 8, 2),)
+    ),
+    Family.TENSOR_CORES: Tiles(
+        (Tile(32, 32, 4, 2, 3), Tile(64, 64, 8, 4, 3)), (Tile(128, 128, 16, 8, 2),)
+    ),
+}
+"""Of input x output channels."""
+
+
+def choose_family(
+    *operands: tuple[Tensor, int], scale: Tensor | None, tensor_cores: bool, least_channels: int
+) -> Family:
+    """Choose what multiplies two operands by tiles.
+
+    Args:
+        operands: contiguous, and how many channels a row of each has.
+        scale: that rows are multiplied by as they are read, or None; no copy can do that.
+        tensor_cores: whether they may compute it.
+        least_channels: from which on they do.
+    """
+    if scale is not None or not all(_can_be_copied(*operand) for operand in operands):
+        return Family.TILES
+    if tensor_cores and all(channels >= least_channels for _, channels in operands):
+        return Family.TENSOR_CORES
+    is_copied = all(tensor.dtype in TYPES[Family.COPIED] for tensor, _ in operands)
+    return Family.COPIED if is_copied else Family.TILES
+
+
+def _can_be_copied(tensor: Tensor, channels: int) -> bool:
+    """Whether asynchronous copies can bring its rows."""
+    row_bytes = channels * tensor.element_size()
+    return row_bytes % COPIED_BYTES == 0 and tensor.data_ptr() % COPIED_BYTES == 0
