@@ -156,6 +156,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             suite.keep(own)
 
 
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
+    """Say why `--benchmark-only` by itself is going to skip every cell."""
+    only = config.getoption("benchmark_only", default=False)
+    if only and not measures(config) and any(_cell_of(item) is not None for item in items):
+        return (
+            "sparsebench: cells are benchmarks with --benchmark; --benchmark-only alone skips them"
+        )
+    return ""
+
+
 def _cell_of(item: pytest.Item) -> CellUnderTest | None:
     """The cell that an item measures; None where it is no item of ours."""
     callspec = getattr(item, "callspec", None)

@@ -11,6 +11,7 @@ from bench.statistics import Interval, Verdict
 from reports import words
 from reports.break_even import groups
 from reports.growth import studies
+from reports.recommendation import caption, covered, recommendations, said
 from reports.speed import BASELINE, Comparison, Row, Setting, Table, compare
 from reports.standing import standings
 from reports.verdicts import detectable, doubts, findings
@@ -42,8 +43,14 @@ CSV_COLUMNS = (
     "multiply_adds",
     "bytes",
     "instructions",
+    "machine",
+    "threads",
+    "commit",
+    "started",
 )
 """Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
+CSV_MARKER = ",".join(CSV_COLUMNS[:9])
+"""What all such files begin with; columns are added at the end."""
 
 
 def to_csv(run: Run, baseline: str = BASELINE) -> str:
@@ -54,18 +61,23 @@ def to_csv(run: Run, baseline: str = BASELINE) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
+    header = run.header
+    shared = [_text(header.machine.name), str(header.settings.threads)]
+    shared += [_text(header.commit), _text(header.started)]
     for table in compare(run, baseline).tables:
-        writer.writerows(_record(table, row) for row in table.rows)
+        writer.writerows([*_record(table, row), *shared] for row in table.rows)
     return buffer.getvalue()
 
 
 def to_markdown(run: Run, baseline: str = BASELINE) -> str:
-    """Write the findings, and ratios to the baseline by workload for each of the main phases."""
+    """Write what to use, the findings, and ratios to the baseline for each of the main phases."""
     comparison = compare(run, baseline)
     lines = [MARKDOWN_MARKER, f"# sparsebench: {plain(words.listed(run.header.suites))}", ""]
     lines += [f"Machine: {plain(run.header.machine.name)}. Started {plain(run.header.started)}."]
     if not run.cells:
         lines += ["", "This run holds no cells: nothing was measured."]
+    for setting in comparison.settings:
+        lines += _recommended(comparison, setting)
     curves = groups(comparison, comparison.headline)
     for finding in findings(comparison, curves, studies(comparison, curves)):
         lines += ["", f"**{plain(finding.about)}**", ""]
@@ -76,6 +88,21 @@ def to_markdown(run: Run, baseline: str = BASELINE) -> str:
         for phase in comparison.headline:
             lines += _phase_table(comparison, setting, phase)
     return "\n".join(lines) + "\n"
+
+
+def _recommended(comparison: Comparison, setting: Setting) -> list[str]:
+    rows = recommendations(comparison, setting)
+    if not rows:
+        return []
+    lines = ["", f"## Which to use, {plain(setting.title)}", ""]
+    lines += [f"{plain(caption(comparison))}.", ""]
+    lines += [f"| workloads | {' | '.join(comparison.headline)} |"]
+    lines += [f"| --- |{' --- |' * len(comparison.headline)}"]
+    for row in rows:
+        name = ", ".join(filter(None, (row.name, covered(row))))
+        entries = [plain(said(row, phase)) for phase in comparison.headline]
+        lines.append(f"| {plain(name)} | {' | '.join(entries)} |")
+    return lines
 
 
 def _phase_table(comparison: Comparison, setting: Setting, phase: Phase) -> list[str]:

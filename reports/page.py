@@ -31,6 +31,7 @@ from reports import (
     memory,
     method,
     parts,
+    recommendation,
     script,
     sentences,
     sharing,
@@ -143,6 +144,7 @@ def _setting(
             for number, table in enumerate(comparison.tables)
             if table.setting == setting
         ],
+        "recommendations": recommendation.recommendations(comparison, setting),
         "phases": phases,
         "figure": _inline(figures.ratio_figure(comparison, setting, f"ratio-{setting.title}")),
         "rates": summaries,
@@ -247,6 +249,9 @@ def _environment() -> Environment:
         "table_caption": captions.table,
         "explain_stop": method.explain_stop,
         "memory_finding": memory.finding,
+        "covered": recommendation.covered,
+        "recommended": recommendation.text,
+        "recommendation_caption": recommendation.caption,
         "find_place": break_even_map.find,
         "say_place": break_even_map.said,
         "band_place": break_even_map.band,

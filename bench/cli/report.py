@@ -285,6 +285,6 @@ def _marker(form: str) -> bytes | None:
     if form == "pdf":
         # Chromium begins with the page's title, which is no ASCII, and so in UTF-16.
         return "sparsebench".encode("utf-16-be").hex().upper().encode()
-    from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER  # noqa: PLC0415
+    from reports.exports import CSV_MARKER, MARKDOWN_MARKER  # noqa: PLC0415
 
-    return (MARKDOWN_MARKER if form == "markdown" else ",".join(CSV_COLUMNS)).encode()
+    return (MARKDOWN_MARKER if form == "markdown" else CSV_MARKER).encode()

@@ -150,13 +150,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _finished_before(arguments: argparse.Namespace) -> int | None:
-    """The exit code of a run that is to be gone on with, if it is complete; None if it is not."""
+    """The exit code of a run that is to be gone on with, if it is complete; None if it is not.
+
+    Raises:
+        UserError: if it is complete, and of another suite.
+    """
     from bench.cli.output import say  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.plugin_files import names_file  # noqa: PLC0415
 
     journal = _resumed(arguments.resume, arguments.output)
     measured = journal.completed()
     if measured is None:
         return None
+    header = measured.header
+    suites = [header.suite_files.get(name, name) for name in header.suites]
+    given = Path(arguments.suite).name if names_file(arguments.suite) else arguments.suite
+    if given not in suites:
+        raise UserError(f"{journal.target} is a run of {', '.join(suites)}, not of {given}")
     say(f"{journal.target} is complete")
     return _conclude(arguments, measured, journal.target)
 

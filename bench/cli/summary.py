@@ -17,7 +17,7 @@ UNIT = "median in milliseconds, ± half of its 99 % interval"
 
 
 def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) -> None:
-    """Print times, of the main phases only where there are many, and how every cell ended."""
+    """Print times, of the main phases only where there are many, what to use, and how all ended."""
     statuses = Counter(str(cell.status) for cell in run.cells)
     if as_json:
         print_json(
@@ -34,12 +34,29 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
             rows = _rows(run, phase, dtype)
             if rows:
                 print_table(f"{phase}, {dtype}: {UNIT}", rows)
+    _print_recommendations(run)
     counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
     print(f"{_cells(len(run.cells))}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
     hint = f"; `sparsebench report {quote(str(path))}` makes a page of it"
     print(f"written: {path}{'' if page_follows else hint}")  # noqa: T201
+
+
+def _print_recommendations(run: Run) -> None:
+    """Print which implementation to use for what, where there are two or more."""
+    from reports.recommendation import caption, covered, recommendations, said  # noqa: PLC0415
+    from reports.speed import compare  # noqa: PLC0415
+
+    comparison = compare(run)
+    for setting in comparison.settings:
+        rows = [
+            {"workloads": ", ".join(filter(None, (row.name, covered(row))))}
+            | {phase: said(row, phase) for phase in comparison.headline}
+            for row in recommendations(comparison, setting)
+        ]
+        if rows:
+            print_table(f"which to use, {setting.title}. {caption(comparison)}", rows)
 
 
 def _shown(run: Run) -> list[Phase]:

@@ -245,6 +245,8 @@ def test_pytest_benchmark_chooses_measured_cells_as_benchmarks(
     assert {kind for _, kind, skipped, _ in told if skipped == "False"} == ({chosen} - {""})
     assert {kind for _, kind, _, _ in told} == {"cell", "other"}
     assert {has_benchmark for *_, has_benchmark in told} == {"False"}
+    hint = "sparsebench: cells are benchmarks with --benchmark; --benchmark-only alone skips them"
+    assert (hint in result.outlines) == (flags == ("--benchmark-only",))
 
 
 def finished(target, *runs):

@@ -57,3 +57,12 @@ def test_of_many_phases_the_main_ones_are_shown_of_few_all(capsys):
     assert phases_in(Phase.ENCODE, Phase.MAP, Phase.BACKWARD, Phase.DECODE) == [
         *("encode", "map", "backward", "decode"),
     ]
+
+
+def test_which_implementation_to_use_is_said_where_there_are_two(capsys):
+    cell = timed(ROUNDS)
+    slow = replace(timed(tuple((3 * each,) for (each,) in ROUNDS)), implementation="slow")
+    told = printed([cell, slow], capsys)
+    assert "which to use, float32 on cpu. The fastest, and whoever is within 5" in told
+    assert re.search(rf"w0 +{cell.implementation} *\n", told)
+    assert "which to use" not in printed([cell], capsys)

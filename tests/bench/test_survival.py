@@ -130,6 +130,10 @@ def test_a_run_that_was_killed_just_before_its_journal_went_is_complete(tmp_path
     elsewhere = ["--resume", f"{target}.partial", "-o", str(tmp_path / "other.json")]
     assert main([*command, *elsewhere]) == 2
     assert f"goes on with {target}: leave out -o, or name that" in capsys.readouterr().err
+    for other in ("layers", "somewhere/quick.py"):
+        assert main(["run", other, "--resume", f"{target}.partial"]) == 2
+        told = capsys.readouterr().err
+        assert f"{target} is a run of quick, not of {other.removeprefix('somewhere/')}" in told
 
 
 def test_a_full_disk_ends_a_run_with_one_line_and_it_goes_on_where_there_is_room(tmp_path):

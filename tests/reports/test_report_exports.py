@@ -20,6 +20,12 @@ def test_csv_has_one_line_a_cell_with_all_columns():
     found = records_of(run)
     assert len(found) == len(run.cells)
     assert tuple(found[0]) == CSV_COLUMNS
+    header = run.header
+    wanted = (header.machine.name, str(header.settings.threads), header.commit, header.started)
+    told = {
+        tuple(row[name] for name in ("machine", "threads", "commit", "started")) for row in found
+    }
+    assert told == {wanted}
 
 
 def test_csv_holds_numbers_where_there_are_times_and_reasons_where_not():

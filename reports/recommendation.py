@@ -1,0 +1,205 @@
+"""Which implementation to use for what: the fastest at each position of a group, or of a workload."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.phases import Phase
+from bench.statistics import Verdict
+from reports import words
+from reports.break_even import DENSITY
+from reports.speed import Comparison, Row, Setting, Table, between
+
+FEWEST = 2
+NEAR = 1.05
+"""Times as long as the fastest: up to that, a change is not worth its trouble."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A workload in one phase.
+
+    Attributes:
+        usable: the fastest row, and those nearly as fast.
+        doubtful: another cannot be told apart from the fastest.
+    """
+
+    position: float
+    usable: tuple[Row, ...]
+    doubtful: bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """Neighbouring positions with the same choice.
+
+    Attributes:
+        names: implementations that may be used at all of them, the one with the least total time first.
+        first, last: positions.
+        gains: least and most of how many times as fast as the baseline the first of these is; None
+            where a position has no ratio, and for the baseline.
+        doubtful: at some position another cannot be told apart from the fastest.
+    """
+
+    names: tuple[str, ...]
+    first: float
+    last: float
+    gains: tuple[float, float] | None
+    doubtful: bool
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to use for a workload, or for a group of workloads that differ in one number.
+
+    Attributes:
+        axis: what the positions count: `density`, `grid size`, ...
+        positions: of the workloads, rising.
+        by_phase: spans, in the order of positions; of those only where two implementations or more
+            have times.
+    """
+
+    name: str
+    axis: str
+    positions: tuple[float, ...]
+    by_phase: dict[Phase, tuple[Span, ...]]
+
+
+def recommendations(comparison: Comparison, setting: Setting) -> list[Recommendation]:
+    """Recommend for each group and each workload outside of one, in the order of measurement."""
+    members: dict[tuple[str, str], list[Table]] = {}
+    for table in comparison.of(setting):
+        workload = table.workload
+        name = workload.group if workload.group and workload.position > 0 else workload.name
+        members.setdefault((workload.suite, name), []).append(table)
+    found = []
+    for (_, group), tables in members.items():
+        tables.sort(key=lambda table: table.workload.position)
+        by_phase = {
+            phase: _spans(_place(table, phase) for table in tables) for phase in comparison.headline
+        }
+        if any(by_phase.values()):
+            first = tables[0].workload
+            name = group if len(tables) > 1 else first.name
+            positions = tuple(table.workload.position for table in tables)
+            found.append(Recommendation(name, first.axis, positions, by_phase))
+    return found
+
+
+def where(found: Recommendation, span: Span) -> str:
+    """For which of its positions a span stands; nothing where it is all that were measured."""
+    first, last = found.positions[0], found.positions[-1]
+    at = _position(found)
+    if span.first <= first and span.last >= last:
+        return ""
+    if span.first == span.last:
+        return f"at {at(span.first)}"
+    if span.first <= first:
+        return f"up to {at(span.last)}"
+    if span.last >= last:
+        return f"from {at(span.first)}"
+    return f"{at(span.first).removesuffix(f'{words.SPACE}%')}{words.DASH}{at(span.last)}"
+
+
+def covered(found: Recommendation) -> str:
+    """What positions were measured; nothing of a workload by itself."""
+    if len(found.positions) < 2:
+        return ""
+    at = _position(found)
+    first, last = at(found.positions[0]), at(found.positions[-1])
+    ends = f"{first.removesuffix(f'{words.SPACE}%')}{words.DASH}{last}"
+    return f"{words.label(found.axis, 30)} {ends}"
+
+
+def gains(span: Span) -> str:
+    """How many times as fast as the baseline, in as few words as possible."""
+    if span.gains is None:
+        return ""
+    least, most = (words.number(gain, 2) for gain in span.gains)
+    return f"{least}{words.TIMES}" if least == most else f"{least}{words.DASH}{most}{words.TIMES}"
+
+
+def caption(comparison: Comparison) -> str:
+    """What a table of recommendations shows."""
+    near, doubt = words.percent(NEAR - 1, 1), words.SIGNS[Verdict.AMBIGUOUS]
+    shown = f"The fastest, and whoever is within {near} of it"
+    if comparison.has_baseline:
+        baseline = words.label(comparison.baseline)
+        shown += f"; in brackets, how many times as fast as {baseline} the first of them is"
+    return f"{shown}; {doubt} where others cannot be told apart from it"
+
+
+def said(found: Recommendation, phase: Phase) -> str:
+    """All spans of a phase in words."""
+    return ", ".join(text(found, span) for span in found.by_phase.get(phase, ()))
+
+
+def text(found: Recommendation, span: Span) -> str:
+    """A span in words: `gather up to 50 % (3.2-86x)`."""
+    names = " or ".join(words.label(name, 40) for name in span.names)
+    gain = gains(span)
+    doubt = words.SIGNS[Verdict.AMBIGUOUS] if span.doubtful else ""
+    return " ".join(filter(None, (names, where(found, span), f"({gain})" if gain else "", doubt)))
+
+
+def _position(found: Recommendation) -> Callable[[float], str]:
+    return words.plain_percent if found.axis == DENSITY else words.plain
+
+
+def _place(table: Table, phase: Phase) -> Place | None:
+    """Who may be used for one workload; None where fewer than two have times."""
+    rows = [row for row in table.rows if row.cell.phase is phase and row.seconds]
+    if len(rows) < FEWEST:
+        return None
+    first = min(rows, key=_seconds)
+    usable = tuple(row for row in rows if row is first or _is_near(row, first))
+    doubtful = any(row.fastest and row not in usable for row in rows)
+    is_known = first.seconds is not None and first.seconds.is_known
+    return Place(table.workload.position, usable, doubtful or not is_known)
+
+
+def _is_near(row: Row, first: Row) -> bool:
+    compared = between(row, first)
+    return compared is not None and compared.interval.estimate <= NEAR
+
+
+def _spans(places: Iterable[Place | None]) -> tuple[Span, ...]:
+    """Cover places with as few choices as possible, each as far as it goes."""
+    spans: list[Span] = []
+    taken: list[Place] = []
+    for place in places:
+        if place is None:
+            continue
+        if taken and not _common([*taken, place]):
+            spans.append(_span(taken))
+            taken = []
+        taken.append(place)
+    if taken:
+        spans.append(_span(taken))
+    return tuple(spans)
+
+
+def _common(places: Sequence[Place]) -> list[str]:
+    """Names that are usable everywhere, least total time first."""
+    everywhere = set.intersection(
+        *({row.cell.implementation for row in place.usable} for place in places)
+    )
+    total: defaultdict[str, float] = defaultdict(float)
+    for place in places:
+        for row in place.usable:
+            total[row.cell.implementation] += _seconds(row)
+    return sorted(everywhere, key=lambda name: (total[name], name))
+
+
+def _span(places: Sequence[Place]) -> Span:
+    names = tuple(_common(places))
+    rows = [row for each in places for row in each.usable if row.cell.implementation == names[0]]
+    ratios = [1 / row.ratio.interval.estimate for row in rows if row.ratio]
+    gains = (min(ratios), max(ratios)) if len(ratios) == len(places) else None
+    doubtful = any(place.doubtful for place in places)
+    return Span(names, places[0].position, places[-1].position, gains, doubtful)
+
+
+def _seconds(row: Row) -> float:
+    return row.seconds.estimate if row.seconds else math.inf

@@ -1,0 +1,122 @@
+"""Which implementation to use: one answer for each group, from the cells that are fastest."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from page_parser import PageParser
+from synthetic_runs import DENSE_SECONDS, Noise, cell, density_group, make_run, size_group, workload
+
+from bench.phases import Phase
+from bench.results.schema import Unit
+from reports.exports import to_markdown
+from reports.page import render
+from reports.recommendation import caption, covered, recommendations, said
+from reports.speed import compare
+
+
+def ascii_only(text):
+    """Without dashes, signs of multiplication and spaces that do not break."""
+    return text.translate({0x2013: "-", 0xD7: "x", 0xA0: " "})
+
+
+def told(run, phase=Phase.FORWARD):
+    comparison = compare(run)
+    (setting,) = comparison.settings
+    found = recommendations(comparison, setting)
+    return {(each.name, ascii_only(covered(each))): ascii_only(said(each, phase)) for each in found}
+
+
+def test_a_group_is_cut_where_another_becomes_the_fastest():
+    assert told(make_run(density_group("layer"))) == {
+        ("layer", "density 0.5-100 %"): "gather up to 20 % (1.9-76x), dense from 40 %"
+    }
+
+
+@pytest.mark.parametrize(
+    ("gather", "wanted"),
+    [
+        ((0.5, 0.5, 0.5, 0.5), "gather (2.0x)"),
+        ((0.5, 2.0, 0.5, 0.5), "gather at 24 (2.0x), dense at 48, gather from 96 (2.0x)"),
+        ((2.0, 0.25, 0.5, 2.0), "dense at 24, gather 48-96 (2.0-4.0x), dense at 192"),
+        ((2.0, 2.0, 2.0, 2.0), "dense"),
+    ],
+)
+def test_spans_say_where_they_begin_and_end(gather, wanted):
+    factors = dict(zip((24, 48, 96, 192), gather, strict=True))
+
+    def times(name, record):
+        return DENSE_SECONDS * (factors[record.position] if name == "gather" else 1)
+
+    found = told(make_run(size_group(), ("dense", "gather"), times=times))
+    assert found == {("strokes", "grid size 24-192"): wanted}
+
+
+@pytest.mark.parametrize(
+    ("slower", "wanted"),
+    [
+        (1.03, "gather (0.97-2.0x)"),
+        (1.08, "gather up to 96 (2.0x), dense at 192"),
+    ],
+)
+def test_nobody_changes_for_less_than_five_percent(slower, wanted):
+    def times(name, record):
+        factor = slower if record.position == 192 else 0.5
+        return DENSE_SECONDS * (factor if name == "gather" else 1)
+
+    found = told(make_run(size_group(), ("dense", "gather"), times=times))
+    assert found == {("strokes", "grid size 24-192"): wanted}
+
+
+def test_a_choice_is_in_doubt_where_another_cannot_be_told_apart():
+    def times(name, _):
+        return DENSE_SECONDS * (1.2 if name == "dense" else 1)
+
+    record = workload("alone", 0.2)
+    quiet = make_run([record], ("dense", "gather"), times=times)
+    assert told(quiet) == {("alone", ""): "gather (1.2x)"}
+    noisy = make_run([record], ("dense", "gather"), times=times, noise=Noise(processes=0.2))
+    (text,) = told(noisy).values()
+    assert re.fullmatch(r"gather \(1\.\dx\) \?", text)
+    once = make_run([record], ("dense", "gather"), times=times, noise=Noise(count=1, length=1))
+    assert told(once) == {("alone", ""): "gather (1.2x) ?"}
+
+
+def test_a_workload_by_itself_may_have_several_fastest_and_has_no_position():
+    record = workload("alone", 0.2)
+    run = make_run([record], ("dense", "gather"), times=lambda *_: DENSE_SECONDS)
+    timing = run.units[0].cells[0].timing
+    same = tuple(replace(each, timing=timing) for each in run.units[0].cells)
+    run = replace(run, units=(replace(run.units[0], cells=same),))
+    assert told(run) == {("alone", ""): "dense or gather"}
+
+
+def test_where_one_implementation_alone_has_a_time_nothing_is_recommended():
+    assert told(make_run(density_group(), ("dense", "brute"))) == {}
+    run = make_run(density_group("layer"), ("gather", "masked"))
+    assert "in brackets" not in caption(compare(run))
+    assert told(run) == {("layer", "density 0.5-100 %"): "gather up to 40 %, masked from 70 %"}
+
+
+def test_a_phase_that_failed_everywhere_is_left_open():
+    run = make_run([workload("one", 0.1)], ("dense", "gather"))
+    cells = tuple(
+        cell(run.units[0].workload, each.implementation, each.phase)
+        if each.phase is Phase.TRAIN_STEP
+        else each
+        for each in run.units[0].cells
+    )
+    other = make_run([workload("two", 0.1)], ("dense", "gather")).units[0]
+    run = replace(run, units=(Unit(run.units[0].workload, cells, {}), other))
+    assert told(run, Phase.TRAIN_STEP) == {("one", ""): "", ("two", ""): "gather (3.8x)"}
+
+
+def test_page_and_markdown_show_the_same():
+    run = make_run(density_group("layer"))
+    parsed = PageParser(render(run))
+    table = next(each for each in parsed.tables if each.caption.startswith("Which to use"))
+    wanted = ["gather up to 20 % (1.9-76x)", "dense from 40 %"]
+    assert table.rows[0] == ["Workloads", "forward", "forward_cold", "train_step"]
+    assert ascii_only(table.rows[1][1]).split() == " ".join(wanted).split()
+    line = next(line for line in to_markdown(run).splitlines() if line.startswith("| layer, "))
+    assert ascii_only(line.split(" | ")[1]) == ", ".join(wanted)
