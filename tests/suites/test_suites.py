@@ -10,7 +10,7 @@ from bench.errors import UserError
 from bench.network import Layer, Network, single
 from bench.operators import Convolution, MaxPooling, convolution, max_pooling
 from bench.workload import Suite, Workload
-from suites import inputs, layers, patterns, quick, real
+from suites import inputs, layers, patterns, quick, real, voxels
 from suites.inputs import Images
 from suites.networks import suite as networks
 from suites.networks.pictures import KeptDigits
@@ -20,6 +20,7 @@ SUITES = {
     "layers": layers.SUITE,
     "real": real.SUITE,
     "networks": networks.SUITE,
+    "voxels": voxels.SUITE,
 }
 every_suite = pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 
@@ -363,3 +364,13 @@ def test_a_suite_makes_no_batch_until_it_is_asked(monkeypatch):
 def test_seeds_of_features_are_the_workloads():
     first, second = (EXAMPLE.input.batch(3, seed) for seed in (0, 1))
     assert not torch.equal(first.features[:10], second.features[:10])
+
+
+def test_voxels_range_from_fifty_to_five_hundred_thousand_on_16_to_256_channels():
+    surfaces = [w for w in voxels.SUITE.workloads() if isinstance(w.input, patterns.Shell)]
+    batches = {w.input for w in surfaces}
+    counts = {batch.batch_size: len(batch.batch(1, 0).coordinates) for batch in batches}
+    assert set(counts) == {1, 2, 4, 8}
+    assert 50_000 < counts[1] < 60_000
+    assert 440_000 < counts[8] < 500_000
+    assert {w.channels for w in surfaces} == {16, 32, 64, 128, 256}
