@@ -69,9 +69,10 @@ def checks_here(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def kernels_folder(request):
-    """Where the CUDA kernels are kept that the host's compiler built."""
-    return request.config.cache.mkdir("kernels")
+def kernels_folder(request, tmp_path_factory):
+    """Where kernels are kept that the host compiled: in the cache of pytest, if it has one."""
+    cache = getattr(request.config, "cache", None)
+    return tmp_path_factory.mktemp("kernels") if cache is None else cache.mkdir("kernels")
 
 
 @pytest.fixture(scope="session")
