@@ -33,6 +33,10 @@ class LayerWeights:
     weight: Tensor
     bias: Tensor | None
 
+    def copied(self) -> "LayerWeights":
+        """Return the same values in tensors of their own."""
+        return LayerWeights(self.weight.clone(), None if self.bias is None else self.bias.clone())
+
 
 Weights = dict[str, LayerWeights]
 """Weights by layer name."""

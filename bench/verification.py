@@ -130,7 +130,8 @@ def run_with_gradients(
         found = torch.autograd.grad(
             [tensor for tensor, _ in pulled],
             [features, *(tensor for _, _, tensor in leaves)],
-            [gradient.to(tensor) for tensor, gradient in pulled],
+            # Copies: a backward pass that writes to its upstream would change it for everybody.
+            [gradient.to(tensor, copy=True) for tensor, gradient in pulled],
             allow_unused=True,
         )
     gradients = {INPUT: _or_zero(found[0], features)}

@@ -77,7 +77,10 @@ class Candidate:
         background: Background = Background.ZERO,
     ) -> None:
         self.implementation = implementation
-        self.batch = batch
+        self.given = batch
+        # Whoever writes to what it is given writes to what is its own.
+        self.batch = batch.copied().with_features(batch.features.clone())
+        weights = {name: layer.copied() for name, layer in weights.items()}
         self.expectation = expectation
         self.dtype = batch.features.dtype
         self.has_layers = network.single_operator is None
@@ -95,7 +98,7 @@ class Candidate:
         )
         self.trained = make() if trains_otherwise else self.built
         with torch.no_grad():
-            self.native = implementation.encode(batch.copied())
+            self.native = implementation.encode(self.batch.copied())
         self._is_warm = False
 
     def tune_outputs(self) -> None:
@@ -345,9 +348,9 @@ class Candidate:
     def _check_encoded(self, native: Native) -> None:
         decoded = self.implementation.decode(native)
         same = (
-            decoded.grid_size == self.batch.grid_size
-            and torch.equal(decoded.coordinates, self.batch.coordinates)
-            and torch.equal(decoded.features, self.batch.features)
+            decoded.grid_size == self.given.grid_size
+            and torch.equal(decoded.coordinates, self.given.coordinates)
+            and torch.equal(decoded.features, self.given.features)
         )
         if not same:
             raise IncorrectError("decode(encode(batch)) is not the batch")

@@ -122,7 +122,7 @@ def test_parts_of_a_single_operator_are_timed_in_the_first_process(measurement, 
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 WRONG, UNWILLING = PLUGINS / "wrong.py", PLUGINS / "unwilling.py"
-TUNING = PLUGINS / "tuning.py"
+TUNING, WRITING = PLUGINS / "tuning.py", PLUGINS / "writing.py"
 
 
 def test_what_another_process_verified_is_checked_at_its_first_call_and_its_last_ones(measurement):
@@ -147,6 +147,27 @@ def test_what_another_process_verified_is_checked_at_its_first_call_and_its_last
     }
     failed = {e.implementation: e.status for e in told if isinstance(e, Failed)}
     assert failed == dict.fromkeys((*wrong, "remembers"), Status.INCORRECT)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_who_writes_to_what_it_is_given_fails_alone(process, measurement):
+    network = single(convolution(2, "full", 3, 4, 3, bias=True))
+    subject, told = measurement(
+        Workload("mine", network, Uniform((8, 8), 2, 0.2), 3),
+        process=process,
+        names=(str(WRITING), "gather", "dense"),
+    )
+    subject.run()
+    failed = {(e.implementation, e.status) for e in told if isinstance(e, Failed)}
+    assert failed == {(each.name, Status.INCORRECT) for each in choose([str(WRITING)])[0]}
+    measured = {(e.implementation, e.phase) for e in told if isinstance(e, Measured)}
+    assert measured == {
+        ("gather", Phase.FORWARD),
+        ("gather", Phase.TRAIN_STEP),
+        ("dense", Phase.FORWARD),
+        ("dense", Phase.TRAIN_STEP),
+        ("writes_upstream", Phase.FORWARD),  # its outputs are right
+    }
 
 
 def test_who_raises_when_asked_about_phases_fails_alone(measurement):
