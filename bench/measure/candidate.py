@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.background import Background
-from bench.batch import SparseBatch
+from bench.batch import SparseBatch, linear_keys
 from bench.build import Answer, BuiltNetwork, Mark, Weights, nobody
 from bench.expected import Expectation
 from bench.ground_state import build
@@ -128,6 +128,7 @@ class Candidate:
             self._check_that_it_computes()
             cold = self.implementation.encode(self.batch.copied())
             self._check_answer(self.built.answer(cold), "cold call")
+            self._check_that_it_builds_maps()
             dropped = self.implementation.without_maps(self.native)
             self._check_answer(self.built.answer(dropped), "call without cached maps")
 
@@ -289,7 +290,17 @@ class Candidate:
         def call(_: None) -> tuple[Tensor, ...]:
             return torch.autograd.grad(*recorded, retain_graph=True)
 
-        return Step(lambda: None, call, lambda _: self.verify_gradients(), renew=renew)
+        def check(last: tuple[Tensor, ...]) -> None:
+            for upstream in recorded[2]:
+                upstream.data.neg_()
+            for before, after in zip(last, call(None), strict=True):
+                if before.any() and torch.equal(before, after):
+                    raise IncorrectError(
+                        "its upstream was changed, but it returned a gradient again: it remembers them"
+                    )
+            self.verify_gradients()
+
+        return Step(lambda: None, call, check, renew=renew)
 
     def _train_step(self) -> Step:
         implementation = self.implementation
@@ -359,14 +370,14 @@ class Candidate:
         """Negate the features where they lie: who returns the same has remembered it.
 
         Only of a single operator, which has no rectifier that could be off for both, and where the
-        native tensor lets its features be changed.
+        native tensor lets its features be changed. They are changed as no version of them tells.
         """
         values = self.implementation.features(self.native)
         if self.has_layers or not values.any():
             return
         before, kept = self._rows_of_answer(), values.clone()
         try:
-            values.neg_()
+            values.data.neg_()
             if not torch.equal(self.implementation.features(self.native), values):
                 return  # they are a copy
             if before.any() and torch.equal(self._rows_of_answer(), before):
@@ -374,7 +385,28 @@ class Candidate:
                     "its features were changed, but it returned the same result: it remembers answers"
                 )
         finally:
-            values.copy_(kept)
+            values.data.copy_(kept)
+
+    def _check_that_it_builds_maps(self) -> None:
+        """Mirror the sites where they lie: who maps them as before has known them by their place.
+
+        Timed cold calls get new coordinates, but at addresses used before, and the same features.
+        """
+        batch = self.batch.copied()
+        mirrored = batch.coordinates.clone()
+        mirrored[:, -1] = batch.grid_size[-1] - 1 - mirrored[:, -1]
+        mirrored = mirrored[linear_keys(mirrored, batch.grid_size).argsort()]
+        others = replace(batch, coordinates=mirrored, features=batch.features.clone())
+        before = self._rows_of_cold_call(batch)
+        batch.coordinates.data.copy_(mirrored)
+        remembers = torch.equal(self._rows_of_cold_call(batch), before)
+        if remembers and not torch.equal(self._rows_of_cold_call(others), before):
+            raise IncorrectError(
+                "its coordinates were changed, but it returned the same result: it remembers maps"
+            )
+
+    def _rows_of_cold_call(self, batch: SparseBatch) -> Tensor:
+        return self.implementation.decode(self._encode_and_run(batch).native).features.clone()
 
     def _rows_of_answer(self) -> Tensor:
         return self.implementation.decode(self.built.answer(self.native).native).features

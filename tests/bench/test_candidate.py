@@ -137,6 +137,100 @@ def test_who_is_wrong_in_one_way_of_being_called_is_found(kind, words, random_ba
         candidate(kind(), network, random_batch()).verify_outputs()
 
 
+class RemembersAnswers(Gather):
+    """Computes once for features of an address and version."""
+
+    def convolution(self, operator, weight, bias):
+        module, answers = super().convolution(operator, weight, bias), {}
+        inner = module.forward
+
+        def forward(native):
+            key = native.features.data_ptr(), native.features._version
+            if key not in answers:
+                answers[key] = native, inner(native)
+            return answers[key][1]
+
+        module.forward = forward
+        return module
+
+
+class RemembersMaps(Gather):
+    """Builds the maps of a tensor's sites once."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+        self.sites = {}
+
+    def encode(self, batch):
+        native = super().encode(batch)
+        place = getattr(batch, self.tensor).data_ptr()
+        return native._replace(sites=self.sites.setdefault(place, native.sites))
+
+
+@pytest.mark.parametrize(
+    ("implementation", "words"),
+    [
+        (RemembersAnswers(), "it remembers answers"),
+        (RemembersMaps("features"), "it remembers maps"),
+        (RemembersMaps("coordinates"), "it remembers maps"),
+    ],
+    ids=["answers", "maps-by-features", "maps-by-coordinates"],
+)
+def test_who_remembers_what_it_is_to_compute_is_found(implementation, words, random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    with pytest.raises(IncorrectError, match=words):
+        candidate(implementation, network, random_batch()).verify_outputs()
+
+
+@every_implementation
+@pytest.mark.parametrize("density", [0.0, 0.02, 1.0])
+def test_who_maps_every_batch_anew_is_not_taken_for_one_that_remembers(
+    implementation, density, random_batch
+):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    candidate(implementation, network, random_batch(density=density)).verify_outputs()
+
+
+class _Remembering(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        ctx.gradient = getattr(ctx, "gradient", None)
+        if ctx.gradient is None:
+            ctx.gradient = upstream.clone()
+        return ctx.gradient
+
+
+class RemembersGradients(Gather):
+    """Pulls an upstream back once through every recorded pass."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            return result._replace(features=_Remembering.apply(result.features))
+
+        module.forward = forward
+        return module
+
+
+def test_who_remembers_gradients_is_found_after_the_rounds(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    for implementation in IMPLEMENTATIONS:
+        step = candidate(implementation, network, random_batch()).step(Phase.BACKWARD)
+        step.check(call(step))
+    subject = candidate(RemembersGradients(), network, random_batch())
+    subject.verify_gradients()
+    step = subject.step(Phase.BACKWARD)
+    with pytest.raises(IncorrectError, match="it remembers them"):
+        step.check(call(step))
+
+
 @every_implementation
 def test_timed_training_steps_change_nothing_that_is_checked(implementation, random_batch):
     subject = candidate(implementation, TRAINED, random_batch())
