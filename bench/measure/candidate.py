@@ -215,9 +215,9 @@ class Candidate:
         self._warm_up()
         return Step(
             lambda: self.native,
-            self.built.answer,
+            self._run,
             lambda answer: self._check_answer(answer, "last timed call"),
-            marked=self.built.answer if self.has_layers else None,
+            marked=self._run if self.has_layers else None,
             renew=self._encode_and_warm_up,
             ablations=None if self.has_layers else self._ablations,
         )
@@ -243,7 +243,7 @@ class Candidate:
     def _forward_cold_step(self) -> Step:
         if self.implementation.starts_dense:
             prepare: Callable[[], Any] = self._native_without_maps
-            call: Callable[..., Answer] = self.built.answer
+            call: Callable[..., Answer] = self._run
         else:
             prepare = self.batch.copied
             call = self._encode_and_run
@@ -260,10 +260,16 @@ class Candidate:
         """How to make anew what cold calls share: the native tensor, where they start from it."""
         return self._encode_again if self.implementation.starts_dense else lambda: None
 
+    def _run(self, native: Native, mark: Mark = nobody) -> Answer:
+        """Run the network until its values are there, of one that would put that off, too."""
+        answer = self.built.answer(native, mark)
+        self.implementation.features(answer.native)
+        return answer
+
     def _encode_and_run(self, batch: SparseBatch, mark: Mark = nobody) -> Answer:
         native = self.implementation.encode(batch)
         mark(str(Phase.ENCODE))
-        return self.built.answer(native, mark)
+        return self._run(native, mark)
 
     def _native_without_maps(self) -> Native:
         return self.implementation.without_maps(self.native)

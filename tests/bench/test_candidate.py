@@ -231,6 +231,46 @@ def test_who_remembers_gradients_is_found_after_the_rounds(random_batch):
         step.check(call(step))
 
 
+class PutsOff(Gather):
+    """Convolves when its values are asked for."""
+
+    def __init__(self):
+        self.convolved = 0
+
+    def now(self, native):
+        return native() if callable(native) else native
+
+    def decode(self, native):
+        return super().decode(self.now(native))
+
+    def features(self, native):
+        return super().features(self.now(native))
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            def later():
+                self.convolved += 1
+                return inner(native)
+
+            return later
+
+        module.forward = forward
+        return module
+
+
+@pytest.mark.parametrize("phase", [Phase.FORWARD, Phase.FORWARD_COLD])
+def test_what_is_put_off_is_timed(phase, random_batch):
+    implementation = PutsOff()
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    step = candidate(implementation, network, random_batch()).step(phase)
+    argument, before = step.prepare(), implementation.convolved
+    step.call(argument)
+    assert implementation.convolved == before + 1
+
+
 @every_implementation
 def test_timed_training_steps_change_nothing_that_is_checked(implementation, random_batch):
     subject = candidate(implementation, TRAINED, random_batch())
@@ -418,7 +458,7 @@ def test_what_has_been_called_once_is_not_warmed_up_again(
     subject.verify_first_call()
     calls = []
     answer = subject.built.answer
-    monkeypatch.setattr(subject.built, "answer", lambda native: calls.append(1) or answer(native))
+    monkeypatch.setattr(subject.built, "answer", lambda *of: calls.append(1) or answer(*of))
     step = subject.step(Phase.FORWARD)
     assert not calls
     step.renew()  # other memory, without maps
