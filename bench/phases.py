@@ -29,7 +29,8 @@ TIMED_REGION = {
     Phase.ENCODE: "canonical sparse batch on the device to the native tensor",
     Phase.MAP: "building the kernel map, on a native tensor that has none",
     Phase.FORWARD: "native tensor to native tensor, kernel map cached, no gradients recorded",
-    Phase.BACKWARD: "gradients at input features and weights, from a recorded warm forward pass",
+    Phase.BACKWARD: "gradients at weights and, for a single layer, at input features, from a recorded "
+    "warm forward pass",
     Phase.DECODE: "native tensor to canonical sparse batch, output coordinates included",
     Phase.FORWARD_COLD: "encode, kernel map and forward, from coordinates never seen before",
     Phase.TRAIN_STEP: "encode, kernel map, forward, sum of the output as loss, backward",

@@ -58,9 +58,9 @@ class Spconv(Implementation):
         Phase.FORWARD: "the library's function, indice pairs cached for every kind of layer (its own "
         "modules cache them for submanifold layers only), on a CPU always one thread, as its code "
         "is wrong with more; max pooling also does windows without an inactive site again",
-        Phase.BACKWARD: "gradients at input features and weights, from a recorded warm forward pass, "
-        "the library's on a CPU always on one thread; that of max pooling is the adapter's, since the "
-        "library counts equal values double",
+        Phase.BACKWARD: "gradients at weights and, for a single layer, at input features, from a "
+        "recorded warm forward pass, the library's on a CPU always on one thread; that of max pooling "
+        "is the adapter's, since the library counts equal values double",
         Phase.DECODE: "handing out the rows, sorted where the library made the coordinates",
     }
 
