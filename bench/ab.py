@@ -301,7 +301,7 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
             try:
                 turns = TurnsAt(str(turnstile.path), SIDES[number], processors)
                 records[number].measure(templates[number], process, turns)
-            except (UserError, msgspec.DecodeError) as error:
+            except Exception as error:  # noqa: BLE001  # raised again by who waits
                 failures.append(error)
             finally:
                 turnstile.leave(SIDES[number])
@@ -311,8 +311,10 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
             thread.start()
         for thread in threads:
             thread.join()
-    if failures:
+    if failures and isinstance(failures[0], UserError | msgspec.DecodeError):
         raise UserError(f"cannot compare {workload.name}: {failures[0]}")
+    if failures:
+        raise failures[0]
 
 
 def _commit_of(project: Path, revision: str) -> str:

@@ -159,6 +159,14 @@ def test_a_side_that_refuses_is_told_with_the_workload():
         ab._in_lock_step([Side(refuse), Side(lambda _: None)], [None, None], 0)
 
 
+def test_a_fault_on_one_side_is_no_comparison_of_what_is_left():
+    def fail(_):
+        raise OSError("no more files")
+
+    with pytest.raises(OSError, match="no more files"):
+        ab._in_lock_step([Side(lambda _: None), Side(fail)], [None, None], 0)
+
+
 def test_calls_that_last_about_as_long_on_both_sides_get_equal_numbers(monkeypatch):
     both = []
 
