@@ -271,11 +271,13 @@ class _Template:
 
     def fork(self, connection: socket.socket) -> int:
         self.wait_until_ready()
-        socket.send_fds(self.control, [b"fork\n"], [connection.fileno()])
+        with suppress(BrokenPipeError):  # receiving will say why
+            socket.send_fds(self.control, [b"fork\n"], [connection.fileno()])
         return int(self._receive())
 
     def wait(self, child: int) -> int:
-        self.control.sendall(f"wait {child}\n".encode())
+        with suppress(BrokenPipeError):  # receiving will say why
+            self.control.sendall(f"wait {child}\n".encode())
         return int(self._receive())
 
     def _receive(self) -> bytes:
@@ -285,7 +287,7 @@ class _Template:
             except (ConnectionResetError, TimeoutError):  # it died with a message unread, or hangs
                 more = b""
             if not more:
-                words = _last_lines(self.log)[-1:]
+                words = _last_lines(self.log)[-1:] or ["what forks them has ended"]
                 raise UserError(f"worker processes cannot start: {''.join(words)}")
             self.received += more
         answer, _, self.received = self.received.partition(b"\n")

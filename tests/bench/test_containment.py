@@ -1,5 +1,6 @@
 """What a plug-in does to its process, or leaves behind, costs the others nothing and is told."""
 
+import socket
 import time
 from dataclasses import replace
 
@@ -91,6 +92,22 @@ def test_a_preparation_that_kills_the_template_is_done_without(tmp_path, monkeyp
     finally:
         templates.close()
     assert {cell.status for cell in run.cells} == {Status.OK}
+
+
+def test_a_template_that_was_killed_is_told_in_words():
+    templates = Templates("quick", 1, count=1)
+    try:
+        templates.wait_until_ready()
+        (template,) = templates._templates
+        template.process.kill()
+        template.process.wait()
+        ours, theirs = socket.socketpair()
+        with ours, theirs, pytest.raises(UserError, match="what forks them has ended"):
+            template.fork(theirs)
+        with pytest.raises(UserError, match="what forks them has ended"):
+            template.wait(0)
+    finally:
+        templates.close()
 
 
 WARY = """
