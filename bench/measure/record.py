@@ -191,7 +191,7 @@ class Record:
         phase = f" in {tuple(Phase)[lost.phase]}" if lost.phase >= 0 else " while being checked"
         status = Status.TIMEOUT if lost.silent else Status.ERROR
         for each in self.plan.settings.phases:
-            self.failures[culprit.name, each] = (status, f"{lost}{phase}")
+            self.failures.setdefault((culprit.name, each), (status, f"{lost}{phase}"))
 
     def _blame_all(
         self, implementations: list[Reference], phases: list[Phase], lost: WorkerLostError

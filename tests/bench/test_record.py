@@ -106,6 +106,19 @@ def test_who_failed_in_one_phase_is_measured_in_the_others_and_keeps_its_first_r
     assert cells(record, "dense")[FORWARD].reason.startswith("not measured")
 
 
+def test_who_failed_in_one_phase_and_ends_a_worker_in_another_keeps_its_first_reason():
+    failed = Failed("masked", (FORWARD,), Status.INCORRECT, "first")
+    end = lost(1, tuple(Phase).index(BACKWARD))
+    record = begun()
+    record.measure(Workers([*CHECKED, failed, PhaseDone(FORWARD), end], [Done({})]), 0)
+    found = cells(record, "masked")
+    assert (found[FORWARD].status, found[FORWARD].reason) == (Status.INCORRECT, "first")
+    assert (found[BACKWARD].status, found[BACKWARD].reason) == (
+        Status.ERROR,
+        "it is gone in backward",
+    )
+
+
 def test_later_processes_are_told_what_the_first_has_found():
     first = [*CHECKED, measured("dense", FORWARD, samples=(4_000, 4_400, 4_800), calls=4)]
     workers = Workers(first, [Done({})])
