@@ -19,7 +19,8 @@ from bench.results.schema import Samples
 
 SHORTEST_SAMPLE_NS = 200_000
 """Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so. Not
-longer: the results of a sample's calls are alive together, and push each other out of the caches."""
+longer: what a sample's calls are given is alive together, with what they keep in it, such as maps, and
+pushes itself out of the caches."""
 VISIT_NS = 8_000_000
 MOST_SAMPLES = 24
 """A visit takes up to this many samples while it stays within this time; their median counts."""
