@@ -231,6 +231,43 @@ def test_who_remembers_gradients_is_found_after_the_rounds(random_batch):
         step.check(call(step))
 
 
+class _LaidOut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream if upstream.is_contiguous() else torch.zeros_like(upstream)
+
+
+class ReadsRows(Gather):
+    """Takes every upstream for one whose rows lie one after the other."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            return result._replace(features=_LaidOut.apply(result.features))
+
+        module.forward = forward
+        return module
+
+
+def test_who_is_wrong_for_a_sums_gradients_alone_is_found_after_the_rounds(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    for implementation in IMPLEMENTATIONS:
+        step = candidate(implementation, network, random_batch()).step(Phase.TRAIN_STEP)
+        step.check(call(step))
+    subject = candidate(ReadsRows(), network, random_batch())
+    subject.verify_gradients()
+    step = subject.step(Phase.TRAIN_STEP)
+    with pytest.raises(IncorrectError, match="gradients of the output's sum"):
+        step.check(call(step))
+
+
 class PutsOff(Gather):
     """Convolves when its values are asked for."""
 
