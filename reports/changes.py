@@ -11,6 +11,7 @@ from reports.exports import plain
 MARKER = "<!-- generator: sparsebench compare -->"
 """By this line a comment is known to be ours, to be updated in place of another one."""
 ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.AMBIGUOUS, Verdict.SAME)
+LONGEST_HEADLINE = 1000
 SHOWN = 12
 """So many cells are listed where not all are asked for."""
 
@@ -159,7 +160,7 @@ def left_out(changes: Changes) -> list[str]:
 
 def to_markdown(changes: Changes) -> str:
     """Write a comment: the verdict first, details folded."""
-    lines = [MARKER, f"**{plain(headline(changes))}**", ""]
+    lines = [MARKER, f"**{plain(headline(changes), LONGEST_HEADLINE)}**", ""]
     lines += _table(families(changes))
     if broken := missing(changes):
         lines += ["", "Without a time now:", "", *_table(broken)]

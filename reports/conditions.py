@@ -15,6 +15,7 @@ def slowed(units: Iterable[Unit]) -> list[str]:
     for gpu in told:
         counts.update(gpu.slowed)
     return [
-        f"the GPU's clock was held down by {reason} at {count:,} of {words.count(looks, 'look')}"
+        f"the GPU's clock was held down by {words.label(reason)} at {count:,} of "
+        f"{words.count(looks, 'look')}"
         for reason, count in counts.most_common()
     ]

@@ -80,10 +80,10 @@ def to_markdown(run: Run, baseline: str = BASELINE) -> str:
         lines += _recommended(comparison, setting)
     curves = groups(comparison, comparison.headline)
     for finding in findings(comparison, curves, studies(comparison, curves)):
-        lines += ["", f"**{plain(finding.about)}**", ""]
-        lines += [f"- {plain(sentence)}" for sentence in finding.sentences]
-    lines += ["", plain(detectable(comparison))]
-    lines += [f"- {plain(doubt)}" for doubt in doubts(run, comparison)]
+        lines += ["", f"**{escaped(finding.about)}**", ""]
+        lines += [f"- {escaped(sentence)}" for sentence in finding.sentences]
+    lines += ["", escaped(detectable(comparison))]
+    lines += [f"- {escaped(doubt)}" for doubt in doubts(run, comparison)]
     for setting in comparison.settings:
         for phase in comparison.headline:
             lines += _phase_table(comparison, setting, phase)
@@ -95,13 +95,13 @@ def _recommended(comparison: Comparison, setting: Setting) -> list[str]:
     if not rows:
         return []
     lines = ["", f"## Which to use, {plain(setting.title)}", ""]
-    lines += [f"{plain(caption(comparison))}.", ""]
+    lines += [f"{escaped(caption(comparison))}.", ""]
     lines += [f"| workloads | {' | '.join(comparison.headline)} |"]
     lines += [f"| --- |{' --- |' * len(comparison.headline)}"]
     for row in rows:
-        name = ", ".join(filter(None, (row.name, covered(row))))
-        entries = [plain(said(row, phase)) for phase in comparison.headline]
-        lines.append(f"| {plain(name)} | {' | '.join(entries)} |")
+        name = ", ".join(filter(None, (plain(row.name), escaped(covered(row)))))
+        entries = [escaped(said(row, phase)) for phase in comparison.headline]
+        lines.append(f"| {name} | {' | '.join(entries)} |")
     return lines
 
 
@@ -133,10 +133,14 @@ def _entry(row: Row | None) -> str:
     return f"**{text}**" if row.fastest else text
 
 
-def plain(text: str) -> str:
+def plain(text: str, limit: int = words.LONGEST_TITLE) -> str:
     """Text of a run file as Markdown shows it: no markup, no table cell, no HTML in it works."""
-    shown = html.escape(words.label(text, words.LONGEST_TITLE), quote=False)
-    shown = shown.replace("|", "&#124;")
+    return escaped(words.label(text, limit))
+
+
+def escaped(text: str) -> str:
+    """The same for a sentence of ours, however long, in which names of a run file are labels."""
+    shown = html.escape(text, quote=False).replace("|", "&#124;")
     return re.sub(r"([\\`*\[\]~])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\1\2\3", shown)
 
 

@@ -189,6 +189,22 @@ def test_a_comment_has_the_verdict_first_and_the_rest_folded():
     assert any(line.startswith("| gather | forward |") for line in lines)
 
 
+def test_a_comment_has_the_whole_verdict():
+    names = [f"variant_with_a_rather_long_name_number_{each}" for each in range(8)]
+
+    def failing(run):
+        for name in names:
+            run = changed(run, ended(Status.ERROR), name)
+        return run
+
+    def run(seed):
+        return make_run(density_group()[:1], ["dense", *names], times=lambda *_: 1e-3, seed=seed)
+
+    first = to_markdown(compare_runs(run(1), failing(run(2)))).splitlines()[1]
+    assert names[-1] in first
+    assert first.endswith("fix these first.**")
+
+
 def test_hostile_names_stay_in_their_cell():
     hostile = "a|b `c` <script>\nnext"
     base, head = (renamed(made(f, seed=2), "gather", hostile) for f in (1, 1.2))

@@ -67,6 +67,21 @@ def test_markdown_keeps_hostile_names_in_their_cell():
     assert "\\_\\_init\\_\\_" in text
 
 
+def test_markdown_says_whole_sentences_and_isolates_names_once():
+    names = ["dense", *(f"variant_with_a_rather_long_name_number_{each}" for each in range(8))]
+
+    def times(name, _):
+        return 1e-3 if name == "dense" else 0.5e-3
+
+    text = to_markdown(make_run(density_group(), names, times=times))
+    assert "are faster than dense at every measured density.\n" in text
+    assert "“same” rules out 5\xa0%.\n" in text
+    assert "…" not in text
+    text = to_markdown(renamed(make_run(density_group()), "gather", "\u05e9\u05dc"))
+    assert "| \u2068\u05e9\u05dc\u2069 up to 20" in text
+    assert "u2068" not in text
+
+
 def test_exports_of_an_empty_run_are_headers_and_markdown_says_so():
     run = replace(make_run(density_group()[:1]), units=())
     assert to_csv(run).strip() == ",".join(CSV_COLUMNS)

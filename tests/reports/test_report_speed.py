@@ -178,7 +178,7 @@ def test_doubts_of_the_machine_and_of_the_run_are_both_told():
 def test_what_kept_a_gpus_clock_down_is_doubted_with_how_often():
     run = make_run(density_group())
     cool = GpuConditions(looks=10, megahertz=(1980, 1980), celsius=(40, 50), slowed={})
-    hot = replace(cool, slowed={"the power limit": 3})
+    hot = replace(cool, slowed={"the power limit": 3, "heat\n# of": 1})
     watched = [
         replace(unit, gpu=hot if number < 2 else cool) for number, unit in enumerate(run.units)
     ]
@@ -186,6 +186,7 @@ def test_what_kept_a_gpus_clock_down_is_doubted_with_how_often():
     looks = 10 * len(run.units)
     wanted = f"the GPU's clock was held down by the power limit at 6 of {looks} looks"
     assert wanted in doubts(slow, compare(slow))
+    assert any("by heat\\n# of at 2 " in doubt for doubt in doubts(slow, compare(slow)))
     assert not any("GPU" in doubt for doubt in doubts(run, compare(run)))
 
 
