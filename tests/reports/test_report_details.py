@@ -24,6 +24,7 @@ from reports.efficiency import efficiencies, rate_of
 from reports.efficiency import summarise as summarise_efficiency
 from reports.ledger import ledger
 from reports.method import method
+from reports.page import render
 from reports.speed import Setting, compare
 from reports.unmeasured import not_reached, unavailable, unmeasured
 
@@ -40,6 +41,17 @@ def test_the_ledger_shows_that_dense_starts_from_a_dense_tensor():
     assert other.implementations == ("dense",)
     assert "from a dense tensor" in other.region
     assert [entry.implementations for entry in phases[Phase.FORWARD]] == [("dense", "gather")]
+
+
+def test_the_ledger_is_shown_whole():
+    run = make_run(density_group()[:1], ("dense",))
+    told = "first one thing, " * 15 + "then another"
+    origin = "a library, built from its published source for a machine without a GPU"
+    record = replace(run.header.implementations[0], ledger={"forward": told}, origin=origin)
+    run = replace(run, header=replace(run.header, implementations=(record,)))
+    page = render(run)
+    assert f"<td>{told}<td>" in page
+    assert f"<td>{origin}<td>" in page
 
 
 def test_an_implementation_that_does_not_say_what_it_times_is_shown_to_be_silent():
