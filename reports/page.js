@@ -312,9 +312,16 @@ const lines = (table) => {
   const head = shownCells(table.tHead.rows[0]);
   for (const part of [...table.tBodies].filter((each) => !each.hidden)) {
     let group = "";
+    let [spanning, left] = ["", 0]; // A head of several rows stands in each of them.
     for (const row of [...part.rows].filter((each) => !each.hidden)) {
-      if ($("th[scope=rowgroup]", row)) group = textOf(row.cells[0]);
-      else body.push(grouped ? [group, ...shownCells(row)] : shownCells(row));
+      if ($("th[scope=rowgroup]", row)) {
+        group = textOf(row.cells[0]);
+        continue;
+      }
+      const cells = shownCells(row);
+      if (left-- > 0) cells.unshift(spanning);
+      else [spanning, left] = [cells[0], row.cells[0].rowSpan - 1];
+      body.push(grouped ? [group, ...cells] : cells);
     }
   }
   return [grouped ? ["", ...head] : head, ...body];

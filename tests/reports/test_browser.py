@@ -4,6 +4,7 @@ Screenshots are kept in build/screenshots.
 """
 
 import base64
+import csv
 import json
 import re
 import zlib
@@ -239,6 +240,12 @@ def test_a_table_is_saved_as_it_is_shown(visit):
     lines = Path(waiting.value.path()).read_text("utf-8").splitlines()
     assert lines[0] == '"Workload","dense","gather"'
     assert len(lines) == 13
+    ledger = page.locator("#fairness table", has=page.locator("th[rowspan]"))
+    with page.expect_download() as waiting:
+        ledger.get_by_role("button", name="Save this table as CSV").click()
+    saved = list(csv.reader(Path(waiting.value.path()).read_text("utf-8").splitlines()))
+    assert {len(line) for line in saved} == {3}
+    assert [line[0] for line in saved[-2:]] == ["train_step", "train_step"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
