@@ -248,9 +248,11 @@ def test_a_table_is_saved_as_it_is_shown(visit):
     assert [line[0] for line in saved[-2:]] == ["train_step", "train_step"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility_is_found(visit, scheme):
-    page = visit(color_scheme=scheme).page
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("dark", PHONE)]
+)
+def test_no_serious_fault_of_accessibility_is_found(visit, scheme, size):
+    page = visit(color_scheme=scheme, viewport=size).page
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert serious_faults(page) == []
 
