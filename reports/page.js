@@ -30,6 +30,7 @@ const data = arrange(await unpack($("#data").textContent));
 
 const form = $("form.filter");
 const matrices = $$("table.matrix");
+const choices = $$("table.choices");
 const workloads = $$("details[data-table]");
 const SIGNS = { f: "▼", s: "▲", e: "=", a: "?" };
 const WORDS = { f: "faster", s: "slower", e: "same", a: "ambiguous" };
@@ -53,7 +54,7 @@ const element = (name, text, attributes = {}) => {
 };
 const clean = (text) => text.replace(WITHIN_TEXT, "").trim();
 
-// A name stands shortened in narrow columns: the implementation that it begins.
+// A name stands shortened in narrow columns, with more of it in its title: the implementation that it begins.
 const known = new Map();
 const implementationOf = (text) => {
   const name = clean(text);
@@ -65,6 +66,11 @@ const implementationOf = (text) => {
     known.set(name, found);
   }
   return known.get(name);
+};
+const whose = (head) => {
+  const short = $("span", head);
+  const found = short ? implementationOf(short.title) : -1;
+  return found < 0 ? implementationOf((short ?? head).textContent) : found;
 };
 const phases = [...form.phase.options].map((option) => option.value).filter(Boolean);
 const phaseOf = (text) => phases.find((phase) => text === phase || text.startsWith(`${phase},`));
@@ -79,15 +85,10 @@ const isByImplementation = (table) =>
   $("thead th", table)?.textContent.trim().startsWith("Implementation");
 const rows = $$("table:not(.matrix) tbody th[scope=row]").flatMap((head) => {
   if (!isByImplementation(head.closest("table"))) return [];
-  const implementation = implementationOf($("span", head)?.textContent ?? head.textContent);
+  const implementation = whose(head);
   return implementation < 0 ? [] : [{ row: head.parentElement, implementation }];
 });
-const columns = new Map(
-  matrices.map((table) => [
-    table,
-    $$("thead th", table).map((head) => implementationOf(head.textContent)),
-  ]),
-);
+const columns = new Map(matrices.map((table) => [table, $$("thead th", table).map(whose)]));
 
 // The ratio of one row of a phase to another, whichever way round it is stored.
 const compare = (phase, first, second) => {
@@ -202,7 +203,6 @@ const apply = () => {
     const places = columns.get(table).map((each) => each >= 0 && isHidden(each));
     for (const row of table.rows) [...row.cells].forEach((cell, at) => (cell.hidden = places[at]));
   }
-  let shown = 0;
   const found = new Set();
   for (const table of matrices)
     for (const row of $$("tbody tr", table)) {
@@ -211,11 +211,17 @@ const apply = () => {
       row.hidden = !(named && told);
       if (!row.hidden && fits(table)) found.add(row.dataset.table);
     }
+  const shown = new Set();
   for (const details of workloads) {
     const wanted = verdict ? found.has(details.dataset.table) : true;
     details.hidden = !(fits(details) && wanted && details.dataset.name.toLowerCase().includes(text));
-    shown += !details.hidden;
+    if (!details.hidden) shown.add(details.dataset.table);
     if (details.open) drawWorkload(details, baseline);
+  }
+  for (const table of choices) {
+    table.parentElement.hidden ||= $$("thead [data-phase]", table).every((head) => head.hidden);
+    for (const row of table.tBodies[0].rows)
+      row.hidden = !row.dataset.tables.split(" ").some((number_) => shown.has(number_));
   }
   // Series of a hidden implementation leave the figures, unless another has their colour.
   const colours = data.implementations.map((_, at) => (at === 0 ? 0 : 1 + ((at - 1) % 7)));
@@ -224,7 +230,7 @@ const apply = () => {
     .filter((colour) => !visible.has(colour))
     .map((colour) => `figure svg [style*="--series-${colour})"]{display:none}`)
     .join("");
-  $("output", form).textContent = `${shown} of ${workloads.length} workloads shown`;
+  $("output", form).textContent = `${shown.size} of ${workloads.length} workloads shown`;
   $(".note", form).hidden = baseline === 0;
 };
 

@@ -56,6 +56,7 @@ class Recommendation:
     Attributes:
         axis: what the positions count: `density`, `grid size`, ...
         positions: of the workloads, rising.
+        tables: where the workloads stand among the comparison's tables.
         by_phase: spans, in the order of positions; of those only where two implementations or more
             have times.
     """
@@ -63,19 +64,23 @@ class Recommendation:
     name: str
     axis: str
     positions: tuple[float, ...]
+    tables: tuple[int, ...]
     by_phase: dict[Phase, tuple[Span, ...]]
 
 
 def recommendations(comparison: Comparison, setting: Setting) -> list[Recommendation]:
     """Recommend for each group and each workload outside of one, in the order of measurement."""
-    members: dict[tuple[str, str], list[Table]] = {}
-    for table in comparison.of(setting):
+    members: dict[tuple[str, str], list[tuple[int, Table]]] = {}
+    for number, table in enumerate(comparison.tables):
+        if table.setting != setting:
+            continue
         workload = table.workload
         name = workload.group if workload.group and workload.position > 0 else workload.name
-        members.setdefault((workload.suite, name), []).append(table)
+        members.setdefault((workload.suite, name), []).append((number, table))
     found = []
-    for (_, group), tables in members.items():
-        tables.sort(key=lambda table: table.workload.position)
+    for (_, group), numbered in members.items():
+        numbered.sort(key=lambda pair: pair[1].workload.position)
+        numbers, tables = zip(*numbered, strict=True)
         by_phase = {
             phase: _spans(_place(table, phase) for table in tables) for phase in comparison.headline
         }
@@ -83,7 +88,7 @@ def recommendations(comparison: Comparison, setting: Setting) -> list[Recommenda
             first = tables[0].workload
             name = group if len(tables) > 1 else first.name
             positions = tuple(table.workload.position for table in tables)
-            found.append(Recommendation(name, first.axis, positions, by_phase))
+            found.append(Recommendation(name, first.axis, positions, numbers, by_phase))
     return found
 
 
@@ -123,11 +128,13 @@ def gains(span: Span) -> str:
 def caption(comparison: Comparison) -> str:
     """What a table of recommendations shows."""
     near, doubt = words.percent(NEAR - 1, 1), words.SIGNS[Verdict.AMBIGUOUS]
-    shown = f"The fastest, and whoever is within {near} of it"
+    shown = (
+        f"Whoever is named is fastest, or within {near} of the fastest, throughout the range given"
+    )
     if comparison.has_baseline:
         baseline = words.label(comparison.baseline)
-        shown += f"; in brackets, how many times as fast as {baseline} the first of them is"
-    return f"{shown}; {doubt} where others cannot be told apart from it"
+        shown += f"; in brackets, how many times as fast as {baseline} the first named is"
+    return f"{shown}; {doubt} where another may be as fast"
 
 
 def said(found: Recommendation, phase: Phase) -> str:
@@ -137,7 +144,7 @@ def said(found: Recommendation, phase: Phase) -> str:
 
 def text(found: Recommendation, span: Span) -> str:
     """A span in words: `gather up to 50 % (3.2-86x)`."""
-    names = " or ".join(words.label(name, 40) for name in span.names)
+    names = " or ".join(words.label(name) for name in span.names)
     gain = gains(span)
     doubt = words.SIGNS[Verdict.AMBIGUOUS] if span.doubtful else ""
     return " ".join(filter(None, (names, where(found, span), f"({gain})" if gain else "", doubt)))
@@ -165,16 +172,15 @@ def _is_near(row: Row, first: Row) -> bool:
 
 
 def _spans(places: Iterable[Place | None]) -> tuple[Span, ...]:
-    """Cover places with as few choices as possible, each as far as it goes."""
+    """Cover places with as few choices as possible, each as far as it goes without a gap."""
     spans: list[Span] = []
     taken: list[Place] = []
     for place in places:
-        if place is None:
-            continue
-        if taken and not _common([*taken, place]):
+        if taken and (place is None or not _common([*taken, place])):
             spans.append(_span(taken))
             taken = []
-        taken.append(place)
+        if place is not None:
+            taken.append(place)
     if taken:
         spans.append(_span(taken))
     return tuple(spans)

@@ -63,6 +63,6 @@ def test_which_implementation_to_use_is_said_where_there_are_two(capsys):
     cell = timed(ROUNDS)
     slow = replace(timed(tuple((3 * each,) for (each,) in ROUNDS)), implementation="slow")
     told = printed([cell, slow], capsys)
-    assert "which to use, float32 on cpu. The fastest, and whoever is within 5" in told
+    assert "which to use, float32 on cpu. Whoever is named is fastest, or within 5" in told
     assert re.search(rf"w0 +{cell.implementation} *\n", told)
     assert "which to use" not in printed([cell], capsys)

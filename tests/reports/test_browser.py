@@ -198,6 +198,44 @@ def test_phase_implementation_verdict_and_words_narrow_the_page_down(visit):
     )
 
 
+def test_what_to_use_is_narrowed_down_too_and_saved_as_it_is_shown(visit):
+    page = visit().page
+    table = page.locator("table.choices")
+    assert table.locator("tbody tr:visible").count() == 3
+    page.locator("[name=workload]").fill("grid192-uniform-0.1")
+    page.locator("[name=phase]").select_option("train_step")
+    assert table.locator("thead th:visible").all_inner_texts() == ["Workloads", "train_step"]
+    with page.expect_download() as waiting:
+        table.get_by_role("button", name="Save this table as CSV").click()
+    (line,) = Path(waiting.value.path()).read_text("utf-8").splitlines()[1:]
+    name, choices = line.strip('"').split('","')
+    assert name.startswith("2d-submanifold-k3-c32-grid192-uniform, density 2")
+    assert re.fullmatch(r"gather up to 10\s% \(.*\), dense from 40\s%", choices)
+    page.locator("[name=phase]").select_option("map")
+    assert not table.is_visible()
+    page.get_by_role("button", name="Show all").click()
+    assert table.locator("tbody tr:visible").count() == 3
+
+
+def test_long_names_stay_in_their_column_and_are_told_apart(visit, tmp_path):
+    long = [f"a_plug_in_with_an_unbroken_name_of_number_{each}" for each in range(6)]
+    run = make_run(density_group()[::4], ["dense", *long], times=lambda *_: 1e-3)
+    path = tmp_path / "long.html"
+    path.write_text(render(run), "utf-8")
+    page = visit(path).page
+    page.set_viewport_size(PHONE)
+    shown = page.locator("table.choices td, table.matrix th, caption").filter(visible=True)
+    assert shown.count() > 10
+    wider = (
+        "all => all.filter(each => each.scrollWidth > each.clientWidth).map(each => each.outerHTML)"
+    )
+    assert shown.evaluate_all(wider) == []
+    page.get_by_role("checkbox", name=long[1]).uncheck()
+    heads = page.locator("table.matrix[data-phase=forward] th span[title]").filter(visible=True)
+    titles = heads.evaluate_all("all => all.map(each => each.title)")
+    assert titles == [long[0], *long[2:]]
+
+
 def test_a_column_is_sorted_by_the_keyboard(visit):
     page = visit().page
     head = page.locator("table.matrix[data-phase=forward] th", has_text="gather")
