@@ -4,13 +4,15 @@ import csv
 import html
 import io
 import re
+from collections.abc import Mapping, Sequence
 
 from bench.phases import Phase
-from bench.results.schema import Run
+from bench.results.schema import Header, Run
 from bench.statistics import Interval, Verdict
 from reports import words
 from reports.break_even import groups
 from reports.growth import studies
+from reports.joining import join, origins
 from reports.recommendation import caption, covered, recommendations, said
 from reports.speed import BASELINE, Comparison, Row, Setting, Table, compare
 from reports.standing import standings
@@ -53,19 +55,17 @@ CSV_MARKER = ",".join(CSV_COLUMNS[:9])
 """What all such files begin with; columns are added at the end."""
 
 
-def to_csv(run: Run, baseline: str = BASELINE) -> str:
-    """Write one line a cell, numbers unrounded.
+def to_csv(runs: Sequence[Run], baseline: str = BASELINE) -> str:
+    """Write one line a cell of these runs, joined, with the run that it is from; numbers unrounded.
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    header = run.header
-    shared = [_text(header.machine.name), str(header.settings.threads)]
-    shared += [_text(header.commit), _text(header.started)]
-    for table in compare(run, baseline).tables:
-        writer.writerows([*_record(table, row), *shared] for row in table.rows)
+    headers = origins(runs)
+    for table in compare(join(runs), baseline).tables:
+        writer.writerows(_record(table, row, headers) for row in table.rows)
     return buffer.getvalue()
 
 
@@ -82,7 +82,7 @@ def to_markdown(run: Run, baseline: str = BASELINE) -> str:
     for finding in findings(comparison, curves, studies(comparison, curves)):
         lines += ["", f"**{escaped(finding.about)}**", ""]
         lines += [f"- {escaped(sentence)}" for sentence in finding.sentences]
-    lines += ["", escaped(detectable(comparison))]
+    lines += ["", escaped(detectable(comparison)), ""]
     lines += [f"- {escaped(doubt)}" for doubt in doubts(run, comparison)]
     for setting in comparison.settings:
         for phase in comparison.headline:
@@ -144,8 +144,9 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*\[\]~])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\1\2\3", shown)
 
 
-def _record(table: Table, row: Row) -> list[str]:
+def _record(table: Table, row: Row, headers: Mapping[tuple[str, ...], Header]) -> list[str]:
     workload, cell = table.workload, row.cell
+    header = headers[(workload.suite, *cell.key)]
     judged = row.verdict is not None and row.verdict is not Verdict.MISSING
     return [
         *(_text(value) for value in (workload.suite, workload.name, workload.version)),
@@ -162,6 +163,9 @@ def _record(table: Table, row: Row) -> list[str]:
         str(cell.work.multiply_adds) if cell.work else "",
         str(cell.work.bytes) if cell.work else "",
         "" if cell.instructions is None else str(cell.instructions),
+        _text(header.machine.name),
+        str(header.settings.threads),
+        *(_text(value) for value in (header.commit, header.started)),
     ]
 
 

@@ -4,10 +4,10 @@ Nothing is compared across machines: what another machine measured gets devices 
 settings of their own on the page. What could not be shown is said among the doubts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from bench.results.schema import Machine, Run, Status, Unit
+from bench.results.schema import Header, Machine, Run, Status, Unit
 from bench.results.store import merge
 from reports import words
 from reports.commands import MACHINE_SEPARATOR
@@ -49,6 +49,18 @@ def join(runs: Sequence[Run]) -> Run:
     units = tuple(unit for run in named for unit in run.units)
     finished = max(run.finished for run in named) if all(run.finished for run in named) else ""
     return Run(header, units, finished)
+
+
+def origins(runs: Sequence[Run]) -> Mapping[tuple[str, ...], Header]:
+    """The header of the run that measured each cell of the joined run, by suite and the cell's key."""
+    machines = _distinct(run.header.machine.name for run in runs)
+    found: dict[tuple[str, ...], Header] = {}
+    for run in runs:
+        number = machines.index(run.header.machine.name) + 1
+        named = run if len(machines) == 1 else _named(run, number)
+        for unit in named.units:
+            found |= {(unit.workload.suite, *cell.key): run.header for cell in unit.cells}
+    return found
 
 
 def _of_one_machine(runs: list[Run]) -> Run:

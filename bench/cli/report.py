@@ -29,6 +29,7 @@ TRACKERS = {
 PAGES = ("html", "pdf", "compare", "gallery")
 OF_RUNS = ("html", "pdf")
 PAIR = 2
+BASELINE = "dense"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,8 +54,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--baseline",
         metavar="NAME",
-        default="dense",
-        help="baseline of the ratios (default: %(default)s)",
+        help=f"baseline of the ratios (default: {BASELINE})",
     )
     parser.add_argument(
         "--history",
@@ -82,6 +82,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _report(arguments: argparse.Namespace) -> int:
     form = arguments.form
     _check_form(arguments)
+    arguments.baseline = arguments.baseline or BASELINE
     if form == "gallery":
         return _gallery(arguments)
     measured, trained = split(arguments.runs)
@@ -128,6 +129,8 @@ def _check_form(arguments: argparse.Namespace) -> None:
         raise UserError(f"--open shows a page: leave out --{arguments.form}")
     if arguments.history is not None and arguments.form not in OF_RUNS:
         raise UserError(f"--history is a section of the page of runs: leave out --{arguments.form}")
+    if arguments.baseline is not None and arguments.form in {"compare", *TRACKERS}:
+        raise UserError(f"--{arguments.form} has no ratios to a baseline: leave out --baseline")
 
 
 def _page(
@@ -182,14 +185,14 @@ def _text(
     _check_baseline(run, baseline)
     from reports.exports import to_csv, to_markdown  # noqa: PLC0415
 
-    return to_markdown(run, baseline) if form == "markdown" else to_csv(run, baseline)
+    return to_markdown(run, baseline) if form == "markdown" else to_csv(loaded, baseline)
 
 
 def _check_baseline(run: "Run", baseline: str) -> None:
     """Raise a UserError for a baseline that no run knows; the usual one may be missing."""
     names = {record.name for record in run.header.implementations}
     names |= {cell.implementation for cell in run.cells}
-    if baseline not in {*names, "dense"}:
+    if baseline not in {*names, BASELINE}:
         raise UserError(f"no implementation {baseline!r} in the run: {', '.join(sorted(names))}")
 
 

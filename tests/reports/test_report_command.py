@@ -138,6 +138,9 @@ def test_another_baseline_is_one_of_the_run_s_implementations(run_file):
     assert "time relative to gather" in run_file.with_suffix(".html").read_text("utf-8")
     with pytest.raises(UserError, match="no implementation 'nobody' in the run: dense, gather"):
         report(run_file, "--baseline", "nobody")
+    for form in ("--compare", "--bencher", "--github-action", "--pytest-benchmark"):
+        with pytest.raises(UserError, match="leave out --baseline"):
+            report(run_file, form, "--baseline", "gather")
 
 
 def test_two_runs_are_compared_on_a_page(run_file, tmp_path):

@@ -12,7 +12,7 @@ from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER, to_csv, to_markdown
 
 
 def records_of(run):
-    return list(csv.DictReader(io.StringIO(to_csv(run))))
+    return list(csv.DictReader(io.StringIO(to_csv([run]))))
 
 
 def test_csv_has_one_line_a_cell_with_all_columns():
@@ -39,6 +39,22 @@ def test_csv_holds_numbers_where_there_are_times_and_reasons_where_not():
     assert (rows["brute"]["seconds"], rows["brute"]["reason"]) == ("", "no kernel for this")
 
 
+@pytest.mark.parametrize("machine", ["Made-up processor, 2 processors, 2 threads", "another"])
+def test_csv_of_several_runs_tells_of_each_cell_which_run_it_is_from(machine):
+    first = make_run(density_group()[:2], ("dense", "gather"))
+    second = make_run(density_group()[1:3], ("dense", "gather"))
+    named = replace(second.header.machine, name=machine)
+    header = replace(second.header, machine=named, commit="later", started="2026-12-01")
+    second = replace(second, header=header)
+    rows = list(csv.DictReader(io.StringIO(to_csv([first, second]))))
+    is_same = machine == first.header.machine.name
+    for run, workloads in ((first, 1 if is_same else 2), (second, 2)):
+        own = [row for row in rows if row["commit"] == run.header.commit]
+        assert len({row["workload"] for row in own}) == workloads
+        assert {row["machine"] for row in own} == {run.header.machine.name}
+        assert {row["started"] for row in own} == {run.header.started}
+
+
 def test_a_name_that_a_spreadsheet_would_run_is_text():
     run = renamed(make_run(density_group()[:1]), "gather", '=HYPERLINK("x")')
     assert any(row["implementation"].startswith("'=") for row in records_of(run))
@@ -53,6 +69,12 @@ def test_markdown_shows_findings_and_a_table_for_each_phase():
     row = next(line for line in text.splitlines() if line.startswith("| 2d") and "-0.01 " in line)
     assert row.count("|") == 5
     assert "▼ faster**" in row
+
+
+def test_markdown_cuts_no_sentence():
+    text = to_markdown(make_run(density_group()))
+    assert "“same” rules out 5\u00a0%.\n\n" in text
+    assert "…" not in text
 
 
 def test_markdown_keeps_hostile_names_in_their_cell():
@@ -84,6 +106,6 @@ def test_markdown_says_whole_sentences_and_isolates_names_once():
 
 def test_exports_of_an_empty_run_are_headers_and_markdown_says_so():
     run = replace(make_run(density_group()[:1]), units=())
-    assert to_csv(run).strip() == ",".join(CSV_COLUMNS)
+    assert to_csv([run]).strip() == ",".join(CSV_COLUMNS)
     assert "\nThis run holds no cells: nothing was measured.\n" in to_markdown(run)
     assert "no cells" not in to_markdown(make_run(density_group()[:1]))
