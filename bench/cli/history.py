@@ -35,6 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "-o", "--output", type=Path, metavar="PATH", help="write an HTML page instead"
     )
     show.add_argument("--open", action="store_true", help="show the page in the browser")
+    show.add_argument("--json", action="store_true", help="machine-readable")
     show.set_defaults(run=_show)
     alerts = verbs.add_parser(
         "alerts", help="what changed recently", description=__doc__, epilog=EXIT_CODES
@@ -45,7 +46,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default=LAST,
         help="how many of each machine's latest runs count as recent (default: %(default)s)",
     )
-    alerts.add_argument("--markdown", action="store_true", help="for an issue or a comment")
+    forms = alerts.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_true", help="for an issue or a comment")
+    forms.add_argument("--json", action="store_true", help="machine-readable")
     alerts.set_defaults(run=_alerts)
     for verb in (add, show, alerts):
         verb.add_argument(
@@ -57,7 +60,6 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     for verb in (show, alerts):
         for name in ("impl", "workload", "phase", "machine"):
             verb.add_argument(f"--{name}", metavar="PATTERNS", help="names, * and ? allowed")
-        verb.add_argument("--json", action="store_true", help="machine-readable")
         verb.add_argument(
             "--commit-url",
             metavar="URL",
@@ -73,8 +75,13 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from bench.errors import UserError  # noqa: PLC0415
+
+    is_page = arguments.output is not None or arguments.open
+    if is_page and arguments.json:
+        raise UserError("--json goes to standard output: leave out -o and --open")
     history = _read(arguments)
-    if arguments.output is not None or arguments.open:
+    if is_page:
         return _page(arguments, history)
     if arguments.json:
         _print_json(history)

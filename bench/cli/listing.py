@@ -16,7 +16,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "suite", nargs="?", help="show the workloads of this suite, named or in a file"
     )
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--device", help="cpu or cuda (default: cpu)")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.set_defaults(run=run)
 
@@ -24,9 +24,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what there is."""
     from bench.cli.output import print_json, print_table  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
     from bench.known_suites import load_suite  # noqa: PLC0415
 
     if arguments.suite is not None:
+        if arguments.impl is not None or arguments.device is not None:
+            raise UserError("--impl and --device choose implementations: leave out the suite")
         suite = load_suite(arguments.suite)
         rows = _workloads(suite)
         title = f"Workloads of suite {suite.name}"
@@ -51,7 +54,7 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
     from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.registry import choose, load  # noqa: PLC0415
 
-    device = check_device(arguments.device)
+    device = check_device(arguments.device or "cpu")
     found, broken = choose(split(arguments.impl))
     rows = []
     for reference in found:

@@ -340,6 +340,8 @@ def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal
     target = arguments.output or Path("runs") / f"{stamp}-{suite}-{device}.json"
     if arguments.output is not None and arguments.device == "auto":  # a file for each device
         target = target.with_stem(f"{target.stem}-{device}")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder: name a file, such as {target / 'run.json'}")
     journal = Journal(target)
     journal.check()
     return journal
@@ -354,9 +356,10 @@ def _resumed(path: Path, output: Path | None) -> "Journal":
     from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
 
-    journal = Journal(path.with_suffix(""))
-    if path.suffix != ".partial" or not (path.exists() or journal.target.exists()):
+    is_journal = path.suffix == ".partial"
+    if not is_journal or not (path.exists() or path.with_suffix("").exists()):
         raise UserError(f"--resume takes an existing .partial file, not {path}")
+    journal = Journal(path.with_suffix(""))
     if output is not None and output.resolve() != journal.target.resolve():
         raise UserError(f"--resume goes on with {journal.target}: leave out -o, or name that")
     return journal

@@ -1,5 +1,6 @@
 """The engine: has workers measure a plan unit by unit, and keeps what comes of it."""
 
+import shlex
 import sys
 import time
 import uuid
@@ -206,7 +207,7 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     if differing:
         raise UserError(
             f"the unfinished run {header.id} differs in its {', '.join(differing)}: it was begun at "
-            f"{header.commit or 'no commit'} with `{' '.join(header.command)}`, to which "
+            f"{header.commit or 'no commit'} with `{shlex.join(header.command)}`, to which "
             f"--resume PATH.partial is to be added"
         )
 

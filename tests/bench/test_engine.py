@@ -156,6 +156,14 @@ def test_a_run_is_not_resumed_with_other_settings_or_implementations(tmp_path):
         execute(other, journal)
 
 
+def test_the_command_that_an_unfinished_run_was_begun_with_can_be_pasted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sparsebench", "run", "my suite.py"])
+    journal = Journal(tmp_path / "run.json")
+    execute(plan(["gather"], phases=(Phase.FORWARD,)), journal)
+    with pytest.raises(UserError, match=r"`sparsebench run 'my suite\.py'`"):
+        execute(plan(["gather"], phases=(Phase.DECODE,)), journal)
+
+
 def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monkeypatch):
     first = plan(["gather"], phases=(Phase.FORWARD,))
     journal = Journal(tmp_path / "run.json")
