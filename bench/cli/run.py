@@ -340,8 +340,6 @@ def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal
     target = arguments.output or Path("runs") / f"{stamp}-{suite}-{device}.json"
     if arguments.output is not None and arguments.device == "auto":  # a file for each device
         target = target.with_stem(f"{target.stem}-{device}")
-    if target.is_dir():
-        raise UserError(f"{target} is a folder: name a file, such as {target / 'run.json'}")
     journal = Journal(target)
     journal.check()
     return journal

@@ -35,9 +35,15 @@ class _Envelope(msgspec.Struct):
 
 
 class Journal:
-    """The journal of a run that is going on: nothing finished is lost when it is killed."""
+    """The journal of a run that is going on: nothing finished is lost when it is killed.
+
+    Raises:
+        UserError: if the run file would be a folder.
+    """
 
     def __init__(self, target: Path) -> None:
+        if target.is_dir():
+            raise UserError(f"{target} is a folder: name a file, such as {target / 'run.json'}")
         self.target = target
         self.path = target.with_name(target.name + ".partial")
 

@@ -1,7 +1,10 @@
 """`pytest --benchmark` in sessions of its own."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -129,10 +132,11 @@ def test_a_regression_against_a_saved_run_fails_the_session_in_one_line(session)
     [
         ("--sparsebench-impl=nosuch", "unknown implementation 'nosuch'"),
         ("--sparsebench-workload=nosuch", "no workload of suite 'quick' matches"),
+        ("--sparsebench-output=.", ". is a folder: name a file, such as run.json"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(session, option, words):
-    result = session.runpytest_subprocess(option)
+    result = session.runpytest_subprocess(option, "--benchmark")
     assert result.ret == 2
     (line,) = [line for line in result.stdout.lines + result.stderr.lines if words in line]
     assert "sparsebench: error: " in line
@@ -147,6 +151,23 @@ def test_a_quantity_that_is_none_is_a_usage_error(session, mistake):
     text = result.stdout.str() + result.stderr.str()
     assert f"argument --sparsebench-{option}: '{value}' is not a " in text
     assert "Traceback" not in text
+
+
+def test_what_pytest_benchmark_warns_of_in_the_checkout_is_no_traceback(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "suites/bench_quick.py", "--benchmark"),
+            *("-k", "nosuch", f"--benchmark-json={tmp_path / 'times.json'}"),
+        ],
+        cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if "XDIST" not in name},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "Not saving anything" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_what_is_deselected_is_not_measured(session):
