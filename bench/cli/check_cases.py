@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import torch
+from hypothesis.configuration import set_hypothesis_home_dir
+from platformdirs import user_cache_path
 
 from bench.cli import selection
 from bench.cli.names import split
@@ -119,6 +121,7 @@ def _network_cases(dtypes: tuple[str, ...]) -> "list[Case]":
 def main(descriptor: int, order: Order) -> None:
     """Carry out an order, and write events to an inherited descriptor."""
     end_with_parent()  # what is checked may hang, and then nobody would be there to end it
+    set_hypothesis_home_dir(user_cache_path("sparsebench") / "hypothesis")  # not where the user is
     # A process that a plug-in forks and leaves behind may not keep the connection open.
     os.register_at_fork(after_in_child=lambda: os.close(descriptor))
 

@@ -48,6 +48,30 @@ def test_a_crash_is_a_failed_case_and_the_next_implementation_is_asked(tmp_path,
     assert (second["result"], second["reason"]) == ("unsupported", "not today")
 
 
+REFUSING = """
+from impls.gather import Gather
+
+class Refusing(Gather):
+    name = "refusing"
+
+    def unsupported(self, *_):
+        return "nothing"
+"""
+
+
+def test_nothing_is_left_in_the_folder_that_one_checks_in(tmp_path, monkeypatch, capfd):
+    path = tmp_path / "plugins.py"
+    path.write_text(REFUSING)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert main(["check", str(path), "--dtype", "float64", "--examples", "2"]) in {0, 3}
+    assert capfd.readouterr().err == ""
+    assert not list(here.iterdir())
+    assert (tmp_path / "cache" / "sparsebench" / "hypothesis").is_dir()
+
+
 HANGING = """
 import os, time
 from pathlib import Path
