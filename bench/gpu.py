@@ -112,6 +112,17 @@ def gpu_facts(device: torch.device) -> dict[str, str]:
     return {topic: fact or untold for topic, fact in facts.items() if fact or untold}
 
 
+def gpu_use(device: torch.device) -> float | None:
+    """Share of the last moment in which kernels ran on a GPU, whoever's; None where nobody tells."""
+    gpu = find_gpu(device)
+    if gpu is None or gpu.is_part:
+        return None
+    try:
+        return float(gpu.library.nvmlDeviceGetUtilizationRates(gpu.handle).gpu) / 100
+    except (gpu.library.NVMLError, AttributeError):
+        return None
+
+
 @dataclass(frozen=True)
 class Look:
     """A GPU at one moment; None for what it does not tell.

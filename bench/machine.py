@@ -12,7 +12,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_info
 
-from bench.gpu import gpu_facts
+from bench.gpu import gpu_facts, gpu_use
 from bench.results.schema import Machine
 
 PACKAGES = ("torch", "numpy", "scipy", "sparsebench")
@@ -20,6 +20,8 @@ CPU_INFO = Path("/proc/cpuinfo")
 ARM_NUMBERS = ("CPU implementer", "CPU part", "CPU variant")
 BUSY = 0.3
 """Other load, in processors' worth, from which a run's times are doubted."""
+BUSY_GPU = 0.05
+"""The same of a GPU, in parts of the time."""
 LOOK_SECONDS = 0.1
 MEASURED = "the fastest algorithm is looked for, TF32 off but in tf32"
 
@@ -58,7 +60,7 @@ def describe_machine(device: torch.device, threads: int, cudnn: str = MEASURED) 
             "cudnn settings": cudnn,
             **gpu_facts(device),
         }
-    return Machine(name, facts, doubts=tuple(_doubts(threads, logical)))
+    return Machine(name, facts, doubts=tuple(_doubts(threads, logical, gpu_use(device))))
 
 
 def idle_processors(count: int, chance: Random) -> tuple[int, ...]:
@@ -124,13 +126,17 @@ def commit() -> str:
     return head + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def _doubts(threads: int, logical: int) -> list[str]:
+def _doubts(threads: int, logical: int, gpu: float | None) -> list[str]:
     found = []
     if threads > logical:
         found.append(f"{threads} threads on {logical} processors: they wait for each other")
     other = sum(psutil.cpu_percent(interval=0.2, percpu=True)) / 100
     if other > BUSY:
         found.append(f"other programs used {other:.1f} processors when the run started")
+    if gpu is not None and gpu > BUSY_GPU:
+        found.append(
+            f"other programs used the GPU {100 * gpu:.0f} % of the time when the run started"
+        )
     governor = _governor()
     if governor not in {"performance", "not shown by the system"}:
         found.append(f"frequency governor {governor!r}: the clock may change while measuring")

@@ -23,7 +23,7 @@ from bench.random_effects import (
     processes_of,
     quantile,
 )
-from bench.results.schema import Samples, Timing
+from bench.results.schema import Samples, Timing, value_of_round
 
 FEWEST_SHARED = 2
 """Processes that must have measured all cells, for what they share to be known."""
@@ -88,14 +88,24 @@ class Ratio:
     told_freedom: float = 0.0
 
 
-def round_medians(timing: Timing) -> list[Values]:
-    """Seconds a call, the median of each round, one array for each process."""
-    return [_medians_of_rounds(samples) / (samples.calls * 1e9) for samples in timing.processes]
+def seconds_of_rounds(timing: Timing) -> list[Values]:
+    """Seconds a call, the value of each round, one array for each process."""
+    return [_values_of_rounds(samples) / (samples.calls * 1e9) for samples in timing.processes]
 
 
 def seconds_per_call(timing: Timing) -> Interval:
     """Median time of a call with its 99 % interval over rounds and processes."""
     return _interval(mean_of(list(_logarithms(timing).values())))
+
+
+def other_seconds(timing: Timing) -> float | None:
+    """Median time of a call by the clock that only looked on; None where there was none."""
+    found = [
+        nanoseconds / samples.calls
+        for samples in timing.processes
+        for nanoseconds in chain.from_iterable(samples.wall_rounds or samples.device_rounds)
+    ]
+    return float(np.median(found)) * 1e-9 if found else None
 
 
 def ratio(numerator: Timing, denominator: Timing) -> Ratio | None:
@@ -274,16 +284,16 @@ def _paired(numerator: Timing, denominator: Timing) -> dict[int, Values]:
 
 @lru_cache(maxsize=64)
 def _logarithms(timing: Timing) -> dict[int, Values]:
-    """Logarithms of the round medians by process; kept, since a baseline is compared with many."""
-    medians = zip(timing.processes, round_medians(timing), strict=True)
+    """Logarithms of the rounds' values by process; kept, since a baseline is compared with many."""
+    medians = zip(timing.processes, seconds_of_rounds(timing), strict=True)
     return {samples.process: np.log(values) for samples, values in medians}
 
 
-def _medians_of_rounds(samples: Samples) -> Values:
-    """Median duration of each round, in nanoseconds."""
+def _values_of_rounds(samples: Samples) -> Values:
+    """Nanoseconds of each round."""
     rounds = samples.rounds
-    if len(set(map(len, rounds))) > 1:
-        return np.array([np.median(durations) for durations in rounds])
+    if samples.is_coarse or len(set(map(len, rounds))) > 1:
+        return np.array([value_of_round(each, is_coarse=samples.is_coarse) for each in rounds])
     length = len(rounds[0])
     table = np.fromiter(
         chain.from_iterable(rounds), dtype=np.float64, count=length * len(rounds)

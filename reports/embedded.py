@@ -9,7 +9,7 @@ import string
 from typing import Any
 
 from bench.results.schema import Run, Timing
-from bench.statistics import round_medians
+from bench.statistics import seconds_of_rounds
 from reports import words
 from reports.pairs import LETTERS, Pair, pairs
 from reports.speed import Comparison, Row
@@ -96,7 +96,7 @@ def _row(row: Row, numbers: dict[str, int], step: int) -> list[Any]:
 
 def _samples(timing: Timing, seconds: float, step: int) -> list[Any]:
     """Where the rounds lie, characters by process, and the disturbed rounds by process."""
-    medians = [[float(value) for value in values[::step]] for values in round_medians(timing)]
+    medians = [[float(value) for value in values[::step]] for values in seconds_of_rounds(timing)]
     low = min(map(min, medians))
     high = max(map(max, medians))
     scale = (len(LEVELS) - 1) / math.log(high / low) if high > low else 0.0

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bench.phases import Phase
-from bench.results.schema import Header, Run
-from bench.statistics import Interval, Verdict
+from bench.results.schema import Header, Run, Timing
+from bench.statistics import Interval, Verdict, other_seconds
 from reports import words
 from reports.break_even import groups
 from reports.growth import studies
@@ -49,6 +49,7 @@ CSV_COLUMNS = (
     "threads",
     "commit",
     "started",
+    "other_clock_seconds",
 )
 """Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
 CSV_MARKER = ",".join(CSV_COLUMNS[:9])
@@ -166,7 +167,13 @@ def _record(table: Table, row: Row, headers: Mapping[tuple[str, ...], Header]) -
         _text(header.machine.name),
         str(header.settings.threads),
         *(_text(value) for value in (header.commit, header.started)),
+        _other_clock(cell.timing),
     ]
+
+
+def _other_clock(timing: Timing | None) -> str:
+    seconds = None if timing is None else other_seconds(timing)
+    return "" if seconds is None else f"{seconds:.9g}"
 
 
 def _numbers(interval: Interval | None) -> list[str]:

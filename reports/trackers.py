@@ -7,7 +7,7 @@ import pytest_benchmark
 from pytest_benchmark.stats import Stats
 
 from bench.results.schema import Cell, Run, Timing, Unit
-from bench.statistics import round_medians, seconds_per_call
+from bench.statistics import seconds_of_rounds, seconds_per_call
 
 
 def to_bencher(run: Run) -> str:
@@ -72,7 +72,7 @@ def to_pytest_benchmark(run: Run) -> str:
 
 def _benchmark(unit: Unit, cell: Cell, timing: Timing) -> dict[str, Any]:
     stats = Stats()  # type: ignore[no-untyped-call]
-    for medians in round_medians(timing):
+    for medians in seconds_of_rounds(timing):
         for seconds in medians:
             stats.update(float(seconds))  # type: ignore[no-untyped-call]
     found: dict[str, Any] = stats.as_dict()  # type: ignore[no-untyped-call]

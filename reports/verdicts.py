@@ -9,6 +9,7 @@ from bench.results.schema import OTHERS, Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Interval, Verdict, stray_processes
 from reports import words
 from reports.break_even import Group
+from reports.clocks import LATE, late_cells
 from reports.conditions import slowed
 from reports.growth import Study
 from reports.growth_sentences import longest_growth
@@ -117,6 +118,12 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
     if share > MANY_DISTURBED:
         found.append(
             f"{words.percent(share)} of all rounds were interrupted: other programs took the processor"
+        )
+    late = late_cells([cell.timing for cell in run.cells if cell.timing is not None])
+    if late:
+        found.append(
+            f"in {words.count(late, 'cell')} the GPU began more than {words.percent(LATE)} of the "
+            f"samples before all of a call was queued: it may have waited for launches meanwhile"
         )
     if run.cells and not comparison.has_baseline:
         found.append(

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from bench.measure.rounds import Contestant
-from bench.measure.timers import Hold
+from bench.measure.timers import GpuTimer, Hold, Timer
 
 MOST_PASSES = 9
 
@@ -51,14 +51,21 @@ class WallMarks:
 
 
 class CudaMarks:
-    """Records CUDA events, on a stream that is held while launches are queued."""
+    """Records CUDA events, with L2 flushed before the first.
 
-    def __init__(self, device: torch.device, hold: Hold) -> None:
-        self.device = device
+    Args:
+        timer: whose flush it is.
+        hold: for the stream while launches are queued; None where it is not to wait, so that what the
+            host takes is in the layers, too.
+    """
+
+    def __init__(self, timer: GpuTimer, hold: Hold | None) -> None:
+        self.device = timer.device
         self.hold = hold
         self.read: list[tuple[str, torch.cuda.Event]] = []
-        torch.cuda.synchronize(device)
-        hold.begin()
+        timer.flush_caches()
+        if hold is not None:
+            hold.begin()
         self.start = self._event()
 
     def _event(self) -> torch.cuda.Event:
@@ -72,7 +79,8 @@ class CudaMarks:
 
     def durations(self) -> dict[str, float]:
         """Nanoseconds that passed before each layer was done, from the mark before it on."""
-        self.hold.judge(self.start)
+        if self.hold is not None:
+            self.hold.judge(self.start)
         torch.cuda.synchronize(self.device)
         found: dict[str, float] = {}
         before = self.start
@@ -82,14 +90,16 @@ class CudaMarks:
         return found
 
 
-def marks_for(device: torch.device, hold: Hold) -> Marks:
-    """Start the clock of a device, whose stream may be held."""
-    return CudaMarks(device, hold) if device.type == "cuda" else WallMarks()
+def marks_for(timer: Timer, hold: Hold) -> Marks:
+    """Start the clock that goes with a timer's."""
+    if isinstance(timer, GpuTimer):
+        return CudaMarks(timer, hold if timer.by_events else None)
+    return WallMarks()
 
 
 def layer_times(
     contestants: list[Contestant],
-    device: torch.device,
+    timer: Timer,
     *,
     seconds: float,
     order: random.Random,
@@ -100,7 +110,7 @@ def layer_times(
 
     Args:
         contestants: who takes part; one whose call raises is handed to `drop` and left out.
-        device: whose clock is read.
+        timer: of the phase.
         seconds: after which no further pass begins; there is one at least, and at most nine.
         order: source of each pass's order.
         beat: told the number of the implementation at work.
@@ -115,7 +125,7 @@ def layer_times(
         for contestant in order.sample(contestants, len(contestants)):
             beat(contestant.number)
             try:
-                durations = _pass(contestant, device, holds[contestant.name])
+                durations = _pass(contestant, timer, holds[contestant.name])
             except Exception as error:  # noqa: BLE001  # its owner's, and recorded
                 contestants.remove(contestant)
                 passes.pop(contestant.name, None)
@@ -128,11 +138,11 @@ def layer_times(
     }
 
 
-def _pass(contestant: Contestant, device: torch.device, hold: Hold) -> dict[str, float]:
+def _pass(contestant: Contestant, timer: Timer, hold: Hold) -> dict[str, float]:
     step = contestant.step
     if step.marked is None:
         return {}
     argument = step.prepare()
-    marks = marks_for(device, hold)
+    marks = marks_for(timer, hold)
     step.marked(argument, marks)
     return marks.durations()

@@ -38,9 +38,9 @@ from bench.measure.messages import (
 )
 from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
-from bench.measure.rounds import Contestant, Spent, run_rounds
+from bench.measure.rounds import Contestant, Spent, hidden_work, run_rounds
 from bench.measure.stopping import StoppingRule
-from bench.measure.timers import timer_for
+from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns
 from bench.phases import Phase
 from bench.plugins import Reference
@@ -100,6 +100,15 @@ class Measurement:
             raise
         except UserError as error:
             raise UserError(f"workload {workload.name!r}: {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            status, reason = status_of(error)
+            if status is not Status.OUT_OF_MEMORY:
+                raise
+            for reference in task.implementations:
+                why = f"for the input and what is expected of it: {reason}"
+                self._fail(reference.name, task.phases, status, why)
+            self.tell(Done({}))
+            return
         # Who comes first gets other memory than who comes last: not the same in every process, nor in
         # every workload, as a mean over workloads takes what disturbs them for independent.
         order = self._order()
@@ -266,7 +275,7 @@ class Measurement:
     def _measure(self, phase: Phase) -> None:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
         contestants, peaks = self._entrants(phase)
-        timer = timer_for(self.device)
+        timer = timer_for(self.device, phase)
         order = self._order(phase)
 
         def beat(number: int) -> None:
@@ -289,13 +298,14 @@ class Measurement:
             take_turns=self.turns.wait,
             check=self.guard.check,
             rehearses=None if isinstance(self.turns, Alone) else self.task.process == 0,
+            device=self.device,
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):
             now = time.perf_counter()
             seconds = LAYERS_SHARE * (now - started)
             layers = layer_times(
-                contestants, self.device, seconds=seconds, order=order, beat=beat, drop=drop
+                contestants, timer, seconds=seconds, order=order, beat=beat, drop=drop
             )
             self.layer_seconds += time.perf_counter() - now
         parts: dict[str, PartTimes] = {}
@@ -310,11 +320,11 @@ class Measurement:
         if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":
             counts = instructions(contestants, beat)
         for contestant in contestants:
-            if self._still_right(contestant, phase):
-                name, samples = contestant.name, contestant.result(self.task.process, stop)
+            right = self._still_right(contestant, phase)
+            if right and self._is_all_timed(contestant, phase, timer):
+                name, samples = contestant.name, contestant.result(self.task.process, stop, timer)
                 also = layers.get(name, {}), parts.get(name, {}), counts.get(name)
-                words = timer.words(contestant.step.call)
-                self.tell(Measured(name, phase, words, samples, peaks[name], *also))
+                self.tell(Measured(name, phase, timer.words, samples, peaks[name], *also))
 
     def _entrants(self, phase: Phase) -> tuple[list[Contestant], dict[str, int | None]]:
         """Warm everyone up who is right in a phase; return them and the memory that a call took."""
@@ -336,6 +346,7 @@ class Measurement:
                 self._fail(name, (phase,), *status_of(error))
             else:
                 contestants.append(contestant)
+        self._beat(NOBODY, NOBODY)  # what comes before the rounds is no one's
         return contestants, peaks
 
     def _still_right(self, contestant: Contestant, phase: Phase) -> bool:
@@ -351,6 +362,13 @@ class Measurement:
             contestant.last = None
             self.oracle_seconds += time.perf_counter() - started
         return True
+
+    def _is_all_timed(self, contestant: Contestant, phase: Phase, timer: Timer) -> bool:
+        """Look whether the clock saw all of the work."""
+        reason = hidden_work(contestant, timer)
+        if reason is not None:
+            self._fail(contestant.name, (phase,), Status.INCORRECT, reason)
+        return reason is None
 
     def _enter(
         self, number: int, candidate: Candidate, phase: Phase
@@ -368,6 +386,8 @@ class Measurement:
             known = max(1, time.perf_counter_ns() - before)
             if known < RETIMED_NS:
                 known = min(known, self._time_once(step))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # a fault of this one's shows here, not at the next
         self.spent.warm_up += time.perf_counter() - started
         return Contestant(name, number, step, known), peak
 

@@ -20,6 +20,8 @@ from bench.measure.pulse import NOBODY, Pulse
 from bench.plugins import Reference, suite_modules
 
 POLL_SECONDS = 0.2
+ASKS_NVML = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""Has torch find out whether there is a GPU without opening CUDA, which a template must not do."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -89,7 +91,7 @@ class Templates:
         self.pulse = Pulse.create(pulse)
         self.pulse_path = str(pulse)
         self.expectation_path = str(Path(self.folder.name) / "expectation")
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        environment = os.environ | ASKS_NVML | dict.fromkeys(THREAD_VARIABLES, str(threads))
         # One for each process would be best, but they start at the same time, a second and more of
         # importing each: no more than there are processors.
         count = count or min(processes or USUAL_PROCESSES, os.cpu_count() or 1)

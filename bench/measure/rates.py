@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from bench.dtypes import products_in, torch_dtype
-from bench.measure.timers import HOLD_CYCLES
+from bench.measure.timers import FIRST_HOLD_CYCLES
 from bench.results.schema import Rate
 
 MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
@@ -74,7 +74,7 @@ def _seconds(call: Callable[[], object], device: torch.device) -> float:
         call()
         return time.perf_counter() - before
     start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda._sleep(HOLD_CYCLES)  # noqa: SLF001  # torch has no other name for it
+    torch.cuda._sleep(FIRST_HOLD_CYCLES)  # noqa: SLF001  # torch has no other name for it
     start.record()
     call()
     stop.record()

@@ -4,19 +4,22 @@ import gc
 import math
 import random
 import resource
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from bench.measure.candidate import Step
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
-from bench.results.schema import Samples
+from bench.results.schema import Samples, value_of_round
 
+CPU = torch.device("cpu")
 SHORTEST_SAMPLE_NS = 200_000
 """Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so. Not
 longer: what a sample's calls are given is alive together, with what they keep in it, such as maps, and
@@ -45,6 +48,10 @@ MOST_LOST = 8
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
+HIDDEN_SHARE = 0.5
+HIDDEN_NS = 200_000
+"""A GPU that goes on for longer than its events tell, by this share of their time and by so many
+nanoseconds, does what they do not see. Waiting for it takes some microseconds in any case."""
 
 
 @dataclass
@@ -57,6 +64,9 @@ class Contestant:
         first_ns: duration of one call, from which the numbers of calls and samples follow.
         calls: in one sample.
         samples: in one visit.
+        other_rounds: by the other clock of a GPU.
+        late: samples that began before all was queued.
+        after_ns: for how long a GPU went on after calls had returned, as far as anybody looked.
         shortest_ns: of all visits, timed regions only.
     """
 
@@ -65,8 +75,10 @@ class Contestant:
     step: Step
     first_ns: int
     rounds: list[tuple[int, ...]] = field(default_factory=list)
-    wall_rounds: list[tuple[int, ...]] = field(default_factory=list)
+    other_rounds: list[tuple[int, ...]] = field(default_factory=list)
     disturbed: list[int] = field(default_factory=list)
+    after_ns: list[int] = field(default_factory=list)
+    late: int = 0
     last: object = None
     calls: int = field(init=False)
     samples: int = field(init=False)
@@ -87,14 +99,26 @@ class Contestant:
             self.samples = min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls))
         self.samples = max(1, min(self.samples, in_visit // self.calls))
 
-    def result(self, process: int, stop: str) -> Samples:
+    def begin_anew(self, first_ns: int) -> None:
+        """Forget what was measured."""
+        self.first_ns = first_ns
+        self.shortest_ns = math.inf
+        self.late = 0
+        for kept in (self.rounds, self.other_rounds, self.disturbed, self.after_ns):
+            kept.clear()
+
+    def result(self, process: int, stop: str, timer: Timer) -> Samples:
         """What the run file keeps."""
+        other, none = tuple(self.other_rounds), ()
         return Samples(
             process=process,
             calls=self.calls,
             rounds=tuple(self.rounds),
-            wall_rounds=tuple(self.wall_rounds),
+            wall_rounds=other if timer.is_coarse else none,
+            device_rounds=none if timer.is_coarse else other,
             disturbed=tuple(self.disturbed),
+            late=self.late,
+            is_coarse=timer.is_coarse,
             stop=stop,
         )
 
@@ -120,6 +144,7 @@ def run_rounds(
     take_turns: Callable[[], None] = lambda: None,
     check: Callable[[str], None] = lambda _: None,
     rehearses: bool | None = None,
+    device: torch.device = CPU,
 ) -> str:
     """Measure until the rule is met or the budget ends; return why it ended.
 
@@ -136,6 +161,7 @@ def run_rounds(
         check: called with the name after every visit; raises where the others were touched.
         rehearses: whether the first round is not kept; by default, if calls were much shorter in it
             than they had seemed.
+        device: that the calls run on.
     """
     start = time.perf_counter()
     _settle(contestants, timer.most_calls)
@@ -153,7 +179,7 @@ def run_rounds(
             for contestant in order.sample(contestants, len(contestants)):
                 beat(contestant.number)
                 contestant.last = None
-                blocks = _blocks(order)
+                blocks = _blocks(order, device)
                 try:
                     if renews:
                         before = time.perf_counter()
@@ -174,7 +200,7 @@ def run_rounds(
                     continue
             done += 1
             if contestants:
-                rule.add([_median(c.rounds[-1]) / c.calls for c in contestants])
+                rule.add([_value(c.rounds[-1], timer) / c.calls for c in contestants])
                 reason = rule.finished()
                 if reason is not None:
                     return reason
@@ -212,13 +238,10 @@ def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spe
     """Begin anew, with numbers of calls that follow from the first round."""
     for contestant in contestants:
         nanoseconds = min(contestant.rounds[0]) // contestant.calls
-        seconds = sum(contestant.wall_rounds[0] if contestant.wall_rounds else contestant.rounds[0])
-        spent.timed -= seconds * 1e-9
-        spent.warm_up += seconds * 1e-9
-        contestant.first_ns = max(1, nanoseconds)
-        contestant.shortest_ns = math.inf
-        for kept in (contestant.rounds, contestant.wall_rounds, contestant.disturbed):
-            kept.clear()
+        seconds = _seconds_of_last_visit(contestant)
+        spent.timed -= seconds
+        spent.warm_up += seconds
+        contestant.begin_anew(max(1, nanoseconds))
     _settle(contestants, most_calls)
 
 
@@ -229,13 +252,17 @@ def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:
     if resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw != switches:
         contestant.disturbed.append(len(contestant.rounds))
     contestant.rounds.append(tuple(duration.nanoseconds for duration in durations))
-    wall = tuple(d.wall_nanoseconds for d in durations if d.wall_nanoseconds is not None)
-    if wall:
-        contestant.wall_rounds.append(wall)
-    nanoseconds = sum(wall or contestant.rounds[-1])
-    spent.timed += nanoseconds * 1e-9
-    contestant.shortest_ns = min(contestant.shortest_ns, nanoseconds)
-    return max(0.0, nanoseconds - STALL * contestant.shortest_ns) * 1e-9
+    contestant.late += sum(not duration.was_held for duration in durations)
+    seconds = _seconds_of_last_visit(contestant)
+    spent.timed += seconds
+    contestant.shortest_ns = min(contestant.shortest_ns, seconds * 1e9)
+    return max(0.0, seconds - STALL * contestant.shortest_ns * 1e-9)
+
+
+def _seconds_of_last_visit(contestant: Contestant) -> float:
+    """In timed regions, by either clock."""
+    both = (contestant.rounds, contestant.other_rounds)
+    return sum(sum(rounds[-1]) for rounds in both if rounds) * 1e-9
 
 
 def _samples(contestant: Contestant, timer: Timer, spent: Spent) -> list[Duration]:
@@ -246,6 +273,12 @@ def _samples(contestant: Contestant, timer: Timer, spent: Spent) -> list[Duratio
         step.call(step.prepare())
         spent.warm_up += time.perf_counter() - before
     durations: list[Duration] = []
+    if timer.has_other:
+        arguments = [step.prepare() for _ in range(calls)]
+        duration, contestant.last = timer.time_by_other(step.call, arguments)
+        contestant.other_rounds.append((duration.nanoseconds,))
+        if duration.after_ns is not None:
+            contestant.after_ns.append(duration.after_ns)
     for _ in range(contestant.samples):
         arguments = [step.prepare() for _ in range(calls)]
         contestant.last = None
@@ -260,17 +293,32 @@ def _renewals(contestants: list[Contestant], seconds: float) -> int:
     return min(MOST_RENEWALS, int(RENEWAL_SHARE * seconds / cost)) if cost else 0
 
 
-def _blocks(order: random.Random) -> list[NDArray[np.uint8]]:
+def _blocks(order: random.Random, device: torch.device) -> list[Tensor]:
     """Take memory, to move what is allocated next."""
     sizes = [int(2 ** order.uniform(*BLOCK_BYTES)) for _ in range(BLOCKS)]
-    return [np.empty(size, np.uint8) for size in sizes]
+    return [torch.empty(size, dtype=torch.uint8, device=device) for size in sizes]
 
 
-def _median(values: tuple[int, ...]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
+def _value(durations: tuple[int, ...], timer: Timer) -> float:
+    return value_of_round(durations, is_coarse=timer.is_coarse)
+
+
+def hidden_work(contestant: Contestant, timer: Timer) -> str | None:
+    """Say that a GPU works longer than the events on the caller's stream tell, if it does.
+
+    Work on a stream that does not wait for the caller's runs while that is held, and seems to take no
+    time.
+    """
+    if not timer.is_coarse or not contestant.after_ns:
+        return None
+    after = statistics.median(contestant.after_ns)
+    told = statistics.median(chain.from_iterable(contestant.rounds))
+    if after <= (1 + HIDDEN_SHARE) * told + HIDDEN_NS:
+        return None
     return (
-        float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+        f"the GPU works for {after / 1000:,.0f} µs after a call has returned, while events on the "
+        f"caller's stream tell of {told / 1000:,.0f} µs: it works on another stream, which does not "
+        f"wait for the caller's"
     )
 
 

@@ -6,6 +6,7 @@ freshly executed ones do. It starts no threads and does not open CUDA before it 
 after that could not use it.
 """
 
+import ctypes
 import faulthandler
 import gc
 import importlib
@@ -35,6 +36,9 @@ LARGEST_FILE_BYTES = 2**30
 """That a worker may write: what a plug-in prints goes into the log."""
 AVAILABLE = 3
 """Exit status of who was asked, unlike those of who ran into something."""
+DRIVER = "libcuda.so.1"
+NOT_INITIALISED = 3
+"""What the driver answers before anybody has opened it."""
 OPENED = (
     "CUDA was opened in the process that workers are forked from, and they could not use it: "
     "no suite and no prepare() may do that"
@@ -50,7 +54,7 @@ def serve(control: socket.socket, modules: list[str]) -> None:
     for name in modules:
         importlib.import_module(name)
     _say_ready(control)
-    received, descriptors = b"", list[int]()
+    received, descriptors, needs_gpu = b"", list[int](), False
     while True:
         while b"\n" not in received:
             more, attached, _, _ = socket.recv_fds(control, LONGEST_MESSAGE, 1)
@@ -62,11 +66,13 @@ def serve(control: socket.socket, modules: list[str]) -> None:
         command, _, argument = line.partition(b" ")
         match command:
             case b"prepare":
-                _prepare(msgspec.json.decode(argument, type=Preparation))
+                preparation = msgspec.json.decode(argument, type=Preparation)
+                needs_gpu |= preparation.device != "cpu"
+                _prepare(preparation)
                 _say_ready(control)
             case b"fork":
                 descriptor = descriptors.pop(0)
-                if torch.cuda.is_initialized():
+                if torch.cuda.is_initialized() or (needs_gpu and is_driver_open()):
                     raise RuntimeError(OPENED)
                 child = os.fork()
                 if child == 0:
@@ -79,6 +85,16 @@ def serve(control: socket.socket, modules: list[str]) -> None:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(int(argument), signal.SIGKILL)  # what it left behind
                 control.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def is_driver_open(driver: str = DRIVER) -> bool:
+    """Whether somebody has opened CUDA's driver, which torch only knows of itself."""
+    try:
+        library = ctypes.CDLL(driver, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError:  # nobody has even loaded it
+        return False
+    count = ctypes.c_int()
+    return bool(library.cuDeviceGetCount(ctypes.byref(count)) != NOT_INITIALISED)
 
 
 def _say_ready(control: socket.socket) -> None:

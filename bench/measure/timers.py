@@ -1,58 +1,76 @@
 """Clocks: what one sample is taken with."""
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from bench.phases import Phase
+
 L2_FLUSH_BYTES = 2**28
-HOLD_CYCLES = 2_000_000
+FIRST_HOLD_CYCLES = 2_000_000
 """A millisecond at 2 GHz."""
-LONGEST_HOLD_CYCLES = 16 * HOLD_CYCLES
-OFTEN = 0.1
-"""Share of samples from which on a hold was often too short."""
+SHORTEST_HOLD_CYCLES = FIRST_HOLD_CYCLES // 20
+LONGEST_HOLD_CYCLES = 16 * FIRST_HOLD_CYCLES
+HOLD_CYCLES_EACH = 4
+"""For each nanosecond that queueing took: twice as long at 2 GHz."""
+REMEMBERED = 8
+"""Samples whose longest queueing says how long the next hold is."""
+IN_VAIN = 3
+"""The longest hold is tried so often in a row where it does not suffice."""
 
 
 class Duration(NamedTuple):
-    """One sample: nanoseconds by the timer and, where that is a device's, by the wall clock.
+    """One sample.
 
-    The wall clock's are without the time for which a stream was held: they end when the caller knows
-    that the device is done, and what was queued meanwhile took it no time.
+    Attributes:
+        nanoseconds: that its calls took together.
+        was_held: whether a GPU's stream waited until all was queued, as it was to; True where it was
+            not to wait.
+        after_ns: for how long a GPU went on once the calls had returned; None where nobody looked.
     """
 
     nanoseconds: int
-    wall_nanoseconds: int | None
+    was_held: bool = True
+    after_ns: int | None = None
 
 
 class Timer(Protocol):
     """Times the same call on several arguments, as one sample.
 
     Attributes:
+        words: how calls are timed.
         most_calls: that a sample may have; None for as many as there are arguments for.
+        is_coarse: whether its ticks are so long that several samples say more by their mean than by
+            their median, which is one of the ticks.
+        has_other: whether there is another clock, which looks on once a round.
     """
 
+    words: str
     most_calls: int | None
-
-    def words(self, call: Callable[[Any], Any]) -> str:
-        """Say how a call was timed."""
-        ...
+    is_coarse: bool
+    has_other: bool
 
     def time(self, call: Callable[[Any], Any], arguments: Sequence[Any]) -> tuple[Duration, Any]:
         """Return the duration of all calls together and the last call's result."""
+        ...
+
+    def time_by_other(
+        self, call: Callable[[Any], Any], arguments: Sequence[Any]
+    ) -> tuple[Duration, Any]:
+        """Return the same by the other clock."""
         ...
 
 
 class WallTimer:
     """The wall clock of the CPU. Caches are left as the rivals left them: nothing is flushed."""
 
+    words = "perf_counter_ns; caches not flushed"
     most_calls: int | None = None
-
-    def words(self, call: Callable[[Any], Any]) -> str:
-        """Say how a call was timed."""
-        del call
-        return "perf_counter_ns; caches not flushed"
+    is_coarse = False
+    has_other = False
 
     def time(self, call: Callable[[Any], Any], arguments: Sequence[Any]) -> tuple[Duration, Any]:
         """Return the duration of all calls together and the last call's result."""
@@ -60,87 +78,140 @@ class WallTimer:
         start = time.perf_counter_ns()
         for argument in arguments:
             result = call(argument)
-        return Duration(max(1, time.perf_counter_ns() - start), None), result
+        return Duration(max(1, time.perf_counter_ns() - start)), result
+
+    def time_by_other(
+        self, call: Callable[[Any], Any], arguments: Sequence[Any]
+    ) -> tuple[Duration, Any]:
+        """There is none: the same clock once more."""
+        return self.time(call, arguments)
 
 
 class Hold:
     """Keeps a stream waiting while launches are queued, so that no gap between them is timed.
 
-    Whatever ended before all was queued is doubled for the next sample. Where the longest does not
-    suffice, the call waits for the device itself: it gets the shortest, and none would be better.
+    It lasts twice as long as queueing lately took. Where the longest does not suffice several times in
+    a row, the call waits for the device itself, or queues more than the device's queue takes: no hold
+    would be long enough, and there is none from then on.
 
     Attributes:
         cycles: of the GPU's clock.
-        samples: that were held.
-        short: those of them in which the stream went on before all was queued.
     """
 
     def __init__(self) -> None:
-        self.cycles = HOLD_CYCLES
-        self.samples = 0
-        self.short = 0
-        self._is_hopeless = False
+        self.cycles = FIRST_HOLD_CYCLES
+        self._queueing: deque[int] = deque(maxlen=REMEMBERED)
+        self._in_vain = 0
+        self._begun = 0
 
     def begin(self) -> None:
         """Hold the current stream."""
-        torch.cuda._sleep(self.cycles)  # noqa: SLF001  # torch has no public way to hold a stream
-        self.samples += 1
+        if self.cycles:
+            torch.cuda._sleep(self.cycles)  # noqa: SLF001  # torch has no public way to hold a stream
+        self._begun = time.perf_counter_ns()
 
-    def judge(self, start: torch.cuda.Event) -> None:
-        """Look whether the stream passed what was recorded behind the hold, now that all is queued."""
+    def judge(self, start: torch.cuda.Event) -> bool:
+        """Now that all is queued, tell whether what was recorded behind the hold still waits for it."""
+        queueing = time.perf_counter_ns() - self._begun
+        if not self.cycles:
+            return False
         if not start.query():
-            return
-        self.short += 1
-        self._is_hopeless |= self.cycles >= LONGEST_HOLD_CYCLES
-        self.cycles = HOLD_CYCLES if self._is_hopeless else 2 * self.cycles
+            self._in_vain = 0
+            self._queueing.append(queueing)
+            self.cycles = _hold_for(max(self._queueing))
+            return True
+        self._in_vain += self.cycles == LONGEST_HOLD_CYCLES
+        self.cycles = 0 if self._in_vain == IN_VAIN else max(self.cycles, _hold_for(queueing))
+        return False
 
 
-class CudaTimer:
-    """CUDA events around a call that is queued while the stream is held; L2 flushed before.
+def _hold_for(queueing_ns: int) -> int:
+    return min(max(SHORTEST_HOLD_CYCLES, HOLD_CYCLES_EACH * queueing_ns), LONGEST_HOLD_CYCLES)
 
-    One call a sample: of several, all but the first would find in L2 what the one before left there,
-    and fast contestants would have more of them than slow ones. Calls have holds of their own.
+
+class GpuTimer:
+    """The two clocks of a GPU, one call a sample, L2 flushed before: one times, the other looks on.
+
+    - Events on the stream, which is held while the call's launches are queued: the device's own time.
+    - The wall clock, until the device is done: what a caller waits for.
+
+    Of several calls a sample, all but the first would find in L2 what the one before left there, and
+    fast contestants would have more of them than slow ones. Calls have holds of their own.
+
+    Args:
+        device: a GPU.
+        by_events: whether events time, and the wall clock looks on; else the other way round.
     """
 
     most_calls: int | None = 1
+    has_other = True
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, by_events: bool) -> None:
         self.device = device
-        self.flush = torch.empty(L2_FLUSH_BYTES, dtype=torch.uint8, device=device)
-        self.held = torch.cuda.Event(enable_timing=True)
+        self.by_events = self.is_coarse = by_events
+        self.words = (
+            "CUDA events; stream held while launches are queued; L2 flushed before each call"
+            if by_events
+            else "wall clock until the GPU is done; L2 flushed before each call"
+        )
+        self._filler = torch.empty(L2_FLUSH_BYTES, dtype=torch.uint8, device=device)
         self.start = torch.cuda.Event(enable_timing=True)
         self.stop = torch.cuda.Event(enable_timing=True)
         self.holds: defaultdict[Callable[[Any], Any], Hold] = defaultdict(Hold)
-
-    def words(self, call: Callable[[Any], Any]) -> str:
-        """Say how a call was timed."""
-        words = "CUDA events; stream held while launches are queued; L2 flushed before each call"
-        hold = self.holds[call]
-        if not hold.short:
-            return words
-        often = "more" if hold.short > OFTEN * hold.samples else "no more"
-        return f"{words}; the hold ended too early in {often} than {OFTEN:.0%} of samples"
+        clocks = self._time_by_events, self._time_by_wall_clock
+        self._first, self._other = clocks if by_events else clocks[::-1]
 
     def time(self, call: Callable[[Any], Any], arguments: Sequence[Any]) -> tuple[Duration, Any]:
         """Return the duration of all calls together and the last call's result."""
-        result = None
-        hold = self.holds[call]
-        self.flush.zero_()
-        torch.cuda.synchronize(self.device)
-        wall = time.perf_counter_ns()
-        self.held.record()
+        return self._first(call, arguments)
+
+    def time_by_other(
+        self, call: Callable[[Any], Any], arguments: Sequence[Any]
+    ) -> tuple[Duration, Any]:
+        """Return the same by the other clock."""
+        return self._other(call, arguments)
+
+    def _time_by_events(
+        self, call: Callable[[Any], Any], arguments: Sequence[Any]
+    ) -> tuple[Duration, Any]:
+        result, hold = None, self.holds[call]
+        self.flush_caches()
         hold.begin()
         self.start.record()
         for argument in arguments:
             result = call(argument)
         self.stop.record()
-        hold.judge(self.start)
+        was_held = hold.judge(self.start)
         torch.cuda.synchronize(self.device)
-        wall = time.perf_counter_ns() - wall
-        held, own = self.held.elapsed_time(self.start), self.start.elapsed_time(self.stop)
-        return Duration(max(1, round(own * 1e6)), max(1, wall - round(held * 1e6))), result
+        milliseconds = self.start.elapsed_time(self.stop)
+        return Duration(max(1, round(milliseconds * 1e6)), was_held), result
+
+    def _time_by_wall_clock(
+        self, call: Callable[[Any], Any], arguments: Sequence[Any]
+    ) -> tuple[Duration, Any]:
+        result = None
+        self.flush_caches()
+        start = time.perf_counter_ns()
+        for argument in arguments:
+            result = call(argument)
+        returned = time.perf_counter_ns()
+        torch.cuda.synchronize(self.device)
+        done = time.perf_counter_ns()
+        return Duration(max(1, done - start), after_ns=done - returned), result
+
+    def flush_caches(self) -> None:
+        """Have nothing that a call uses in L2, and the device at rest."""
+        self._filler.zero_()
+        torch.cuda.synchronize(self.device)
 
 
-def timer_for(device: torch.device) -> Timer:
-    """Choose the clock of a device."""
-    return CudaTimer(device) if device.type == "cuda" else WallTimer()
+def timer_for(device: torch.device, phase: Phase) -> Timer:
+    """Choose the clock of a phase on a device.
+
+    On a GPU, events time what is nothing but kernels. Elsewhere implementations may wait for the device
+    before they know how much is to come: no hold covers what the host does after that, while it covers
+    all that others do, so the wall clock is the one that is the same for all.
+    """
+    if device.type != "cuda":
+        return WallTimer()
+    return GpuTimer(device, by_events=phase in {Phase.FORWARD, Phase.BACKWARD})

@@ -3,6 +3,8 @@
 Frozen dataclasses, encoded as JSON by msgspec. Raise `SCHEMA` when an old reader would misread.
 """
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -41,11 +43,15 @@ class Samples:
         calls: calls in one sample.
         rounds: one entry a round: the durations of that round's samples, each of `calls` calls, in
             nanoseconds by the cell's timer.
-        wall_rounds: the same by the wall clock, without the time for which the device was held, where
-            the timer is the device's; else empty.
+        wall_rounds: one sample a round by the wall clock, until a GPU is done, where events on its
+            stream time; else empty.
+        device_rounds: one sample a round by those events, where the wall clock times a GPU; else empty.
         disturbed: rounds in which the operating system took the processor away: flagged and counted,
             never dropped.
         stop: why measuring stopped: `precise`, `stable` or `budget`.
+        late: samples that a GPU began before all was queued: gaps between launches are in them.
+        is_coarse: whether a round's value is the mean of its samples, as the clock's ticks are long,
+            and a median is one of them; else it is the median.
     """
 
     process: int
@@ -54,12 +60,20 @@ class Samples:
     wall_rounds: tuple[tuple[int, ...], ...] = ()
     disturbed: tuple[int, ...] = ()
     stop: str = "budget"
+    late: int = 0
+    is_coarse: bool = False
+    device_rounds: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.calls < 1 or not self.rounds or not all(self.rounds):
             raise ValueError("samples need at least one call, one round, and one sample a round")
         if min(map(min, self.rounds)) <= 0:
             raise ValueError("durations must be positive")
+
+
+def value_of_round(durations: Sequence[int], *, is_coarse: bool) -> float:
+    """Nanoseconds of a round: the median of its samples, or their mean, see `Samples.is_coarse`."""
+    return statistics.fmean(durations) if is_coarse else statistics.median(durations)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Cuda(Implementation):
 
     def measured(self, folder: Path) -> Measured:
         """Make what measures with the clock of measuring runs, and keeps what it finds in a folder."""
-        return Measured(partial(choices_of, folder), timer_for)
+        return Measured(partial(choices_of, folder), partial(timer_for, phase=Phase.FORWARD))
 
     def unsupported(
         self, operator: Operator, dtype: torch.dtype, device: torch.device

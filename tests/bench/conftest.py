@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 
 import bench.plugins
@@ -14,3 +16,10 @@ def entries(monkeypatch):
         monkeypatch.setattr(bench.plugins, "entry_points", entry_points)
 
     return pretend
+
+
+@pytest.fixture
+def unfrozen():
+    """Undo what rounds do to the collector of a process that is theirs alone."""
+    yield
+    gc.unfreeze()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench import gpu
-from bench.gpu import Look, conditions, gpu_facts, watched
+from bench.gpu import Look, conditions, gpu_facts, gpu_use, watched
 from bench.measure import rates
 from bench.results.schema import GpuConditions
 
@@ -181,3 +181,10 @@ def test_reasons_are_told_by_older_drivers_too_and_a_look_without_them_may_be_id
     library.nvmlDeviceGetCurrentClocksEventReasons = lambda _: THERMAL
     assert gpu.look_at(found).reasons == THERMAL
     assert conditions([Look(345, 30, None), Look(1980, 50, 0)]).megahertz == (1980, 1980)
+
+
+def test_what_others_use_of_a_gpu_is_told_where_it_tells(library):
+    assert gpu_use(GPU) is None
+    library.nvmlDeviceGetUtilizationRates = lambda _: SimpleNamespace(gpu=37, memory=2)
+    assert gpu_use(GPU) == 0.37
+    assert gpu_use(torch.device("cpu")) is None

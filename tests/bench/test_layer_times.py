@@ -7,9 +7,8 @@ import torch
 from bench.measure.candidate import Step
 from bench.measure.layers import MOST_PASSES, CudaMarks, WallMarks, layer_times, marks_for
 from bench.measure.rounds import Contestant
-from bench.measure.timers import Hold
-
-CPU = torch.device("cpu")
+from bench.measure.timers import Hold, WallTimer, timer_for
+from bench.phases import Phase
 
 
 class Layered:
@@ -55,7 +54,7 @@ def times(subjects, seconds=60.0, dropped=None, beats=None):
     contestants = [subject.contestant for subject in subjects]
     return layer_times(
         contestants,
-        CPU,
+        WallTimer(),
         seconds=seconds,
         order=random.Random(0),  # noqa: S311
         beat=(beats if beats is not None else []).append,
@@ -125,7 +124,7 @@ def test_the_wall_clock_sees_real_time_pass():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpus_layers_are_timed_by_its_own_events():
-    marks = marks_for(torch.device("cuda"), Hold())
+    marks = marks_for(timer_for(torch.device("cuda"), Phase.FORWARD), Hold())
     assert isinstance(marks, CudaMarks)
     matrix = torch.ones((4096, 4096), device="cuda")
     for calls, layer in ((1, "one"), (4, "four")):
@@ -137,4 +136,4 @@ def test_a_gpus_layers_are_timed_by_its_own_events():
 
 
 def test_the_cpus_layers_are_timed_by_the_wall_clock():
-    assert isinstance(marks_for(CPU, Hold()), WallMarks)
+    assert isinstance(marks_for(WallTimer(), Hold()), WallMarks)

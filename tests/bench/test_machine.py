@@ -71,3 +71,10 @@ def test_the_processors_that_others_use_least_are_chosen_of_those_that_are_allow
     assert machine.idle_processors(4, chances[0]) == ()
     monkeypatch.delattr(machine.os, "sched_getaffinity")
     assert machine.idle_processors(1, chances[0]) == ()
+
+
+@pytest.mark.parametrize(("use", "is_told"), [(None, False), (0.01, False), (0.37, True)])
+def test_a_gpu_that_others_use_is_a_doubt(use, is_told, monkeypatch):
+    monkeypatch.setattr(machine, "gpu_use", lambda _: use)
+    found = machine.describe_machine(torch.device("cpu"), 1).doubts
+    assert ("other programs used the GPU 37 % of the time when the run started" in found) == is_told

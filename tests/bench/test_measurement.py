@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+import torch
 
 from bench.background import Background
 from bench.errors import UserError
@@ -307,3 +308,38 @@ def test_who_is_tuned_shows_signs_of_life_but_not_for_ever(
     assert (("tuning", NOBODY) in others) is beats
     assert not {name for name, _ in others} & {"gather"}  # it has nothing to tune
     assert all(thread.name != "shows signs of life" for thread in threading.enumerate())
+
+
+def test_an_input_that_memory_does_not_hold_is_no_ones_fault(measurement, monkeypatch):
+    def devours(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 40 GiB")
+
+    monkeypatch.setattr(module, "operands", devours)
+    subject, told = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3))
+    subject.run()
+    failed = [event for event in told if isinstance(event, Failed)]
+    assert {event.implementation for event in failed} == {"gather", "dense"}
+    assert {event.status for event in failed} == {Status.OUT_OF_MEMORY}
+    assert failed[0].reason.startswith("for the input and what is expected of it: OutOfMemoryError")
+    assert isinstance(told[-1], Done)
+
+
+def test_nobody_is_blamed_for_what_comes_before_the_rounds(measurement, monkeypatch):
+    subject, _ = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3))
+
+    def timer_for(*_):
+        raise RuntimeError(f"at work: {subject.pulse.read()[1:]}")
+
+    monkeypatch.setattr(module, "timer_for", timer_for)
+    with pytest.raises(RuntimeError, match=rf"at work: \({NOBODY}, {NOBODY}\)"):
+        subject.run()
+
+
+def test_work_that_the_clock_does_not_see_is_no_time(measurement, monkeypatch):
+    hidden = {"gather": "it works on another stream"}
+    monkeypatch.setattr(module, "hidden_work", lambda who, timer: hidden.get(who.name))
+    subject, told = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3))
+    subject.run()
+    assert {event.implementation for event in told if isinstance(event, Measured)} == {"dense"}
+    failed = {(event.status, event.reason) for event in told if isinstance(event, Failed)}
+    assert failed == {(Status.INCORRECT, "it works on another stream")}

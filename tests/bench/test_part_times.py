@@ -21,7 +21,7 @@ class CountingTimer:
         before = self.now
         for argument in arguments:
             call(argument)
-        return Duration(self.now - before, None), None
+        return Duration(self.now - before), None
 
 
 @pytest.fixture

@@ -1,118 +1,21 @@
 import gc
-import random
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from racing import MILLISECOND, AfterRounds, Race
 
 from bench.measure import rounds
-from bench.measure.candidate import Step
-from bench.measure.rounds import FEWEST_ROUNDS, Contestant, Spent, run_rounds
+from bench.measure.rounds import FEWEST_ROUNDS
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration
 
-
-@pytest.fixture(autouse=True)
-def unfrozen():
-    """Undo what rounds do to the collector of a process that is theirs alone."""
-    yield
-    gc.unfreeze()
-
-
-class Clock:
-    """A wall clock that only moves when a call is timed, and a timer that reads it."""
-
-    most_calls = None
-
-    def __init__(self):
-        self.seconds = 0.0
-
-    def perf_counter(self):
-        return self.seconds
-
-    def time(self, call, arguments):
-        result = None
-        start = self.seconds
-        for argument in arguments:
-            result = call(argument)
-        return Duration(max(1, round((self.seconds - start) * 1e9)), None), result
-
-
-class AfterRounds:
-    """A rule that is met after so many rounds, and keeps what it was told."""
-
-    def __init__(self, count):
-        self.count = count
-        self.told = []
-
-    def add(self, seconds):
-        self.told.append(seconds)
-
-    def finished(self):
-        return "precise" if len(self.told) >= self.count else None
-
-    def restart(self):
-        self.restarts = getattr(self, "restarts", 0) + 1
-
-
-class Race:
-    """Contestants of known durations on a clock of their own."""
-
-    def __init__(self, monkeypatch, *durations_ns):
-        self.clock = Clock()
-        monkeypatch.setattr(rounds, "time", self.clock)
-        self.visits = []
-        self.calls = dict.fromkeys(range(len(durations_ns)), 0)
-        self.prepared = dict.fromkeys(range(len(durations_ns)), 0)
-        self.failures = {}
-        self.dropped = []
-        self.spent = Spent()
-        self.contestants = [
-            Contestant(f"c{number}", number, self.step(number, duration), duration)
-            for number, duration in enumerate(durations_ns)
-        ]
-
-    def step(self, number, duration):
-        def prepare():
-            self.prepared[number] += 1
-            return f"argument {number}"
-
-        def call(argument):
-            assert argument == f"argument {number}"
-            self.calls[number] += 1
-            if self.calls[number] == self.failures.get(number):
-                raise RuntimeError(f"boom {number}")
-            self.clock.seconds += duration * 1e-9
-            return f"result {number}"
-
-        return Step(prepare, call, lambda result: None, MOST_CALLS)
-
-    def run(self, rule, seconds=1e9, seed=0, **more):
-        return run_rounds(
-            self.contestants,
-            self.clock,
-            seconds=seconds,
-            rule=rule,
-            order=random.Random(seed),  # noqa: S311
-            beat=self.visits.append,
-            drop=lambda who, error: self.dropped.append((who.name, str(error))),
-            spent=self.spent,
-            **more,
-        )
-
-    def orders(self, size):
-        return [
-            tuple(self.visits[start : start + size]) for start in range(0, len(self.visits), size)
-        ]
+pytestmark = pytest.mark.usefixtures("unfrozen")
 
 
 @pytest.fixture
 def race(monkeypatch):
     return lambda *durations_ns: Race(monkeypatch, *durations_ns)
-
-
-MILLISECOND = 1_000_000
-MOST_CALLS = (64, 1024)
 
 
 def test_every_contestant_is_visited_once_a_round(race):
@@ -222,7 +125,7 @@ def test_short_calls_are_repeated_within_a_sample_and_samples_within_a_visit(
     assert (contestant.calls, contestant.samples) == (calls, samples)
     field.run(AfterRounds(2))
     assert [len(durations) for durations in contestant.rounds] == [samples] * 2
-    result = contestant.result(5, "precise")
+    result = contestant.result(5, "precise", field.clock)
     assert (result.process, result.calls, result.stop) == (5, calls, "precise")
     assert result.rounds[0][0] == pytest.approx(calls * first_ns, rel=1e-3)
     untimed = 2 if calls >= 4 else 0
@@ -284,7 +187,7 @@ def test_arguments_are_prepared_and_the_last_result_let_go_outside_of_the_timed_
 
     def time(call, arguments):
         seen.append((len(arguments), field.prepared[0], contestant.last))
-        return Duration(MILLISECOND, None), "result"
+        return Duration(MILLISECOND), "result"
 
     field.clock.time = time
     field.run(AfterRounds(1))
@@ -310,7 +213,7 @@ def test_rounds_in_which_the_processor_was_taken_away_are_flagged_and_kept(race,
     fake = SimpleNamespace(getrusage=getrusage, RUSAGE_SELF=0)
     monkeypatch.setattr(rounds, "resource", fake)
     field.run(AfterRounds(4))
-    result = field.contestants[0].result(0, "precise")
+    result = field.contestants[0].result(0, "precise", field.clock)
     assert result.disturbed == (1, 3)
     assert len(result.rounds) == 4
 
@@ -327,15 +230,6 @@ def test_a_timer_that_takes_one_call_a_sample_gets_one_of_fast_and_slow_alike(ra
     again.run(AfterRounds(3))
     assert again.contestants[0].calls == 1
     assert len(again.contestants[0].rounds[0]) == rounds.MOST_SAMPLES
-
-
-def test_wall_times_are_kept_where_the_timer_is_a_devices(race):
-    field = race(5 * MILLISECOND)
-    field.clock.time = lambda call, arguments: (Duration(5_000_000, 9_000_000), None)
-    field.run(AfterRounds(2))
-    result = field.contestants[0].result(0, "precise")
-    assert (result.rounds, result.wall_rounds) == (((5_000_000,),) * 2, ((9_000_000,),) * 2)
-    assert field.spent.timed == pytest.approx(2 * 9e-3)
 
 
 def test_the_garbage_collector_rests_while_measuring_and_works_again_afterwards(race):
@@ -426,10 +320,10 @@ def test_before_each_visit_the_last_result_is_let_go_and_blocks_are_set_aside(ra
     field = race(MILLISECOND, MILLISECOND)
     inner, taken, at_work = rounds._blocks, [], []
 
-    def blocks(order):
+    def blocks(order, device):
         at_work.append(field.contestants[field.visits[-1]].last)
-        taken.append([block.nbytes for block in inner(order)])
-        return inner(order)
+        taken.append([block.nbytes for block in inner(order, device)])
+        return inner(order, device)
 
     monkeypatch.setattr(rounds, "_blocks", blocks)
     field.run(AfterRounds(5))
@@ -469,18 +363,7 @@ def test_the_rule_is_told_the_median_of_a_visits_samples(race):
     durations = iter([1_000, 9_000, 4_000, 6_000] * 2)
     for contestant in field.contestants:
         contestant.samples = 2
-    field.clock.time = lambda call, arguments: (Duration(next(durations), None), None)
+    field.clock.time = lambda call, arguments: (Duration(next(durations)), None)
     rule = AfterRounds(2)
     field.run(rule, rehearses=False)
     assert rule.told == [[5_000, 5_000]] * 2
-
-
-def test_the_wall_time_of_a_rehearsal_on_a_device_is_warm_up(race):
-    field = race(MILLISECOND)
-    field.contestants[0].first_ns = 30 * MILLISECOND
-    field.clock.time = lambda call, arguments: (Duration(MILLISECOND, 2 * MILLISECOND), None)
-    field.run(AfterRounds(3))
-    samples = len(field.contestants[0].rounds[0])
-    assert samples > 1
-    assert field.spent.timed == pytest.approx(3 * samples * 2e-3)
-    assert field.spent.warm_up == pytest.approx(2e-3)

@@ -17,7 +17,7 @@ from bench.statistics import (
     geometric_mean,
     holm,
     ratio,
-    round_medians,
+    seconds_of_rounds,
     seconds_per_call,
     shared_ratio,
     stray_processes,
@@ -147,13 +147,13 @@ def test_drift_that_both_cells_share_cancels_in_the_ratio():
     assert interval.high / interval.low < 1.01
 
 
-def test_the_time_of_a_call_is_a_mean_over_processes_of_medians_of_round_medians():
+def test_the_time_of_a_call_is_a_mean_over_processes_of_medians_of_seconds_of_rounds():
     processes = (
         Samples(0, 10, ((1000, 9000, 2000), (2000,), (3000, 5000))),
         Samples(1, 10, ((4000,), (4000,), (4000,))),
     )
     timing = Timing("made up", processes)
-    first, second = round_medians(timing)
+    first, second = seconds_of_rounds(timing)
     assert first.tolist() == pytest.approx([2e-7, 2e-7, 4e-7])
     assert second.tolist() == pytest.approx([4e-7] * 3)
     # The first process's rounds spread, so that it counts for a little less.
@@ -405,7 +405,7 @@ def test_what_is_detectable_is_found_four_times_out_of_five():
 
 def test_the_median_of_an_even_number_of_samples_lies_between_the_middle_two():
     samples = Samples(0, 1, ((9_000, 1_000, 2_000, 4_000), (5_000, 5_000, 7_000, 7_000)))
-    (medians,) = round_medians(Timing("made up", (samples,)))
+    (medians,) = seconds_of_rounds(Timing("made up", (samples,)))
     assert medians.tolist() == pytest.approx([3e-6, 6e-6])
 
 
@@ -420,3 +420,32 @@ def test_an_unpaired_ratio_counts_the_fewer_rounds_and_the_strays_of_both():
     spread = (*np.linspace(-0.01, 0.01, 8), 2.0)
     found = unpaired_ratio(around(*spread), around(*spread, rounds=(0.0, 0.001)))
     assert (found.rounds, found.strays) == (18, 2)
+
+
+def test_of_a_coarse_clock_a_rounds_value_is_the_mean_of_its_samples():
+    rounds = ((4_096, 5_120, 5_120, 5_120), (4_096, 4_096, 5_120, 5_120))
+    (medians,) = seconds_of_rounds(Timing("made up", (Samples(0, 1, rounds),)))
+    (means,) = seconds_of_rounds(Timing("made up", (Samples(0, 1, rounds, is_coarse=True),)))
+    assert medians.tolist() == pytest.approx([5_120e-9, 4_608e-9])
+    assert means.tolist() == pytest.approx([4_864e-9, 4_608e-9])
+
+
+def test_ticks_of_a_coarse_clock_do_not_hide_a_difference():
+    generator = np.random.default_rng(0)
+    tick = 1024
+
+    def ticked(nanoseconds):
+        """What a clock of long ticks reads of calls that begin at any moment of one."""
+        begun = generator.uniform(0, tick, (8, 24))
+        return (((begun + nanoseconds) // tick) * tick).astype(int)
+
+    def timing(nanoseconds):
+        processes = [
+            Samples(process, 1, tuple(map(tuple, ticked(nanoseconds).tolist())), is_coarse=True)
+            for process in range(3)
+        ]
+        return Timing("made up", tuple(processes))
+
+    found = ratio(timing(5_830), timing(5_500)).interval
+    assert found.low < 1.06 < found.high
+    assert found.estimate == pytest.approx(1.06, abs=0.015)

@@ -7,7 +7,7 @@ import pytest
 from synthetic_runs import DENSE_SECONDS, Noise, make_run, workload
 
 from bench.phases import Phase
-from bench.statistics import Verdict, round_medians
+from bench.statistics import Verdict, seconds_of_rounds
 from reports.commands import command, impl_arguments
 from reports.embedded import LEVELS, embedded
 from reports.pairs import pairs
@@ -60,7 +60,7 @@ def test_embedded_rounds_are_those_of_the_run_to_a_sixtieth_of_their_span(run):
     assert data["implementations"][number] == "gather"
     assert seconds == pytest.approx(0.5 * DENSE_SECONDS, rel=0.01)
     assert disturbed == [[0], [], []]
-    for text, medians in zip(drawn.split(" "), round_medians(timing), strict=True):
+    for text, medians in zip(drawn.split(" "), seconds_of_rounds(timing), strict=True):
         for letter, value in zip(text, medians, strict=True):
             decoded = seconds * math.exp(span * LEVELS.index(letter) / 63 - below)
             assert math.log(decoded / value) == pytest.approx(0, abs=span / 60)

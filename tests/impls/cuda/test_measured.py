@@ -205,7 +205,7 @@ def test_a_kernel_that_kills_the_gpu_while_it_is_timed_is_never_tried_again(meas
     def time(call, arguments):
         if arguments == [WIDE]:
             raise RuntimeError("CUDA error")
-        return Duration(1, None), call(*arguments)
+        return Duration(1), call(*arguments)
 
     timer.time = time
     dies()
@@ -291,7 +291,7 @@ class Backwards:
         (shape,) = arguments
         self.samples += 1
         self.known.setdefault(shape, round(10_000 * 0.95 ** len(self.known)))
-        return Duration(self.known[shape], None), call(shape)
+        return Duration(self.known[shape]), call(shape)
 
 
 @pytest.fixture
