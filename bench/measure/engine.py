@@ -245,7 +245,8 @@ def _look_around(
         try:
             for event in templates.run(0, order, RATE_TIMEOUT):
                 if isinstance(event, Rates):
-                    machine = replace(machine, rates=event.rates)
+                    clock = {"gpu clocks read": event.clock} if event.clock else {}
+                    machine = replace(machine, rates=event.rates, facts=machine.facts | clock)
                 if isinstance(event, Surroundings):
                     unavailable |= event.unavailable
                     machine = replace(machine, facts=machine.facts | _facts(event))

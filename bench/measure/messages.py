@@ -119,9 +119,10 @@ class PhaseDone(msgspec.Struct, tag=True, frozen=True):
 
 
 class Rates(msgspec.Struct, tag=True, frozen=True):
-    """The machine's rates."""
+    """The machine's rates, and what a GPU's clocks are worth, in words."""
 
     rates: tuple[Rate, ...]
+    clock: str = ""
 
 
 class Surroundings(msgspec.Struct, tag=True, frozen=True):

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from bench.dtypes import products_in
 from bench.errors import MissingDataError, UserError
 from bench.machine import thread_pools
+from bench.measure.clock import clock_in_words
 from bench.measure.failures import why_unavailable
 from bench.measure.measurement import Measurement
 from bench.measure.memory import keep_freed_memory, limit_memory
@@ -60,7 +61,7 @@ def serve(stream: BinaryIO) -> None:
     with threadpool_limits(order.threads):
         if isinstance(order, RateTask):
             if order.dtypes:  # before a plug-in can disturb them
-                tell(Rates(machine_rates(order.dtypes, device)))
+                tell(Rates(machine_rates(order.dtypes, device), clock_in_words(device)))
             unavailable = _unavailable(order)
             threadpool_limits(order.threads)
             tell(Surroundings(unavailable, keeps_memory, thread_pools()))
