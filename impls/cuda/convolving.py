@@ -1,6 +1,6 @@
 """Convolution over a kernel map, with its gradients."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,22 +43,57 @@ def convolve(
         TypeError: if features, weight and bias are not of one type.
         ValueError: if they are not on one device; an address of another may cost the process its GPU.
     """
-    if torch.is_autocast_enabled(features.device.type):
+    device = features.device
+    if torch.is_autocast_enabled(device.type):
         features, weight = _autocast(features), _autocast(weight)
         bias = None if bias is None else _autocast(bias)
-    given = [each for each in (features, weight, bias) if each is not None]
-    if len({each.dtype for each in given}) > 1:
+    given = (features, weight) if bias is None else (features, weight, bias)
+    dtype = features.dtype
+    if any(each.dtype is not dtype for each in given):
         found = ", ".join(str(each.dtype) for each in given)
         raise TypeError(f"features, weight and bias must be of one type, not {found}: convert them")
-    devices = [each.device for each in (places.coordinates, *given)]
-    if len(set(devices)) > 1:
-        found = ", ".join(map(str, devices))
+    if any(each.device != device for each in (places.coordinates, *given)):
+        found = ", ".join(str(each.device) for each in (places.coordinates, *given))
         raise ValueError(
             f"coordinates, features, weight and bias must be on one device, not {found}: move them"
         )
     arguments = (features, weight, bias, kernel_map, places, invariant)
+    if (
+        not torch.is_grad_enabled()
+    ):  # half of the host's time is autograd's, which has nothing to do
+        return _forward(*arguments).output
     result: Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
+
+
+class _Forward(NamedTuple):
+    """What a forward pass computed, and what backward passes need of it."""
+
+    output: Tensor
+    features: Tensor
+    weight: Tensor
+    normalisation: Tensor | None
+    tensor_cores: bool
+
+
+def _forward(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    kernel_map: KernelMap,
+    places: Places,
+    invariant: bool,  # autograd passes arguments by position
+) -> _Forward:
+    features, weight = features.contiguous(), weight.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    normalisation = None
+    if invariant:
+        normalisation = features.new_empty(kernel_map.outputs, dtype=sum_type(features.dtype))
+    tensor_cores = may_use_tensor_cores(features.dtype)
+    product = Product(
+        features, weight, kernel_map, tensor_cores, bias=bias, normalisation=normalisation
+    )
+    return _Forward(multiply(product, places), features, weight, normalisation, tensor_cores)
 
 
 class _Convolve(torch.autograd.Function):
@@ -72,26 +107,12 @@ class _Convolve(torch.autograd.Function):
         places: Places,
         invariant: bool,  # autograd passes arguments by position
     ) -> Tensor:
-        features, weight = features.contiguous(), weight.contiguous()
-        bias = None if bias is None else bias.contiguous()
-        normalisation = None
-        if invariant:
-            normalisation = features.new_empty(kernel_map.outputs, dtype=sum_type(features.dtype))
-        tensor_cores = may_use_tensor_cores(features.dtype)
-        product = Product(
-            features,
-            weight,
-            kernel_map,
-            tensor_cores,
-            bias=bias,
-            normalisation=normalisation,
-        )
-        output = multiply(product, places)
-        ctx.save_for_backward(features, weight, normalisation)
+        done = _forward(features, weight, bias, kernel_map, places, invariant)
+        ctx.save_for_backward(done.features, done.weight, done.normalisation)
         ctx.kernel_map = kernel_map
         ctx.places = places
-        ctx.tensor_cores = tensor_cores
-        return output
+        ctx.tensor_cores = done.tensor_cores
+        return done.output
 
     @staticmethod
     @once_differentiable

@@ -14,8 +14,30 @@ from impls.cuda.structures import pointer
 
 def pool(features: Tensor, kernel_map: KernelMap, places: Places) -> Tensor:
     """Max pooling, the first largest in torch's order: `[N, C]` to `[M, C]`."""
+    if not torch.is_grad_enabled():
+        return _forward(features, kernel_map, places, keeps_chosen=False)[0]
     result: Tensor = _Pool.apply(features, kernel_map, places)  # type: ignore[no-untyped-call]
     return result
+
+
+def _forward(
+    features: Tensor, kernel_map: KernelMap, places: Places, *, keeps_chosen: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Maxima, and which offsets they came from if that is to be kept."""
+    features = features.contiguous()
+    output = features.new_empty((kernel_map.outputs, features.shape[1]))
+    chosen = torch.empty_like(output, dtype=torch.int32) if keeps_chosen else None
+    parameters = structures.Pooling(
+        pointer(features),
+        pointer(kernel_map.table),
+        pointer(output),
+        pointer(chosen),
+        kernel_map.outputs,
+        kernel_map.offsets,
+        features.shape[1],
+    )
+    places.launch(launching.pool(features.dtype), (blocks_of(output.numel()),), parameters)
+    return output, chosen
 
 
 class _Pool(torch.autograd.Function):
@@ -26,21 +48,8 @@ class _Pool(torch.autograd.Function):
         kernel_map: KernelMap,
         places: Places,
     ) -> Tensor:
-        features = features.contiguous()
-        output = features.new_empty((kernel_map.outputs, features.shape[1]))
-        chosen = None
-        if ctx.needs_input_grad[0]:
-            chosen = torch.empty_like(output, dtype=torch.int32)
-        parameters = structures.Pooling(
-            pointer(features),
-            pointer(kernel_map.table),
-            pointer(output),
-            pointer(chosen),
-            kernel_map.outputs,
-            kernel_map.offsets,
-            features.shape[1],
-        )
-        places.launch(launching.pool(features.dtype), (blocks_of(output.numel()),), parameters)
+        needed = ctx.needs_input_grad[0]
+        output, chosen = _forward(features, kernel_map, places, keeps_chosen=needed)
         ctx.save_for_backward(chosen)
         ctx.kernel_map = kernel_map
         ctx.places = places
