@@ -1,5 +1,7 @@
 """What a workload turned out to be, once its input is made: its record, and the work of each phase."""
 
+from dataclasses import replace
+
 from bench.batch import SparseBatch
 from bench.cost import Cost, phase_bytes, phase_multiply_adds
 from bench.measure.messages import Described
@@ -19,12 +21,8 @@ def describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) -> 
         )
         for phase in Phase
     }
-    record = WorkloadRecord(
-        name=workload.name,
-        version=workload.version(),
-        suite=suite,
-        group=workload.group,
-        position=workload.position,
+    record = replace(
+        undescribed(suite, workload),
         batch_size=batch.batch_size,
         grid_size=batch.grid_size,
         channels=batch.channels,
@@ -33,8 +31,27 @@ def describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) -> 
         density=batch.density,
         output_sites=cost.output_sites,
         neighbours=cost.active_pairs / max(1, cost.output_sites),
+    )
+    return Described(record, work)
+
+
+def undescribed(suite: str, workload: Workload) -> WorkloadRecord:
+    """The record of a workload of a suite whose input nobody made: no size and no sites."""
+    return WorkloadRecord(
+        name=workload.name,
+        version=workload.version(),
+        suite=suite,
+        group=workload.group,
+        position=workload.position,
+        batch_size=0,
+        grid_size=(),
+        channels=workload.channels,
+        output_channels=0,
+        sites=0,
+        density=0.0,
+        output_sites=0,
+        neighbours=0.0,
         definition=workload.definition(),
         axis=workload.axis,
         background=workload.background,
     )
-    return Described(record, work)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from bench.measure.description import undescribed
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, PhaseDone, Task
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
@@ -18,7 +19,6 @@ from bench.results.schema import (
     Timing,
     Unit,
     Work,
-    WorkloadRecord,
 )
 from bench.workload import Workload
 
@@ -252,26 +252,6 @@ def unit_of(records: list[Record], wall_seconds: float) -> Unit:
     description = (
         described.record
         if described is not None
-        else _unknown(workload, records[0].plan.suite.name)
+        else undescribed(records[0].plan.suite.name, workload)
     )
     return Unit(description, tuple(cell for record in records for cell in record.cells()), seconds)
-
-
-def _unknown(workload: Workload, suite: str) -> WorkloadRecord:
-    """The record of a workload whose input no worker lived to describe."""
-    return WorkloadRecord(
-        name=workload.name,
-        version=workload.version(),
-        suite=suite,
-        group=workload.group,
-        position=workload.position,
-        batch_size=0,
-        grid_size=(),
-        channels=workload.channels,
-        output_channels=0,
-        sites=0,
-        density=0.0,
-        output_sites=0,
-        neighbours=0.0,
-        definition=workload.definition(),
-    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.background import Background
 from bench.known_suites import load_suite
 from bench.measure.messages import Checked, Done, Failed, Measured, PhaseDone
 from bench.measure.plan import Plan
@@ -91,6 +92,16 @@ def test_a_worker_that_is_lost_before_anybody_was_at_work_is_not_started_again()
         assert "in the harness" in found[FORWARD].reason
     record.measure(workers, 1)
     assert len(workers.orders) == 1
+
+
+def test_a_workload_that_no_worker_lived_to_describe_keeps_what_needs_no_input():
+    record = begun()
+    record.workload = load_suite("networks").find("deepcnet-3-30-grid24-strokes-b2-ground")
+    record.measure(Workers([lost(-1)]), 0)
+    described = unit_of([record], 1.0).workload
+    assert (described.axis, described.background) == ("grid size", Background.GROUND_STATE)
+    assert described.version == record.workload.version()
+    assert (described.suite, described.sites, described.grid_size) == ("quick", 0, ())
 
 
 def test_who_failed_in_one_phase_is_measured_in_the_others_and_keeps_its_first_reason():
