@@ -20,8 +20,9 @@ import platformdirs
 from fsspec.implementations.local import LocalFileSystem
 
 from bench.errors import DataError, UserError
+from bench.files import write_once
 from bench.history import summary
-from bench.results.store import decode, load, write_once
+from bench.results.store import decode, load
 
 RUNS = "runs"
 CELLS = f"cells/{summary.VERSION}"

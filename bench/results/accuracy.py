@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from bench.background import Background
-from bench.errors import DataError, UserError
+from bench.results import envelope
+from bench.results.envelope import FileKind
 from bench.results.schema import Machine
-from bench.results.store import LARGEST_FILE_BYTES, UNDECODABLE, write_once
 
 FORMAT = "sparsebench-accuracy"
 SCHEMA = 1
@@ -194,36 +194,21 @@ class AccuracyRun:
         return None
 
 
-class _Envelope(msgspec.Struct):
-    format: str = ""
-    schema: int = 0
+RUN_FILE = FileKind("an accuracy run file", FORMAT, SCHEMA, AccuracyRun)
 
 
 def write(run: AccuracyRun, target: Path) -> None:
-    """Write an accuracy run file, atomically and once.
+    """Write an accuracy run file, atomically and once, in a folder that is made where it is missing.
 
     Raises:
         UserError: if the target exists or cannot be written.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_once(msgspec.json.format(msgspec.json.encode(run), indent=1), target)
-    except FileExistsError as error:
-        if not target.parent.is_dir():
-            raise UserError(f"cannot write {target}: {target.parent} is not a folder") from error
-        raise UserError(f"{target} exists; a run file is written once: name another") from error
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    envelope.write(msgspec.json.format(msgspec.json.encode(run), indent=1), target)
 
 
 def is_accuracy(path: Path) -> bool:
     """Whether a file says that it is an accuracy run file, sound or not."""
-    try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            return False
-        return msgspec.json.decode(path.read_bytes(), type=_Envelope).format == FORMAT
-    except (OSError, *UNDECODABLE):
-        return False
+    return RUN_FILE.is_claimed_by(path)
 
 
 def load(path: Path) -> AccuracyRun:
@@ -232,24 +217,4 @@ def load(path: Path) -> AccuracyRun:
     Raises:
         DataError: if it is missing, truncated, damaged, of a newer schema, or not ours.
     """
-    try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise DataError(f"{path} is larger than {LARGEST_FILE_BYTES:,} bytes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        envelope = msgspec.json.decode(content, type=_Envelope)
-    except UNDECODABLE as error:
-        raise DataError(f"{path} is not an accuracy run file: {error}") from error
-    if envelope.format != FORMAT:
-        raise DataError(f"{path} is not an accuracy run file: it does not say {FORMAT!r}")
-    if not 1 <= envelope.schema <= SCHEMA:
-        raise DataError(
-            f"{path} has schema {envelope.schema}; this version reads up to {SCHEMA}: update "
-            f"sparsebench"
-        )
-    try:
-        return msgspec.json.decode(content, type=AccuracyRun)
-    except UNDECODABLE as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+    return RUN_FILE.decode(envelope.read(path), str(path))

@@ -6,9 +6,7 @@ temporary name and linked into place, so that it exists completely or not at all
 another. A run file holds data only: reading one runs no code.
 """
 
-import errno
 import os
-import uuid
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,22 +14,14 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bench.errors import DataError, ForeignFileError, UserError
+from bench.errors import DataError, UserError
+from bench.files import make_folder, write_once
+from bench.results import envelope
+from bench.results.envelope import FileKind
 from bench.results.schema import FORMAT, SCHEMA, Header, Run, Unit
 
-LARGEST_FILE_BYTES = 2**30
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are no JSON, no UTF-8, or nested without end."""
-NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What linking fails with on file systems that have no hard links, as on many sticks and shares."""
+RUN_FILE = FileKind("a sparsebench run file", FORMAT, SCHEMA, Run)
 TAIL_BYTES = 2**16
-
-
-class _Envelope(msgspec.Struct):
-    """The two fields by which a file says what it is, in any version."""
-
-    format: str = ""
-    schema: int = 0
 
 
 class Journal:
@@ -69,7 +59,7 @@ class Journal:
         self.check()
         first_line = {"format": FORMAT, "schema": SCHEMA, "header": header}
         try:
-            _make_folder(self.path.parent)
+            make_folder(self.path.parent)
             write_once(msgspec.json.encode(first_line) + b"\n", self.path)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
@@ -91,15 +81,15 @@ class Journal:
         Raises:
             DataError: if the journal is missing or not one of ours.
         """
-        lines = _read(self.path).split(b"\n")
+        lines = envelope.read(self.path).split(b"\n")
         complete = [line for line in lines[:-1] if line]
         if not complete:
             raise DataError(f"{self.path} holds no complete line of a run")
-        _check_envelope(self.path, complete[0])
+        RUN_FILE.check(complete[0], str(self.path))
         try:
             header = msgspec.json.decode(complete[0], type=_FirstLine).header
             units = tuple(msgspec.json.decode(line, type=Unit) for line in complete[1:])
-        except UNDECODABLE as error:
+        except envelope.UNDECODABLE as error:
             raise DataError(f"{self.path} is damaged: {error}") from error
         return Run(header, units)
 
@@ -166,57 +156,12 @@ class _FirstLine(msgspec.Struct):
 
 
 def write(run: Run, target: Path) -> None:
-    """Write a run file, atomically and once.
+    """Write a run file, atomically and once, in a folder that is made where it is missing.
 
     Raises:
         UserError: if the target exists or cannot be written.
     """
-    try:
-        write_once(msgspec.json.encode(run), target)
-    except FileExistsError as error:
-        raise UserError(f"{target} exists; a run file is written once: name another") from error
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
-
-
-def write_once(content: bytes, target: Path) -> None:
-    """Write a new file, which is there completely or not at all, even after a power loss.
-
-    Raises:
-        FileExistsError: if the target exists; it stays as it is.
-    """
-    # No process number: a container's are the same every time, and a kill may have left one behind.
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        _link(temporary, target)
-    finally:
-        with suppress(OSError):  # of a disk that failed, say; what came first is what to tell
-            temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
-
-
-def _link(temporary: Path, target: Path) -> None:
-    """Give a file its name, which must be free."""
-    try:
-        os.link(temporary, target)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
-        temporary.rename(target)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, and make them survive a power loss."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in missing:
-        sync_folder(each.parent)
+    envelope.write(msgspec.json.encode(run), target)
 
 
 def load(path: Path) -> Run:
@@ -227,7 +172,7 @@ def load(path: Path) -> Run:
     """
     if path.name.endswith(".partial"):
         return Journal(path.with_name(path.name.removesuffix(".partial"))).read()
-    return decode(_read(path), str(path))
+    return decode(envelope.read(path), str(path))
 
 
 def decode(content: bytes, name: str) -> Run:
@@ -236,11 +181,7 @@ def decode(content: bytes, name: str) -> Run:
     Raises:
         DataError: naming it, if it is truncated, damaged, of a newer schema, or not ours.
     """
-    _check_envelope(name, content)
-    try:
-        return msgspec.json.decode(content, type=Run)
-    except UNDECODABLE as error:
-        raise DataError(f"{name} is damaged: {error}") from error
+    return RUN_FILE.decode(content, name)
 
 
 def merge(runs: list[Run]) -> Run:
@@ -297,41 +238,3 @@ def _place(unit: Unit) -> tuple[str, str]:
 def _kinds(unit: Unit) -> list[Kind]:
     """Of each cell."""
     return [(*_place(unit), cell.dtype, cell.device) for cell in unit.cells]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise DataError(f"{path} is larger than {LARGEST_FILE_BYTES:,} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _check_envelope(path: Path | str, content: bytes) -> None:
-    try:
-        envelope = msgspec.json.decode(content, type=_Envelope)
-    except msgspec.ValidationError as error:
-        raise ForeignFileError(f"{path} is not a sparsebench run file: {error}") from error
-    except UNDECODABLE as error:
-        raise DataError(f"{path} is truncated, or not JSON at all: {error}") from error
-    if envelope.format != FORMAT:
-        raise ForeignFileError(f"{path} is not a sparsebench run file: it does not say {FORMAT!r}")
-    if envelope.schema > SCHEMA:
-        raise DataError(
-            f"{path} has schema {envelope.schema}, newer than the {SCHEMA} that this version reads: "
-            f"update sparsebench"
-        )
-    if envelope.schema < 1:
-        raise DataError(f"{path} has no schema version")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new directory entry survive a power loss, where the system lets a folder be synced."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,8 +16,8 @@ import msgspec
 import torch
 
 from bench.errors import DataError, UserError
+from bench.files import sync_folder
 from bench.results.accuracy import Epoch, TrainingSettings
-from bench.results.store import sync_folder
 
 FORMAT = "sparsebench-checkpoint"
 SCHEMA = 1

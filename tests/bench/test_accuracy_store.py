@@ -90,11 +90,11 @@ def test_a_run_file_is_written_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not an accuracy run file"),
+        (b"", "not JSON at all"),
         (b"[]", "not an accuracy run file"),
         (b'{"format": "sparsebench-run", "schema": 1}', "does not say"),
         (b'{"format": "sparsebench-accuracy", "schema": 99}', "update sparsebench"),
-        (b'{"format": "sparsebench-accuracy"}', "update sparsebench"),
+        (b'{"format": "sparsebench-accuracy"}', "no schema version"),
         (b'{"format": "sparsebench-accuracy", "schema": 1}', "is damaged"),
     ],
 )

@@ -12,7 +12,7 @@ from stored_runs import names_in, refusal, run, unit
 
 from bench.errors import DataError, UserError
 from bench.phases import Phase
-from bench.results import store
+from bench.results import envelope
 from bench.results.schema import (
     SCHEMA,
     Status,
@@ -55,9 +55,16 @@ def test_a_run_that_cannot_be_encoded_leaves_nothing_behind(target):
     assert names_in(target.parent) == []
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    target = tmp_path / "missing" / "run.json"
-    assert f"cannot write {target}" in refusal(write, run(), target, kind=UserError)
+def test_a_folder_that_is_not_there_is_made(tmp_path):
+    target = tmp_path / "missing" / "too" / "run.json"
+    write(run(), target)
+    assert load(target) == run()
+
+
+def test_a_folder_that_is_a_file_is_named(target):
+    target.write_bytes(b"kept")
+    message = refusal(write, run(), target / "run.json", kind=UserError)
+    assert message == f"cannot write {target / 'run.json'}: {target} is not a folder"
 
 
 def test_the_golden_file_stays_readable():
@@ -205,7 +212,7 @@ def test_a_missing_file_and_a_folder_are_refused_with_their_path(tmp_path):
 
 def test_a_file_too_large_to_be_a_run_is_not_read(target, monkeypatch):
     write(run(), target)
-    monkeypatch.setattr(store, "LARGEST_FILE_BYTES", 100)
+    monkeypatch.setattr(envelope, "LARGEST_FILE_BYTES", 100)
     assert f"{target} is larger than 100 bytes" in refusal(load, target)
 
 
@@ -268,7 +275,7 @@ def test_where_there_are_no_hard_links_a_file_is_still_whole_and_written_once(ta
     def link(*_):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(store.os, "link", link)
+    monkeypatch.setattr(os, "link", link)
     write(run(), target)
     assert load(target) == run()
     assert "written once" in refusal(write, run(unit()), target, kind=UserError)
