@@ -1,6 +1,5 @@
 """Caltech-101 of which some pixels are known only (Uhrig et al. 2017, and its reproduction)."""
 
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -13,6 +12,7 @@ from bench.training.experiment import Samples
 from bench.window import Axes
 from suites.accuracy.digits import KeptPixels
 from suites.data import caltech
+from suites.data.jpeg import decode
 
 TESTED = 4
 """Every fourth photograph of a class, in the archive's order, is for testing."""
@@ -111,10 +111,11 @@ def _part(
         if (number % TESTED == 0) == train:
             continue
         try:
-            pictures.append(_decoded(photograph.jpeg, grid))
-        except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
+            pixels = decode(photograph.jpeg, (grid, grid), photograph.name, reduced=True)
+        except DataError:
             broken.append(photograph.name)
         else:
+            pictures.append(pixels)
             categories.append(photograph.category)
     if broken and not (skip_broken and pictures):
         named = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
@@ -130,13 +131,3 @@ def _part(
 def forget() -> None:
     """Let go of decoded photographs, and read the archive anew next time."""
     _part.cache_clear()
-
-
-def _decoded(jpeg: bytes, grid: int) -> NDArray[np.uint8]:
-    from PIL import Image  # noqa: PLC0415
-
-    with Image.open(io.BytesIO(jpeg)) as picture:
-        # Decodes at a fraction of the size where that is still larger than what is asked for.
-        picture.draft("RGB", (grid, grid))
-        pixels = picture.convert("RGB").resize((grid, grid))
-    return np.asarray(pixels, dtype=np.uint8)

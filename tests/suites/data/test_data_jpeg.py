@@ -22,6 +22,19 @@ def test_a_photograph_is_stretched_to_the_size_and_has_three_channels(mode):
     assert (pixels.shape, pixels.dtype) == ((4, 6, 3), np.uint8)
 
 
+def test_a_photograph_may_be_decoded_at_a_fraction_of_its_size():
+    noise = np.random.default_rng(0).integers(256, size=(256, 256, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG")
+    with Image.open(io.BytesIO(buffer.getvalue())) as picture:
+        picture.draft("RGB", (32, 32))
+        assert picture.size == (32, 32)
+        expected = np.asarray(picture.convert("RGB").resize((32, 32)))
+    reduced = jpeg.decode(buffer.getvalue(), (32, 32), "a.jpg", reduced=True)
+    np.testing.assert_array_equal(reduced, expected)
+    assert (jpeg.decode(buffer.getvalue(), (32, 32), "a.jpg") != reduced).any()
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"hello", photograph(kind="PNG"), photograph(kind="GIF"), photograph(200, 200)[:300]],
