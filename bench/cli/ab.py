@@ -20,7 +20,7 @@ PROCESSES = 5
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add the command."""
     from bench.cli.compare import EXIT_CODES  # noqa: PLC0415
-    from bench.cli.quantities import positive, positive_float, threads  # noqa: PLC0415
+    from bench.cli.quantities import positive, positive_float, seed, threads  # noqa: PLC0415
     from bench.cli.run import PRECISION, TIMEOUT  # noqa: PLC0415
 
     parser = commands.add_parser(
@@ -61,7 +61,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--wait", action="store_true", help="wait if another run is measuring on this machine"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the order of visits")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the order of visits")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")
     forms.add_argument("--json", action="store_true", help="machine-readable")

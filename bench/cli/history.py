@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.quantities import positive
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,7 +44,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     alerts.add_argument(
         "--last",
-        type=int,
+        type=positive,
         default=LAST,
         help="how many of each machine's latest runs count as recent (default: %(default)s)",
     )
@@ -114,10 +116,6 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
 
 
 def _alerts(arguments: argparse.Namespace) -> int:
-    from bench.errors import UserError  # noqa: PLC0415
-
-    if arguments.last < 1:
-        raise UserError(f"--last is a number of runs, not {arguments.last}")
     history = _read(arguments)
     from bench.history.events import breakages, events, recent  # noqa: PLC0415
     from bench.history.steps import FEWEST_RUNS  # noqa: PLC0415

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.quantities import positive, positive_float, shard, threads
+from bench.cli.quantities import positive, positive_float, seed, shard, threads
 
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
@@ -63,7 +63,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default=TIMEOUT,
         help="seconds without a sign of life before a worker is ended (default: %(default)g)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the order of visits")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the order of visits")
     parser.add_argument(
         "-o",
         "--output",

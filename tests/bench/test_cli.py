@@ -84,6 +84,12 @@ def command_modules():
         (["run", "quick", "--threads", "0"], "'0' is not a whole number from 1 to 1024"),
         (["run", "quick", "--threads", "99999"], "'99999' is not a whole number from 1 to 1024"),
         (["ab", "HEAD", "--threads", "99999"], "'99999' is not a whole number from 1 to 1024"),
+        (
+            ["run", "quick", "--seed", "-1"],
+            "'-1' is not a whole number from 0 to 9223372036854775807",
+        ),
+        (["ab", "HEAD", "--seed", "x"], "'x' is not a whole number from 0 to 9223372036854775807"),
+        (["history", "alerts", "--last", "0"], "'0' is not a whole number of at least 1"),
         (["run", "quick", "--processes", "1.5"], "'1.5' is not a whole number of at least 1"),
         (["run", "quick", "--seconds", "-1"], "'-1' is not a positive, finite number"),
         (["run", "quick", "--seconds", ""], "'' is not a positive, finite number"),
