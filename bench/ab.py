@@ -24,7 +24,7 @@ from bench.comparison import Changes, Suspects, compare_runs, suspected, togethe
 from bench.errors import UserError
 from bench.gpu import conditions, watched
 from bench.machine import idle_processors
-from bench.measure.engine import Engine
+from bench.measure.engine import Engine, Progress
 from bench.measure.messages import Preparation
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates
@@ -59,17 +59,6 @@ class Revision:
     commit: str
     folder: Path
     plugins: Path | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far a comparison has come."""
-
-    done: int
-    total: int
-    workload: str
-    dtype: str
-    process: int
 
 
 @contextmanager
@@ -108,7 +97,7 @@ def checked_out(
 
 
 def compare_revisions(
-    plan: Plan, base: Revision, head: Revision, tell: Callable[[Step], None] | None = None
+    plan: Plan, base: Revision, head: Revision, tell: Callable[[Progress], None] | None = None
 ) -> Changes:
     """Measure a plan at two revisions and compare; what may be slower is measured once more.
 
@@ -202,7 +191,7 @@ def _measure(
     plan: Plan,
     sides: list[_Side],
     suspects: Suspects | None,
-    tell: Callable[[Step], None] | None,
+    tell: Callable[[Progress], None] | None,
 ) -> tuple[tuple[Unit, ...], ...]:
     """Measure all workloads, or those that are suspected; return the units of each side."""
     workloads = [own for own in plan.workloads if suspects is None or own.name in suspects]
@@ -221,7 +210,7 @@ def _measure(
                     both[0].agree_with(both[1])
                     done += 1
                     if tell is not None:
-                        tell(Step(done, total, workload.name, dtype, process))
+                        tell(Progress(done, total, workload.name, dtype, process))
                 records.append(both)
         for side, own in zip(units, zip(*records, strict=True), strict=True):
             side.append(replace(unit_of(list(own), 0.0), gpu=conditions(looks)))

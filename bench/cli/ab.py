@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.ab import Step
     from bench.comparison import Changes
     from bench.measure.plan import Plan
 
@@ -77,7 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.exclusive import exclusive, resources  # noqa: PLC0415
-    from bench.measure.engine import Progress  # noqa: PLC0415
 
     if arguments.null and arguments.head:
         raise UserError("--null compares BASE with itself: leave HEAD out")
@@ -91,11 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         plan = _plan(arguments)
         names = resources(plan.device)
         with exclusive(names, wait=arguments.wait, tell=say), shown() as tell:
-
-            def advance(step: "Step") -> None:
-                tell(Progress(step.done, step.total, step.workload, step.dtype, step.process))
-
-            changes = compare_revisions(plan, before, after, advance)
+            changes = compare_revisions(plan, before, after, tell)
     print_changes(
         changes, as_json=arguments.json, markdown=arguments.markdown, everything=arguments.all
     )
@@ -107,10 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> "Plan":
     """The plan of a run, with the suite's time shared out over more processes and two revisions."""
     from bench.cli.run import make_plan  # noqa: PLC0415
-    from bench.known_suites import load_suite  # noqa: PLC0415
 
     plan = make_plan(arguments, arguments.device)
-    suite = load_suite(arguments.suite)
+    suite = plan.suite
     seconds = arguments.seconds or suite.seconds * suite.processes / arguments.processes
     # While the other revision is visited, this one's budget runs on.
     return replace(plan, settings=replace(plan.settings, seconds=2 * seconds))

@@ -42,7 +42,7 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come, told after every worker process."""
+    """How far a run or a comparison has come, told after every worker process, or pair of them."""
 
     done: int
     total: int
