@@ -109,6 +109,11 @@ class Network:
         return self.layers[0].operator if len(self.layers) == 1 else None
 
     @property
+    def has_norms(self) -> bool:
+        """Whether batch norms make a pass in training differ from one in evaluation."""
+        return any(isinstance(layer.operator, BatchNorm) for layer in self.layers)
+
+    @property
     def input_channels(self) -> int | None:
         """Channels that the first weighted layer expects; None where any number will do."""
         for layer in self.layers:

@@ -15,7 +15,6 @@ from bench.batch import SparseBatch
 from bench.build import Weights
 from bench.expected import Expectation, Expected
 from bench.network import INPUT, Network
-from bench.operators import BatchNorm
 from bench.reference import Recorded, Traced, dense_pass, draw_upstream, sparse_pass
 from bench.sites import network_sites
 from bench.sparse_oracle import Maps
@@ -59,7 +58,7 @@ def expect_network(
             seed, inactive
         )
     samples = None
-    if not _has_norms(network):
+    if not network.has_norms:
         # A batch norm's statistics couple the samples: there it must be all of them.
         samples = _affordable_samples(batch, affordable, seed)
     if samples is None:
@@ -97,7 +96,7 @@ class _Passes:
 
     def expect(self, seed: int, inactive: int) -> Expectation:
         """Put an expectation together; `inactive` output sites hold the background."""
-        norms = _has_norms(self.network)
+        norms = self.network.has_norms
         exact, traced = self.run(training=norms)
         channels = exact.rows.shape[1]
         upstream = draw_upstream(exact.sites.sites, channels, seed, self.batch.features)
@@ -142,7 +141,7 @@ class _Passes:
         expected = exact.gradients(upstream, at_background)
         slack = dict.fromkeys(expected, 0.0)
         for side in (-1, 1):
-            traced = self.traced(training=_has_norms(self.network), side=side)
+            traced = self.traced(training=self.network.has_norms, side=side)
             for name, disturbed in traced.gradients(upstream, at_background).items():
                 slack[name] = max(slack[name], _largest(disturbed - expected[name]))
         leeway = LEEWAY[self.dtype]
@@ -168,11 +167,6 @@ class _Passes:
             side=side,
             maps=self.maps,
         )
-
-
-def _has_norms(network: Network) -> bool:
-    """Whether a pass in training differs from one in evaluation."""
-    return any(isinstance(layer.operator, BatchNorm) for layer in network.layers)
 
 
 def _expected(values: Tensor, reach: Tensor) -> Expected:

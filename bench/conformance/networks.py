@@ -7,7 +7,6 @@ from bench.background import Background
 from bench.conformance.cases import Case
 from bench.dtypes import DTYPES
 from bench.network import Network
-from bench.operators import BatchNorm
 from bench.window import Axes
 
 DENSITIES = (0.0, 0.05, 0.5)
@@ -67,9 +66,5 @@ def network_cases(
         for background in subject.backgrounds
         for rank, dtype in enumerate(dtypes)
         for seed, density in enumerate((USUAL_DENSITY,) if rank else DENSITIES)
-        if density or not _trains_norms(subject.network)
+        if density or not subject.network.has_norms
     ]
-
-
-def _trains_norms(network: Network) -> bool:
-    return any(isinstance(layer.operator, BatchNorm) for layer in network.layers)
