@@ -15,6 +15,7 @@ from bench.build import operands, why_unbuildable
 from bench.cli import selection
 from bench.cli.names import split
 from bench.cli.run import PRECISION, TIMEOUT
+from bench.clock import now
 from bench.dtypes import TF32, products_in, torch_dtype
 from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
@@ -22,7 +23,7 @@ from bench.expectation import expect
 from bench.implementation import in_words, why_unmeasured
 from bench.known_suites import load_suite
 from bench.measure.candidate import Candidate
-from bench.measure.engine import Engine, now, templates_for
+from bench.measure.engine import Engine, templates_for
 from bench.measure.failures import status_of
 from bench.measure.plan import Plan
 from bench.registry import choose, load

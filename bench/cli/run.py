@@ -327,8 +327,7 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
 
 
 def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal":
-    from datetime import UTC, datetime  # noqa: PLC0415
-
+    from bench.clock import stamp  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
 
@@ -336,8 +335,7 @@ def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal
         if arguments.device == "auto":
             raise UserError("--resume takes --device cpu or cuda, as that of the interrupted run")
         return _resumed(arguments.resume, arguments.output)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    target = arguments.output or Path("runs") / f"{stamp}-{suite}-{device}.json"
+    target = arguments.output or Path("runs") / f"{stamp()}-{suite}-{device}.json"
     if arguments.output is not None and arguments.device == "auto":  # a file for each device
         target = target.with_stem(f"{target.stem}-{device}")
     journal = Journal(target)

@@ -182,9 +182,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     """Plan a new training."""
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     from bench.background import Background  # noqa: PLC0415
+    from bench.clock import stamp  # noqa: PLC0415
     from bench.dtypes import torch_dtype  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
@@ -230,8 +229,7 @@ def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
         skip_broken=bool(arguments.skip_broken),
         precision=precision if is_mixed else None,
     )
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = f"{stamp}-{experiment.name}-{implementation.name}.json"
+    name = f"{stamp()}-{experiment.name}-{implementation.name}.json"
     job = Job(
         experiment=experiment,
         implementation=implementation,

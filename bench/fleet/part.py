@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.clock import now
 from bench.errors import UserError
 from bench.results.schema import Run
 from bench.results.store import Journal
@@ -80,8 +80,7 @@ class Part:
             return self.journal.target
         run = self.journal.read()
         units = sorted(run.units, key=lambda unit: self.workloads.index(unit.workload.name))
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return self.journal.finish(Run(run.header, tuple(units), finished=now))
+        return self.journal.finish(Run(run.header, tuple(units), finished=now()))
 
     def why_unfinished(self) -> str:
         """One line."""

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from bench.clock import now
 from bench.errors import UserError
 from bench.gpu import conditions, watched
 from bench.implementation import ledger
@@ -303,8 +303,3 @@ def _record(reference: Reference, unavailable: str) -> ImplementationRecord:
 
 def _broken_record(broken: Broken) -> ImplementationRecord:
     return ImplementationRecord(broken.name, "", broken.source, False, broken.error, {})  # noqa: FBT003
-
-
-def now() -> str:
-    """The time as a run file tells it: UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

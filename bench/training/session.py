@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import torch
 from threadpoolctl import threadpool_limits
 
+from bench.clock import now
 from bench.dtypes import products_in
 from bench.errors import UserError
 from bench.implementation import Implementation
@@ -80,7 +80,7 @@ def check_resumed(
     Raises:
         UserError: if the experiment or the implementation has changed, or the processes' number has.
     """
-    for what, then, now in (
+    for what, recorded, current in (
         (f"version {{}} of {experiment.name}", settings.version, experiment.version()),
         (
             f"version {{}} of {implementation.name}",
@@ -89,8 +89,8 @@ def check_resumed(
         ),
         ("{} processes", settings.processes, group.size),
     ):
-        if then != now:
-            raise UserError(f"the checkpoint is of {what.format(then)}, and here is {now}")
+        if recorded != current:
+            raise UserError(f"the checkpoint is of {what.format(recorded)}, and here is {current}")
 
 
 def train(
@@ -121,7 +121,7 @@ def train(
         if group.is_first and training.left_out:
             tell_left_out(training.left_out)
         if saved is None:
-            training.progress.started = _now()
+            training.progress.started = now()
         else:
             training.restore(saved)
             training.progress.resumed += 1
@@ -177,7 +177,7 @@ def _record(
     return AccuracyRun(
         id=uuid4().hex,
         started=progress.started,
-        finished=_now(),
+        finished=now(),
         command=job.command,
         commit=commit(),
         machine=machine,
@@ -212,7 +212,3 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(count)
         stack.enter_context(threadpool_limits(count))
         yield
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
