@@ -1,4 +1,7 @@
-"""The one exception type that a user sees: a mistake that they can correct."""
+"""The one exception type that a user sees, a mistake that they can correct; any other in a line."""
+
+import traceback
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -15,3 +18,28 @@ class ForeignFileError(DataError):
 
 class MissingDataError(DataError):
     """A data file that is not there: others can be measured without it."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its kind where it says nothing."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+def kind_and_line(error: BaseException) -> str:
+    """The kind of an exception, and the first line of what it says, if anything."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def kind_line_and_place(error: BaseException) -> str:
+    """An exception's kind, the first line of what it says, and the place where it was raised."""
+    text = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {text[0] if text else 'no message'}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
+
+
+def whole_text(error: BaseException) -> str:
+    """All that an exception says, in one line, or its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

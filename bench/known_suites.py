@@ -4,9 +4,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.measure.failures import in_a_line
-from bench.plugin_files import import_file, is_imported, names_file, one_line
+from bench.errors import UserError, kind_and_line, kind_line_and_place
+from bench.plugin_files import import_file, is_imported, names_file
 from bench.plugins import NAME, SUITES, installed_entries, suite_entry, suite_source
 from bench.trial import how_it_ends
 from bench.workload import Suite
@@ -50,7 +49,7 @@ def _installed(name: str) -> Suite:
     try:
         suite = entry.load()
     except (Exception, SystemExit) as error:
-        raise UserError(f"suite {name!r} cannot be loaded: {one_line(error)}") from error
+        raise UserError(f"suite {name!r} cannot be loaded: {kind_and_line(error)}") from error
     if not isinstance(suite, Suite):
         raise UserError(f"suite {name!r}: {entry.value} is not a bench.workload.Suite")
     if suite.name != name:
@@ -89,7 +88,9 @@ def _check_workloads(suite: Suite) -> None:
     except UserError as error:
         raise UserError(f"suite {name!r}: {error}") from error
     except (Exception, SystemExit) as error:
-        raise UserError(f"suite {name!r} cannot make its workloads: {in_a_line(error)}") from error
+        raise UserError(
+            f"suite {name!r} cannot make its workloads: {kind_line_and_place(error)}"
+        ) from error
     if not names:
         raise UserError(f"suite {name!r} has no workloads")
     for each in names:

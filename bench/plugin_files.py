@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench.errors import UserError
+from bench.errors import UserError, kind_and_line
 
 
 def names_file(given: str) -> bool:
@@ -63,14 +63,8 @@ def import_file(path: Path, what: str) -> ModuleType:
         del sys.modules[module_name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise UserError(f"{what} {path} does not import: {one_line(error)}") from error
+        raise UserError(f"{what} {path} does not import: {kind_and_line(error)}") from error
     return module
-
-
-def one_line(error: BaseException) -> str:
-    """The kind of an error, and the first line of what it says."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _module_name(path: Path) -> str:

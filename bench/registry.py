@@ -10,9 +10,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
-from bench.errors import UserError
+from bench.errors import UserError, kind_and_line
 from bench.implementation import Implementation
-from bench.plugin_files import existing, import_file, is_imported, names_file, one_line
+from bench.plugin_files import existing, import_file, is_imported, names_file
 from bench.plugins import IMPLEMENTATIONS, NAME, Broken, Reference, installed_entries
 from bench.trial import how_it_ends
 
@@ -35,7 +35,7 @@ def installed() -> tuple[list[Reference], list[Broken]]:
         try:
             _from_entry_point(entry.name, entry.value)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may even exit
-            broken.append(Broken(entry.name, entry.value, one_line(error)))
+            broken.append(Broken(entry.name, entry.value, kind_and_line(error)))
         else:
             found.append(Reference(entry.name, entry.value))
     return found, broken
@@ -66,7 +66,9 @@ def choose(wanted: list[str] | None) -> tuple[list[Reference], list[Broken]]:
             except UserError:
                 raise
             except (Exception, SystemExit) as error:
-                raise UserError(f"implementation {item!r} is broken: {one_line(error)}") from error
+                raise UserError(
+                    f"implementation {item!r} is broken: {kind_and_line(error)}"
+                ) from error
             chosen.append(reference)
         else:
             names = ", ".join(known) or "none"
@@ -131,7 +133,7 @@ def references_in(path: Path) -> list[Reference]:
             kind()
         except (Exception, SystemExit) as error:
             raise UserError(
-                f"{path}: class {kind.__name__} cannot be made: {one_line(error)}"
+                f"{path}: class {kind.__name__} cannot be made: {kind_and_line(error)}"
             ) from error
     return [Reference(name, str(path), is_file=True) for name in names]
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
+from bench.errors import kind_and_line
+
 
 @dataclass(frozen=True)
 class OptionalLibrary:
@@ -59,16 +61,15 @@ def _why_unusable(library: OptionalLibrary) -> str | None:
             return f"{name} is not installed; {cure}"
         return f"{name} lacks the module {error.name}; {cure}"
     except Exception as error:  # noqa: BLE001  # whatever its code runs into when it is imported
-        return (
-            f"{name} does not import ({_one_line(error)}), as when built for another torch; {cure}"
-        )
+        what = kind_and_line(error)
+        return f"{name} does not import ({what}), as when built for another torch; {cure}"
     if found != library.version:
         return f"{name} {found} is installed, and {library.version} was proved right; {cure}"
     try:
         with _quietly():
             right, how = library.works(module), "a small convolution comes out wrong"
     except Exception as error:  # noqa: BLE001  # likewise
-        right, how = False, _one_line(error)
+        right, how = False, kind_and_line(error)
     return None if right else f"{name} {found} fails its self-check: {how}; {cure}"
 
 
@@ -85,8 +86,3 @@ def _quietly() -> Iterator[None]:
         logging.disable(logging.NOTSET)
         os.environ.clear()
         os.environ.update(environment)
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -11,11 +11,12 @@ from bench.batch import SparseBatch
 from bench.build import BuiltNetwork, initial_weights, why_unbuildable
 from bench.conformance.cases import Case
 from bench.dtypes import products_in
+from bench.errors import kind_line_and_place
 from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
 from bench.implementation import Implementation, in_words
 from bench.measure.candidate import Candidate, IncorrectError
-from bench.measure.failures import ensure_device_lives, in_a_line
+from bench.measure.failures import ensure_device_lives
 from bench.network import Network
 
 ALWAYS_DENSE = OracleLimits(dense_bytes=2**40, dense_multiply_adds=float("inf"))
@@ -109,7 +110,7 @@ def _checked(
     except IncorrectError as error:
         return Outcome(Result.FAILED, str(error))
     except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is reported
-        return Outcome(Result.FAILED, in_a_line(error))
+        return Outcome(Result.FAILED, kind_line_and_place(error))
     return Outcome(Result.PASSED)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError
+from bench.errors import UserError, whole_text
 from bench.fleet.part import Part
 from bench.results.schema import Run
 from bench.results.store import decode
@@ -125,6 +125,5 @@ def _result(future: Any, name: str) -> Run:  # noqa: ANN401
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name} could not be measured: {reason}") from error
+        raise UserError(f"{name} could not be measured: {whole_text(error)}") from error
     return decode(content, name)

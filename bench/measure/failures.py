@@ -1,10 +1,8 @@
 """What went wrong in a worker process, as the status of a cell."""
 
-import traceback
-from pathlib import Path
-
 import torch
 
+from bench.errors import first_line, kind_line_and_place
 from bench.implementation import Implementation, in_words
 from bench.measure.candidate import IncorrectError
 from bench.results.schema import Status
@@ -29,19 +27,11 @@ def status_of(error: Exception) -> tuple[Status, str]:
     if isinstance(error, NotImplementedError):
         text = str(error).strip().splitlines()
         return Status.UNSUPPORTED, text[0] if text else "not implemented"
-    reason = in_a_line(error)
+    reason = kind_line_and_place(error)
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
         return Status.OUT_OF_MEMORY, reason
     return Status.ERROR, reason
-
-
-def in_a_line(error: BaseException) -> str:
-    """Say an exception's type, the first line of its text, and the place where it was raised."""
-    text = str(error).strip().splitlines()
-    said = f"{type(error).__name__}: {text[0] if text else 'no message'}"
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
 
 
 def why_unavailable(implementation: Implementation, device: torch.device) -> str | None:
@@ -61,4 +51,4 @@ def ensure_device_lives(device: torch.device) -> None:
     try:
         torch.cuda.synchronize(device)
     except RuntimeError as error:
-        raise DeadDeviceError(str(error).splitlines()[0]) from error
+        raise DeadDeviceError(first_line(error)) from error

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import torch
 
-from bench.errors import DataError, UserError
+from bench.errors import DataError, UserError, first_line
 from bench.files import sync_folder
 from bench.results.accuracy import Epoch, TrainingSettings
 
@@ -156,8 +156,9 @@ def load(path: Path) -> Checkpoint:
             # Not in torch's words: they advise to run whatever code the file holds.
             raise DataError(f"{path} is not a checkpoint, or is damaged") from error
         except UNREADABLE as error:
-            reason = _first_line(error)
-            raise DataError(f"{path} is not a checkpoint, or is damaged: {reason}") from error
+            raise DataError(
+                f"{path} is not a checkpoint, or is damaged: {first_line(error)}"
+            ) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of sparsebench: it does not say {FORMAT!r}")
     if document.get("schema") != SCHEMA:
@@ -174,14 +175,10 @@ def load(path: Path) -> Checkpoint:
             scaler=document.get("scaler", {}),
         )
     except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise DataError(f"{path} is a damaged checkpoint: {_first_line(error)}") from error
+        raise DataError(f"{path} is a damaged checkpoint: {first_line(error)}") from error
 
 
 def digest(path: Path) -> str:
     """sha256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

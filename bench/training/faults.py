@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.errors import UserError
-from bench.measure.failures import in_a_line
+from bench.errors import UserError, kind_line_and_place
 
 
 class StoppedError(UserError):
@@ -27,4 +26,4 @@ def blamed(name: str, when: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise StoppedError(f"{name} failed {when}: {in_a_line(error)}") from error
+        raise StoppedError(f"{name} failed {when}: {kind_line_and_place(error)}") from error

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bench.background import Background
 from bench.batch import SparseBatch
 from bench.dtypes import torch_dtype
-from bench.errors import DataError, UserError
+from bench.errors import DataError, UserError, first_line, kind_and_line
 from bench.ground_state import build, check_ground_state
 from bench.implementation import Implementation
 from bench.results.accuracy import Epoch, TrainingSettings
@@ -139,7 +139,7 @@ class Training:
             self._scaler.load_state_dict(saved.scaler)
         except (RuntimeError, ValueError, KeyError) as error:
             raise DataError(
-                f"the checkpoint does not fit {self.settings.experiment}: {str(error).splitlines()[0]}"
+                f"the checkpoint does not fit {self.settings.experiment}: {first_line(error)}"
             ) from error
         self.progress = saved.progress
 
@@ -286,7 +286,7 @@ class Training:
                     raise
                 raise UserError(
                     f"{self.settings.implementation} cannot compute {self.settings.experiment} in "
-                    f"mixed precision: {type(error).__name__}: {str(error).splitlines()[0]}"
+                    f"mixed precision: {kind_and_line(error)}"
                 ) from error
         found, expected = list(logits.shape), [batch.batch_size, self.experiment.source.classes]
         if found != expected:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from bench.errors import kind_and_line
+
 LEAST_CAPABILITY = (8, 0)
 """Compute capability that the kernels are written for: bfloat16 conversions need it."""
 CACHE_CURE = "set CUPY_CACHE_DIR to a folder that CuPy may keep compiled kernels in"
@@ -44,7 +46,7 @@ def why_not_importable(error: Exception, torch_cuda: str) -> str:
         return f"CuPy is not installed; {cure}"
     if _is_of_a_file(error):
         cure = CACHE_CURE
-    return f"CuPy does not import ({_first_line(error)}); {cure}"
+    return f"CuPy does not import ({kind_and_line(error)}); {cure}"
 
 
 def why_unfit(
@@ -91,7 +93,7 @@ def _self_check(device: torch.device) -> str | None:
 
 def why_not_started(error: Exception) -> str:
     """Say what a first kernel ran into, and what cures it where that is known."""
-    reason = f"a first kernel does not compile or run: {_first_line(error)}"
+    reason = f"a first kernel does not compile or run: {kind_and_line(error)}"
     return f"{reason}; {CACHE_CURE}" if _is_of_a_file(error) else reason
 
 
@@ -102,8 +104,3 @@ def _is_of_a_file(error: Exception) -> bool:
 
 def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
+from bench.errors import kind_and_line
 from bench.measure.failures import DeadDeviceError, ensure_device_lives
 from bench.measure.timers import Timer
 from impls.cuda.choices import Choice, Choices
@@ -178,7 +179,7 @@ def _compiling_fault(launch: Launch, shape: Shape) -> str | None:
     try:
         launch.compile(shape)
     except Exception as error:  # noqa: BLE001  # a compiler's or a driver's
-        return _in_words(error)
+        return kind_and_line(error)
     return None
 
 
@@ -192,15 +193,10 @@ def _fault(launch: Launch, shape: Shape, wanted: Tensor, allowed: Tensor) -> str
         _ensure_device_lives(launch, shape)
         if isinstance(error, torch.OutOfMemoryError):  # today's
             raise
-        return _in_words(error)
+        return kind_and_line(error)
     if number:
         return f"it differs from the rules' in {number:,} of {wanted.numel():,} values"
     return None
-
-
-def _in_words(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _ensure_device_lives(launch: Launch, shape: Shape) -> None:

@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from bench.errors import DataError, UserError
+from bench.errors import DataError, UserError, whole_text
 from suites.data.add import add, is_good
 from suites.data.catalogue import DataFile, DataSet
 from suites.data.rar import unpacker
@@ -81,7 +81,7 @@ def _download(data_set: DataSet, file: DataFile, temporary: Path) -> Path:
             path = pooch.retrieve(url, file.digest, name, temporary, downloader=downloader)
         except OSError as error:  # all of requests' errors among them
             raise DataError(
-                f"{data_set.name}: {url} could not be downloaded ({_one_line(error)}); try again, "
+                f"{data_set.name}: {url} could not be downloaded ({whole_text(error)}); try again, "
                 f"or `sparsebench data add {data_set.name} PATH` with a copy of your own"
             ) from error
         except ValueError as error:
@@ -90,10 +90,6 @@ def _download(data_set: DataSet, file: DataFile, temporary: Path) -> Path:
                 f"{file.digest} was expected; it was thrown away"
             ) from error
     return Path(path)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Bar:

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import DataError
+from bench.errors import DataError, whole_text
 
 MOST_PIXELS = 2**25
 
@@ -45,5 +45,4 @@ def decode(
                     picture.draft("RGB", size)
                 return np.asarray(picture.convert("RGB").resize(size))
     except broken as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{name} cannot be read as JPEG: {words}") from error
+        raise DataError(f"{name} cannot be read as JPEG: {whole_text(error)}") from error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import DataError
+from bench.errors import DataError, first_line
 
 LARGEST_ARRAY_BYTES = 2**30
 
@@ -76,7 +76,7 @@ def read_arrays(path: Path, expected: Mapping[str, Expected]) -> dict[str, NDArr
                         f"{wanted.kind!r} and shape {wanted.shape} were expected"
                     )
     except _BROKEN as error:
-        raise DataError(f"{path.name} cannot be read as .npz: {_first_line(error)}") from error
+        raise DataError(f"{path.name} cannot be read as .npz: {first_line(error)}") from error
     return arrays
 
 
@@ -97,7 +97,3 @@ def _array(file: zipfile.ZipFile, key: str) -> NDArray[Any]:
     # A copy, because torch warns of arrays that cannot be written.
     flat = np.frombuffer(data.getbuffer(), dtype, offset=data.tell()).copy()
     return flat.reshape(shape, order="F" if fortran_order else "C")
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

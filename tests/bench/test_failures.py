@@ -4,8 +4,17 @@ import pytest
 import torch
 
 from bench.measure import rates
-from bench.measure.failures import status_of
+from bench.measure.failures import DeadDeviceError, ensure_device_lives, status_of
 from bench.results.schema import Status
+
+
+def test_a_device_that_dies_without_a_word_is_dead_all_the_same(monkeypatch):
+    def synchronize(_):
+        raise RuntimeError
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    with pytest.raises(DeadDeviceError, match="RuntimeError"):
+        ensure_device_lives(torch.device("cuda"))
 
 
 class OutOfMemoryError(MemoryError):
