@@ -3,11 +3,15 @@
 import errno
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What linking fails with on file systems that have no hard links, as on many sticks and shares."""
+LONGEST_BEGINNING = 50
+"""Characters of a file's name that its temporary name begins with: a name has 255 bytes at most."""
 
 
 def write_once(content: bytes, target: Path) -> None:
@@ -17,8 +21,7 @@ def write_once(content: bytes, target: Path) -> None:
         FileExistsError: if the target exists; it stays as it is.
         OSError: if it cannot be written.
     """
-    # No process number: a container's are the same every time, and a kill may have left one behind.
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = _neighbour(target)
     try:
         with temporary.open("xb") as stream:
             stream.write(content)
@@ -29,6 +32,42 @@ def write_once(content: bytes, target: Path) -> None:
         with suppress(OSError):  # of a disk that failed, say; what came first is what to tell
             temporary.unlink(missing_ok=True)
     sync_folder(target.parent)
+
+
+@contextmanager
+def written_whole(path: Path, *, lasting: bool = False) -> Iterator[BinaryIO]:
+    """Open a neighbour of `path` for writing; it takes the path's place only if nothing fails.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+        lasting: whether what is written, and its name, survive a power loss.
+
+    Raises:
+        OSError: if the folder cannot be made, or the file written.
+    """
+    make_folder(path.parent)
+    unfinished = _neighbour(path)
+    try:
+        with unfinished.open("xb") as stream:
+            yield stream
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+    if lasting:
+        sync_folder(path.parent)
+
+
+def _neighbour(path: Path) -> Path:
+    """A name beside a file that nobody uses, and that is not too long where the file's is not.
+
+    It holds no process number: a container's are the same every time, and a kill may have left a
+    file behind.
+    """
+    return path.with_name(f".{path.name[:LONGEST_BEGINNING]}.{uuid.uuid4().hex[:12]}.tmp")
 
 
 def _link(temporary: Path, target: Path) -> None:

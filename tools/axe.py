@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from suites.data.whole import written_whole
+from bench.files import written_whole
 
 VERSION = "4.14.1"
 SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="

@@ -1,10 +1,9 @@
 """Files that commands write: whole or not at all, and never over what is not ours."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.files import written_whole
 
 MARKER_BYTES = 4096
 """How far into a file its marker is looked for."""
@@ -42,23 +41,10 @@ def write(target: Path, text: str) -> None:
     Raises:
         UserError: if the folder is missing or cannot be written to.
     """
+    if not target.parent.is_dir():
+        raise UserError(f"cannot write {target}: there is no folder {target.parent}")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
+        with written_whole(target) as stream:
+            stream.write(text.encode())
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

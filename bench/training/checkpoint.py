@@ -5,8 +5,8 @@ A checkpoint holds tensors, numbers and strings only, so that `torch.load(weight
 
 import hashlib
 import io
-import os
 import pickle
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ import msgspec
 import torch
 
 from bench.errors import DataError, UserError, first_line
-from bench.files import sync_folder
+from bench.files import make_folder, written_whole
 from bench.results.accuracy import Epoch, TrainingSettings
 
 FORMAT = "sparsebench-checkpoint"
@@ -104,35 +104,30 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     }
     whole = io.BytesIO()  # on a full disk torch raises what tells nothing
     torch.save(document, whole)
-    with _temporary(path) as temporary:
-        with temporary.open("wb") as stream:
-            stream.write(whole.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+    with _explained(path), written_whole(path, lasting=True) as stream:
+        stream.write(whole.getbuffer())
 
 
 def check_folder(path: Path) -> None:
-    """Make the folder of a checkpoint, and write an empty file there, which goes again.
+    """Make the folder of a checkpoint, and a file there, which goes again.
 
     Raises:
         UserError: if it cannot be written.
     """
-    with _temporary(path) as temporary:
-        temporary.touch()
+    with _explained(path):
+        make_folder(path.parent)
+        tempfile.NamedTemporaryFile(dir=path.parent).close()
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """Name the file under which a checkpoint is written, in a folder that is there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _explained(path: Path) -> Iterator[None]:
+    """Say in a line what hinders the writing of a checkpoint.
+
+    Raises:
+        UserError: for what the system raises.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield
     except FileExistsError as error:
         raise UserError(f"cannot write {path}: {error.filename} is not a folder") from error
     except OSError as error:

@@ -4,13 +4,13 @@ import fcntl
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.files import written_whole
 from impls.cuda.trials import MOST_DEATHS, Trials
 
 VARIABLE = "SPARSEBENCH_TUNING"
@@ -90,20 +90,10 @@ class Choices:
                     "choices": {key: asdict(each) for key, each in sorted(self._known.items())},
                     "fatal": self._fatal,
                 }
-                self._write(json.dumps(content, indent=1) + "\n")
+                with written_whole(self.path) as file:
+                    file.write(json.dumps(content, indent=1).encode() + b"\n")
                 return True
         return False
-
-    def _write(self, text: str) -> None:
-        folder = self.path.parent
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f"{self.path.stem}-", suffix=".new")
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
-            Path(name).replace(self.path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
 
     def _read(self) -> tuple[dict[str, Choice], dict[str, str]]:
         try:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import DataError, UserError
+from bench.files import written_whole
 from suites.data import contents
 from suites.data.archives import members
 from suites.data.catalogue import DataFile, DataSet
 from suites.data.digests import is_published
 from suites.data.rar import is_rar, unpacked
-from suites.data.whole import written_whole
 
 
 def add(data_set: DataSet, path: Path, folder: Path) -> list[Path]:

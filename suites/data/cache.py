@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError
+from bench.files import written_whole
 from suites.data.folder import parsed_folder
 from suites.data.npz import Expected, read_arrays
-from suites.data.whole import written_whole
 
 # numpy's signature does not say that arrays come by any name.
 _SAVE: Callable[..., None] = np.savez

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import DataError
+from bench.files import written_whole
 from suites.data import caltech, recording
 from suites.data.archives import members
 from suites.data.catalogue import Content, ContentKind
-from suites.data.whole import written_whole
 
 COMPRESSION_LEVEL = 6
 

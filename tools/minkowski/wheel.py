@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.files import written_whole
 from tools.minkowski.target import Target
 
 VERSION = "0.5.4"
@@ -87,10 +88,8 @@ def build_wheel(target: Target, cache: Path) -> Path:
         )
         (built,) = (folder / "wheel").glob("*.whl")
         kept = wheel_folder(target, cache) / built.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}.partial")
-        shutil.copyfile(built, partial)
-        partial.replace(kept)
+        with built.open("rb") as compiled, written_whole(kept) as whole:
+            shutil.copyfileobj(compiled, whole)
     return kept
 
 
