@@ -53,6 +53,11 @@ class Window:
         """Number of kernel offsets (taps)."""
         return math.prod(self.kernel_size)
 
+    @property
+    def keeps_sites(self) -> bool:
+        """Whether every output site sees its own input site and nothing else."""
+        return self.volume == 1 and set(self.stride) == {1} and set(self.padding) == {0}
+
     def offsets(self) -> Iterator[Axes]:
         """Every kernel offset, last axis fastest: the order of a flattened torch kernel."""
         return itertools.product(*(range(size) for size in self.kernel_size))

@@ -50,10 +50,7 @@ class MinkowskiConvolution(nn.Module):
         self.kernel = Kernel(operator.window)
         self.weight = nn.Parameter(engine_weight(weight))
         self.bias = None if bias is None else nn.Parameter(bias)
-        window = operator.window
-        self.pointwise = (
-            window.volume == 1 and set(window.stride) == {1} and not any(window.padding)
-        )
+        self.pointwise = operator.window.keeps_sites
 
     def prepare(self, sites: Sites) -> None:
         """Build the kernel map, and what else is derived from the sites."""

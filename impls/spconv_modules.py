@@ -60,10 +60,7 @@ class SpconvConvolution(nn.Module):
         self.operator = operator
         self.weight = nn.Parameter(weight.movedim(1, -1).contiguous())
         self.bias = None if bias is None else nn.Parameter(bias)
-        window = operator.window
-        self.pointwise = (
-            window.volume == 1 and set(window.stride) == {1} and not any(window.padding)
-        )
+        self.pointwise = operator.window.keeps_sites
 
     def prepare(self, sites: Sites) -> None:
         """Build the kernel map, and what else is derived from it."""

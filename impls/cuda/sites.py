@@ -96,7 +96,7 @@ class Sites:
     def kernel_map(self, window: Window, *, submanifold: bool) -> "tuple[KernelMap, Sites]":
         """Kernel map and output sites of a convolution or pooling, built once."""
         places = self.places
-        if submanifold or _keeps_sites(window):
+        if submanifold or window.keeps_sites:
             if window not in self._submanifold:
                 table = places.look_up_inputs(places.coordinates, window)
                 self._submanifold[window] = KernelMap(table, places.count, places.group_rows)
@@ -130,8 +130,3 @@ class Sites:
         built = KernelMap(table, source.count, places.group_rows, look_back)
         self._inverse[window] = source, built
         return built
-
-
-def _keeps_sites(window: Window) -> bool:
-    """Whether every output site sees its own input site and nothing else."""
-    return window.volume == 1 and set(window.stride) == {1} and set(window.padding) == {0}

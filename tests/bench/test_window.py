@@ -52,6 +52,13 @@ def test_output_padding_makes_the_transposed_convolution_return_to_the_grid(geom
     assert tuple(fine.shape[2:]) == grid_size
 
 
+def test_sites_are_kept_by_a_window_of_one_tap_that_neither_strides_nor_pads():
+    assert window(2, 1).keeps_sites
+    assert window(3, 1, dilation=2).keeps_sites
+    for other in (window(2, (1, 3), padding=(0, 1)), window(2, 1, (1, 2)), window(2, 1, 1, (1, 0))):
+        assert not other.keeps_sites
+
+
 @given(st.sampled_from([1, 2, 3]).flatmap(windows))
 def test_offsets_come_in_the_order_of_a_flattened_torch_kernel(drawn):
     taps = torch.arange(drawn.volume).reshape(drawn.kernel_size)
