@@ -61,6 +61,12 @@ class Interval:
         """Whether there was more than one round to tell an interval by."""
         return self.low > 0 and math.isfinite(self.high)
 
+    def inverse(self) -> "Interval":
+        """Of the ratio the other way round; an open one stays open."""
+        if not self.is_known:
+            return Interval(1 / self.estimate, self.low, self.high)
+        return Interval(1 / self.estimate, 1 / self.high, 1 / self.low)
+
 
 @dataclass(frozen=True)
 class Ratio:

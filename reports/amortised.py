@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from statistics import geometric_mean, median
 
 from bench.phases import Phase
 from reports.speed import Comparison, Setting, Table
-from reports.words import label, listed, median
+from reports.words import label, listed
 
 REUSES = (1, 10, 100)
 
@@ -64,8 +65,7 @@ def summarise(rows: list[Amortised], baseline: str) -> list[AmortisedSummary]:
             row.pays_from for row in members if row.pays_from is not None and row.pays_until is None
         ]
         means = tuple(
-            math.exp(sum(math.log(row.ratios[place]) for row in members) / len(members))
-            for place in range(len(REUSES))
+            geometric_mean(row.ratios[place] for row in members) for place in range(len(REUSES))
         )
         found.append(
             AmortisedSummary(name, len(members), means, len(pays), median(pays) if pays else None)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from bench.phases import Phase
 from bench.results.schema import Rate, Run
 from reports import words
 from reports.speed import Comparison, Row, Setting
-from reports.words import median
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import geometric_mean
 
 from matplotlib.figure import Figure
 
@@ -120,7 +121,7 @@ def _ratios(panel: Panel, ratios: list[float], row: float, index: int) -> None:
     """Draw a row of dots and a ring at their geometric mean."""
     if ratios:
         panel.dots(ratios, [row] * len(ratios), index, alpha=0.65)
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        mean = geometric_mean(ratios)
         panel.ring(mean, row, TEXT, marker(index), 9)
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from bench.phases import Phase
 from bench.results.schema import WorkloadRecord
 from reports.speed import Comparison, Setting, Table
-from reports.words import count, median
+from reports.words import count
 
 PASSES = {"warm": Phase.FORWARD, "cold": Phase.FORWARD_COLD}
 ENCODE, CONVOLUTION, POOLING, OTHER = "encode", "convolution", "pooling", "other"

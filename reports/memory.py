@@ -1,6 +1,7 @@
 """The most memory that a call took beyond what stood before, workload by workload."""
 
 from dataclasses import dataclass
+from statistics import median
 
 from bench.phases import Phase
 from reports import words
@@ -79,4 +80,4 @@ def _peaks(comparison: Comparison, number: int, phase: Phase) -> dict[str, int]:
 
 def _relative(peaks: list[dict[str, int]], name: str, baseline: str) -> float | None:
     ratios = [own[name] / own[baseline] for own in peaks if name in own and own.get(baseline)]
-    return words.median(ratios) if ratios and name != baseline else None
+    return median(ratios) if ratios and name != baseline else None

@@ -3,6 +3,7 @@
 import shlex
 from collections import Counter
 from dataclasses import dataclass
+from statistics import median
 
 from bench.results.schema import Run, Samples
 from reports import words
@@ -80,7 +81,7 @@ def _facts(run: Run, samples: list[Samples]) -> list[tuple[str, str]]:
         facts += [
             (
                 "rounds in one process",
-                f"{min(rounds):,} to {max(rounds):,}, median {words.median(rounds):,.0f}",
+                f"{min(rounds):,} to {max(rounds):,}, median {median(rounds):,.0f}",
             ),
             (
                 "disturbed rounds",

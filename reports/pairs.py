@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from bench.phases import Phase
-from bench.statistics import Interval, Ratio, Verdict, corrected, verdict
+from bench.statistics import Ratio, Verdict, corrected, verdict
 from reports.speed import Comparison, Row, Table, between
 
 LETTERS = {
@@ -90,10 +90,4 @@ def _compare(first: Row, second: Row, baseline: str) -> Ratio | None:
 
 
 def _inverse(found: Ratio) -> Ratio:
-    interval = found.interval
-    swapped = (
-        Interval(1 / interval.estimate, 1 / interval.high, 1 / interval.low)
-        if interval.is_known
-        else Interval(1 / interval.estimate, interval.low, interval.high)
-    )
-    return replace(found, interval=swapped)
+    return replace(found, interval=found.interval.inverse())

@@ -1,10 +1,10 @@
 """Where the time of a single operator's cold call goes: encoding, the map, and parts of the rest."""
 
 from dataclasses import dataclass
+from statistics import median
 
 from bench.phases import Phase
 from reports.speed import Comparison, Setting, Table
-from reports.words import median
 
 BEFORE = {"encode": Phase.ENCODE, "map": Phase.MAP}
 REST = "rest"

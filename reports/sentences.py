@@ -1,5 +1,7 @@
 """Curves in words: below which density an implementation beats the baseline."""
 
+from statistics import median
+
 from reports import words
 from reports.break_even import Crossing, Curve, Group, Outcome
 
@@ -186,7 +188,7 @@ def _summed(pairs: list[tuple[Group, Curve]], baseline: str) -> str:
         if not places:
             continue
         (first, first_name), (last, last_name) = places[0], places[-1]
-        middle = words.percent(words.median([place for place, _ in places]))
+        middle = words.percent(median([place for place, _ in places]))
         text = f"beats {baseline} {side} {middle} density"
         if len(places) > 1:
             text += (

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 from typing import Any, NamedTuple
 
 from reports.layer_times import Pass, Profile
-from reports.words import median
 
 SHARED, REBUILT = 0.25, 0.5
 """Cost of a later layer's map relative to the first one's: below is shared, above is built again."""

@@ -5,11 +5,12 @@ warm one is both. Parts of a warm pass come from calls that lack them, where an 
 """
 
 from dataclasses import dataclass
+from statistics import median
 
 from bench.phases import Phase
 from reports.parts import REST
 from reports.speed import Comparison, Setting, Table
-from reports.words import median, plain
+from reports.words import plain
 
 ENCODE, MAP, PREPARE = "encode", "map", "encode and map"
 MOVE, MULTIPLY, FORWARD = "gather and scatter", "multiply", "forward"

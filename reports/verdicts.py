@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
+from statistics import median
 
 from bench.phases import Phase
 from bench.results.schema import OTHERS, Run
@@ -73,11 +74,11 @@ def detectable(comparison: Comparison) -> str:
     counts = words.listed(
         f"{verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdicts[verdict]
     )
-    half, nine_in_ten = words.percent(words.median(effects)), words.percent(most)
+    half, nine_in_ten = words.percent(median(effects)), words.percent(most)
     found = (
         f"An effect of {half} would be found four times out of five in half of them, one of "
         f"{nine_in_ten} in nine of ten, each judged alone."
-        if math.isfinite(words.median(effects))
+        if math.isfinite(median(effects))
         else "The smallest effect that would be found is unknown: there are too few rounds."
     )
     dead_band, resolution = (words.percent(math.expm1(own), 1) for own in (DEAD_BAND, RESOLUTION))
@@ -194,7 +195,7 @@ def _fastest(comparison: Comparison, setting: Setting, phase: Phase, leader: Lea
         f"{_wins(comparison, setting, phase)}"
     )
     against = leader.against_baseline
-    faster = "" if against is None else _as_fast(_inverse(against), baseline)
+    faster = "" if against is None else _as_fast(against.inverse(), baseline)
     if leader.ahead is None:
         rest = f": {faster}" if faster else ""
         text = (
@@ -236,12 +237,6 @@ def _as_fast(times: Interval, other: str) -> str:
         else f"interval {words.UNKNOWN}"
     )
     return f"{words.number(times.estimate, digits)} times as fast as {other} ({interval})"
-
-
-def _inverse(times: Interval) -> Interval:
-    if not times.is_known:
-        return Interval(1 / times.estimate, times.low, times.high)
-    return Interval(1 / times.estimate, 1 / times.high, 1 / times.low)
 
 
 def _left_out(leader: Lead) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 from bench.statistics import Interval, Verdict
@@ -139,12 +139,6 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     if len(shown) <= 1:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle of a sequence that is not empty."""
-    ascending = sorted(values)
-    return (ascending[(len(ascending) - 1) // 2] + ascending[len(ascending) // 2]) / 2
 
 
 @lru_cache(maxsize=4096)

@@ -28,6 +28,11 @@ from bench.statistics import (
 REPEATS = 300
 
 
+def test_the_inverse_of_an_interval_has_its_ends_turned_round_and_an_open_one_stays_open():
+    assert Interval(2.0, 1.0, 4.0).inverse() == Interval(0.5, 0.25, 1.0)
+    assert Interval(2.0, 0.0, math.inf).inverse() == Interval(0.5, 0.0, math.inf)
+
+
 def simulated(generator, *, processes=3, rounds=20, between=0.0, within=0.03, shift=0.0):
     """Times around 1 ms whose processes differ by `between`, and rounds by `within`."""
     found = []

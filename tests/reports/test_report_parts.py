@@ -1,6 +1,7 @@
 """Where a single operator's time goes: computed from what cells carry."""
 
 from dataclasses import replace
+from statistics import median
 
 import pytest
 from page_parser import PageParser
@@ -10,7 +11,7 @@ from bench.phases import Phase
 from reports.page import render
 from reports.parts import names_of, parts, summarise
 from reports.speed import compare
-from reports.words import median, percent
+from reports.words import percent
 
 PHASES = (Phase.ENCODE, Phase.MAP, Phase.FORWARD)
 WARM_PARTS = {"gather": 2e5, "scatter": 1e5, "rest": 7e5}
