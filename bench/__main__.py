@@ -6,9 +6,7 @@ import sys
 import traceback
 from contextlib import suppress
 
-INTERRUPTED = 130
-FAULT = 70
-"""sysexits.h: a fault of the software; 1 is what `compare` and `ab` say of slower cells."""
+from bench.exit_codes import ExitCode
 
 
 def main() -> None:
@@ -19,14 +17,14 @@ def main() -> None:
     try:
         from bench.cli.main import main as run  # noqa: PLC0415  # takes long enough for a Ctrl-C
 
-        code = run(sys.argv[1:])
+        code: int = run(sys.argv[1:])
     except KeyboardInterrupt:
         print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201
-        code = INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001  # whatever it is, nobody foresaw it
         traceback.print_exc()
         print("sparsebench: a fault of sparsebench itself; please report it", file=sys.stderr)  # noqa: T201
-        code = FAULT
+        code = ExitCode.FAULT
     with suppress(BrokenPipeError):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # `>&-`: there was none to begin with

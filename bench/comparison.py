@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from bench.exit_codes import ExitCode
 from bench.phases import Phase
 from bench.results.schema import WRONG, Cell, Run, Status, Timing, Unit
 from bench.statistics import (
@@ -146,16 +147,16 @@ class Changes:
         return sorted(found, key=lambda family: -abs_change(family.shared))
 
     @property
-    def exit_code(self) -> int:
-        """4: something fails; 1: something is slower; 3: too little is known; 0: fine."""
+    def exit_code(self) -> ExitCode:
+        """What matters most: something fails, something is slower, too little is known."""
         if self.failed:
-            return 4
+            return ExitCode.WRONG
         if self.of(Verdict.SLOWER) or self.slower_families:
-            return 1
+            return ExitCode.SLOWER
         judged: list[CellChange | Family] = [*self.cells, *self.families]
         unknown = any(each.verdict is Verdict.AMBIGUOUS for each in judged)
         missing = self.broken or self.incomparable or not self.compared
-        return 3 if unknown or missing else 0
+        return ExitCode.UNKNOWN if unknown or missing else ExitCode.FINE
 
 
 def abs_change(ratio: Ratio | None) -> float:

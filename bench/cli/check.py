@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
+from bench.exit_codes import ExitCode
+
 CASES = "bench.cli.check_cases"
 """The module that is run in a process of its own."""
-FAILED = 4
-NOTHING_CHECKED = 3
 SHOWN_FAILURES = 10
 EXIT_CODES = (
     "Exit code: 0 where all that is supported passed, 4 if a case failed, 3 if none could be checked, "
@@ -83,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         _print(records)
     results = {record["result"] for record in records}
     if "failed" in results:
-        return FAILED
-    return 0 if "passed" in results else NOTHING_CHECKED
+        return ExitCode.WRONG
+    return ExitCode.FINE if "passed" in results else ExitCode.UNKNOWN
 
 
 def _print(records: list[dict[str, str]]) -> None:

@@ -21,6 +21,7 @@ from bench.conformance.networks import network_cases
 from bench.conformance.properties import check_properties
 from bench.dtypes import DTYPES, TF32
 from bench.errors import UserError
+from bench.exit_codes import ExitCode
 from bench.lifetime import end_with_parent
 from bench.measure import plan
 from bench.measure.failures import DeadDeviceError, why_unavailable
@@ -28,8 +29,6 @@ from bench.registry import choose, load
 
 if TYPE_CHECKING:
     from bench.conformance.cases import Case
-
-INTERRUPTED = 130
 
 
 def check_cases(order: Order, tell: Callable[[Event], None]) -> None:
@@ -139,7 +138,7 @@ def main(descriptor: int, order: Order) -> None:
     except UserError as error:
         tell(Refused(str(error)))
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 if __name__ == "__main__":

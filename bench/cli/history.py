@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.quantities import positive
+from bench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,11 +135,11 @@ def _alerts(arguments: argparse.Namespace) -> int:
         print(write(history, found, broken, url), end="")  # noqa: T201
         _print_skipped(history)
     if broken:
-        return 4
+        return ExitCode.WRONG
     if any(event.is_slower for event in found):
-        return 1
+        return ExitCode.SLOWER
     known = any(len(series.points) >= FEWEST_RUNS for series in history.series)
-    return 0 if known else 3
+    return ExitCode.FINE if known else ExitCode.UNKNOWN
 
 
 def _read(arguments: argparse.Namespace) -> "History":

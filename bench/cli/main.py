@@ -9,13 +9,11 @@ from typing import Any, NoReturn
 
 from bench.cli import ab, check, compare, data, history, listing, report, run, train
 from bench.errors import UserError
+from bench.exit_codes import ExitCode
 
 DESCRIPTION = """\
 Compare sparse and dense convolution on this machine: every implementation is checked before it is
 timed, all of them are measured in interleaved rounds, and every ratio carries its interval."""
-USAGE_ERROR = 2
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 POSIX_ONLY = {"fcntl", "resource"}
 """Modules that Windows has no counterpart of."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG}
@@ -27,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser that says one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"sparsebench: error: {message}; see {self.prog} --help\n")
+        self.exit(ExitCode.MISTAKE, f"sparsebench: error: {message}; see {self.prog} --help\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         """Parse; what no command knows is that command's to refuse, whose help says what it knows."""
@@ -49,7 +47,7 @@ def main(arguments: list[str]) -> int:
         return int(parsed.run(parsed))
     except UserError as error:
         print(f"sparsebench: error: {error}", file=sys.stderr)  # noqa: T201
-        return USAGE_ERROR
+        return ExitCode.MISTAKE
     except ModuleNotFoundError as error:
         if error.name not in POSIX_ONLY:
             raise
@@ -58,20 +56,20 @@ def main(arguments: list[str]) -> int:
             "or the Windows Subsystem for Linux"
         )
         print(f"sparsebench: error: {wanted}", file=sys.stderr)  # noqa: T201
-        return USAGE_ERROR
+        return ExitCode.MISTAKE
     except KeyboardInterrupt:
         print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; nothing more may be written, at exit included.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return ExitCode.BROKEN_PIPE
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
         where = f" {error.filename}" if error.filename else ""
         print(f"sparsebench: error: cannot write{where}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return USAGE_ERROR
+        return ExitCode.MISTAKE
 
 
 def _version() -> str:

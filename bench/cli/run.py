@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.quantities import positive, positive_float, seed, shard, threads
+from bench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from bench.measure.plan import Plan
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 PRECISION = 0.005
 TIMEOUT = 120.0
 FLEET_PATIENCE = 600.0
-INTERRUPTED = 130
 EXIT_CODES = (
     "Exit code: 0 where something was measured and nothing is wrong, 3 if nothing could be measured, "
     "4 if an implementation is wrong, fails or hangs, 130 where it was interrupted, 2 for a mistake "
@@ -141,10 +141,10 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         names = sorted({name for plan, _ in jobs for name in resources(plan.device)})
         with exclusive(names, wait=arguments.wait, tell=say):
-            codes = [0]
+            codes: list[int] = []
             for plan, journal in jobs:
                 codes.append(_run_one(arguments, plan, journal, templates))
-                if codes[-1] == INTERRUPTED:
+                if codes[-1] == ExitCode.INTERRUPTED:
                     break
             return max(codes)
 
@@ -239,7 +239,7 @@ def _run_one(
     if measured is None or not measured.finished:
         hint = f"; continue with --resume {journal.path}" if journal.path.exists() else ""
         say(f"interrupted{hint}")
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     return _conclude(arguments, measured, journal.finish(measured))
 
 
@@ -362,10 +362,10 @@ def _resumed(path: Path, output: Path | None) -> "Journal":
 
 
 def _exit_code(measured: "Run") -> int:
-    """4 if an implementation was wrong or failed, 3 if nothing could be measured, else 0."""
+    """Whether an implementation was wrong or failed, or nothing could be measured."""
     from bench.results.schema import WRONG, Status  # noqa: PLC0415
 
     statuses = {cell.status for cell in measured.cells}
     if statuses & WRONG:
-        return 4
-    return 0 if Status.OK in statuses else 3
+        return ExitCode.WRONG
+    return ExitCode.FINE if Status.OK in statuses else ExitCode.UNKNOWN

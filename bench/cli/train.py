@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.quantities import not_negative, positive, positive_float, seed, threads
+from bench.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from bench.implementation import Implementation
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from bench.training.processes import Group
     from bench.training.session import Job
 
-INTERRUPTED = 130
-DISAGREED = 4
 REFERENCE = "dense"
 RUN_SUFFIX = ".json"
 DTYPES = ("float32", "float64")
@@ -139,7 +138,7 @@ def _train(job: "Job", group: "Group", saved: "Checkpoint | None") -> int:
         if group.is_first:
             hint = f"; continue with --resume {job.checkpoint}" if job.checkpoint.exists() else ""
             say(f"interrupted{hint}")
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     if trained is not None:
         print_summary(trained, job.target)
     return 0
@@ -177,7 +176,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         steps=arguments.steps,
     )
     print_parity(experiment.name, found, dtype)
-    return 0 if all(each.agrees for each in found) else DISAGREED
+    return ExitCode.FINE if all(each.agrees for each in found) else ExitCode.WRONG
 
 
 def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":

@@ -10,11 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.__main__ import FAULT
 from bench.cli import run
 from bench.cli.main import main
-from bench.cli.run import INTERRUPTED
 from bench.conformance import cases
+from bench.exit_codes import ExitCode
 from bench.measure import processes
 from bench.results.store import load
 from suites.data.catalogue import MNIST
@@ -342,14 +341,14 @@ def test_an_interruption_ends_a_run_on_two_devices_after_the_first(monkeypatch, 
 
     def run_one(_arguments, plan, _journal, _templates):
         measured.append(plan.device)
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
 
     templates = SimpleNamespace(prepare=lambda _: None, close=lambda: None)
     monkeypatch.setattr(processes, "Templates", lambda *_: templates)
     monkeypatch.setattr(run, "_devices", lambda _: ["cpu", "cpu"])
     monkeypatch.setattr(run, "_run_one", run_one)
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "quick", "--impl", "gather"]) == INTERRUPTED
+    assert main(["run", "quick", "--impl", "gather"]) == ExitCode.INTERRUPTED
     assert measured == ["cpu"]
 
 
@@ -369,12 +368,12 @@ main()
 
 def test_ctrl_c_while_the_command_line_is_imported_is_one_line():
     done = started_where_importing_raises("KeyboardInterrupt")
-    assert (done.returncode, done.stderr) == (INTERRUPTED, "sparsebench: interrupted\n")
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "sparsebench: interrupted\n")
 
 
 def test_an_error_that_nobody_foresaw_is_a_traceback_and_no_exit_code_of_a_verdict():
     done = started_where_importing_raises("RecursionError('too deep')")
-    assert done.returncode == FAULT
+    assert done.returncode == ExitCode.FAULT
     assert "Traceback" in done.stderr
     assert "RecursionError: too deep\nsparsebench: a fault of sparsebench itself" in done.stderr
 
