@@ -1,5 +1,6 @@
 """A GPU's own time of a call beside the wall clock's, workload by workload."""
 
+import statistics
 from dataclasses import dataclass
 
 from bench.phases import Phase
@@ -68,7 +69,7 @@ def _of_phase(comparison: Comparison, setting: Setting, phase: Phase) -> Clocks 
         return None
     lines = [(number, name, tuple(map(own.get, names))) for number, name, own in found]
     relative = [
-        words.median([wall / device for device, wall in filter(None, column)])
+        statistics.median([wall / device for device, wall in filter(None, column)])
         for column in zip(*(times for _, _, times in lines), strict=True)
     ]
     return Clocks(phase, names, tuple(lines), tuple(relative))

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from bench.dtypes import products_in
 from bench.errors import MissingDataError, UserError
 from bench.machine import thread_pools
-from bench.measure.clock import clock_in_words
 from bench.measure.failures import why_unavailable
+from bench.measure.gpu_clock import clock_in_words
 from bench.measure.measurement import Measurement
 from bench.measure.memory import keep_freed_memory, limit_memory
 from bench.measure.messages import (

@@ -4,8 +4,8 @@ import pytest
 import torch
 from pretended_gpu import PretendedGpu
 
-from bench.measure import clock
-from bench.measure.clock import clock_in_words
+from bench.measure import gpu_clock
+from bench.measure.gpu_clock import clock_in_words
 
 CUDA = torch.device("cuda")
 
@@ -24,7 +24,7 @@ class Word:
 @pytest.fixture
 def gpu(monkeypatch):
     gpu = PretendedGpu(monkeypatch, launch_ns=4_000)
-    monkeypatch.setattr(clock, "time", gpu)
+    monkeypatch.setattr(gpu_clock, "time", gpu)
     monkeypatch.setattr(torch, "zeros", lambda *_, **__: Word(gpu))
     return gpu
 
