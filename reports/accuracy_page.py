@@ -4,21 +4,18 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from bench.results.accuracy import AccuracyRun
-from reports import accuracy, words
+from reports import accuracy, markers, words
 from reports.accuracy import Versions
 from reports.accuracy_section import findings, section
 from reports.environment import write_page
 from reports.gallery import Picture
-
-MARKER = '<meta name="generator" content="sparsebench">'
-"""By this line a file is known to be a report that may be overwritten."""
 
 
 def render(runs: Sequence[AccuracyRun], versions: Versions) -> str:
     """Make the page; the same runs give the same bytes."""
     return write_page(
         "accuracy_page.html.jinja",
-        MARKER,
+        markers.REPORT,
         accuracy=section(runs, versions),
         facts=_facts(runs),
         machine=_machine(runs),

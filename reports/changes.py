@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from bench.comparison import CellChange, Changes, Family, abs_change
 from bench.statistics import Verdict
-from reports import words
+from reports import markers, words
 from reports.conditions import slowed
 from reports.exports import plain
 
-MARKER = "<!-- generator: sparsebench compare -->"
 """By this line a comment is known to be ours, to be updated in place of another one."""
 ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.AMBIGUOUS, Verdict.SAME)
 LONGEST_HEADLINE = 1000
@@ -160,7 +159,7 @@ def left_out(changes: Changes) -> list[str]:
 
 def to_markdown(changes: Changes) -> str:
     """Write a comment: the verdict first, details folded."""
-    lines = [MARKER, f"**{plain(headline(changes), LONGEST_HEADLINE)}**", ""]
+    lines = [markers.MARKDOWN_COMPARISON, f"**{plain(headline(changes), LONGEST_HEADLINE)}**", ""]
     lines += _table(families(changes))
     if broken := missing(changes):
         lines += ["", "Without a time now:", "", *_table(broken)]

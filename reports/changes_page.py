@@ -3,10 +3,8 @@
 from bench.comparison import Changes
 from bench.statistics import Verdict
 from reports import changes as told
+from reports import markers
 from reports.environment import write_page
-
-MARKER = '<meta name="generator" content="sparsebench comparison">'
-"""By this line a file is known to be a page that may be overwritten."""
 
 
 def render(changes: Changes) -> str:
@@ -26,7 +24,7 @@ def render(changes: Changes) -> str:
         parts.append(("The same", "A change of 5 % is ruled out", told.rows(same)))
     return write_page(
         "changes.html.jinja",
-        MARKER,
+        markers.COMPARISON,
         headline=told.headline(changes),
         caveat=told.caveat(changes),
         left_out=told.left_out(changes),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from bench.phases import Phase
 from bench.results.schema import Header, Run, Timing
 from bench.statistics import Interval, Verdict, other_seconds
-from reports import words
+from reports import markers, words
 from reports.break_even import groups
 from reports.growth import studies
 from reports.joining import join, origins
@@ -18,7 +18,6 @@ from reports.speed import BASELINE, Comparison, Row, Setting, Table, compare
 from reports.standing import standings
 from reports.verdicts import detectable, doubts, findings
 
-MARKDOWN_MARKER = "<!-- generator: sparsebench -->"
 CSV_COLUMNS = (
     "suite",
     "workload",
@@ -73,7 +72,7 @@ def to_csv(runs: Sequence[Run], baseline: str = BASELINE) -> str:
 def to_markdown(run: Run, baseline: str = BASELINE) -> str:
     """Write what to use, the findings, and ratios to the baseline for each of the main phases."""
     comparison = compare(run, baseline)
-    lines = [MARKDOWN_MARKER, f"# sparsebench: {plain(words.listed(run.header.suites))}", ""]
+    lines = [markers.MARKDOWN, f"# sparsebench: {plain(words.listed(run.header.suites))}", ""]
     lines += [f"Machine: {plain(run.header.machine.name)}. Started {plain(run.header.started)}."]
     if not run.cells:
         lines += ["", "This run holds no cells: nothing was measured."]

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from bench.results.schema import Run
-from reports import break_even, verdicts, words
+from reports import break_even, markers, verdicts, words
 from reports.environment import write_page
 from reports.speed import BASELINE, compare
-
-MARKER = '<meta name="generator" content="sparsebench gallery">'
-"""By this line a file is known to be a page that may be overwritten."""
 
 
 @dataclass(frozen=True)
@@ -53,4 +50,4 @@ def render(pictures: Sequence[Picture]) -> str:
     machines: dict[str, list[Picture]] = {}
     for each in pictures:
         machines.setdefault(each.machine, []).append(each)
-    return write_page("gallery.html.jinja", MARKER, machines=machines)
+    return write_page("gallery.html.jinja", markers.GALLERY, machines=machines)

@@ -7,12 +7,11 @@ from markupsafe import Markup
 from bench.history.events import breakages, events
 from bench.history.series import History
 from reports import history as told
+from reports import markers
 from reports.environment import stylesheet
 from reports.history_lines import draw, environment, setting
 from reports.script import script
 
-MARKER = '<meta name="generator" content="sparsebench history">'
-"""By this line a file is known to be a page that may be overwritten."""
 CELLS_OF_EVENT = 5
 
 
@@ -30,7 +29,7 @@ def render(history: History, commit_url: str | None = None) -> str:
         environment()
         .get_template("history.html.jinja")
         .render(
-            marker=Markup(MARKER),  # noqa: S704
+            marker=Markup(markers.HISTORY),  # noqa: S704
             stylesheet=stylesheet(),
             script=text,
             script_digest=digest,

@@ -29,6 +29,7 @@ from reports import (
     growth_figure,
     growth_sentences,
     layer_times,
+    markers,
     memory,
     method,
     parts,
@@ -48,8 +49,6 @@ from reports.lean import lean
 from reports.ledger import ledger
 from reports.speed import BASELINE, Comparison, Row, Setting, compare
 
-GENERATOR = '<meta name="generator" content="sparsebench">'
-"""By this line a file is known to be a report that may be overwritten."""
 NO_SECTION = Markup()
 OPEN_TABLES = 3
 """Up to that many workloads, their tables are unfolded from the start."""
@@ -81,7 +80,7 @@ def render(
         script_digest=digest,
         data=_data(run, comparison, arguments),
         command_of=lambda table: commands.command(run, table, arguments),
-        generator=Markup(GENERATOR),  # noqa: S704
+        marker=Markup(markers.REPORT),  # noqa: S704
         stylesheet=stylesheet(),
         comparison=comparison,
         ratios=any(row.ratio for row in comparison.rows),

@@ -105,10 +105,11 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
     import webbrowser  # noqa: PLC0415
 
     from bench.cli.files import refuse_foreign, write  # noqa: PLC0415
-    from reports.history_page import MARKER, render  # noqa: PLC0415
+    from reports import markers  # noqa: PLC0415
+    from reports.history_page import render  # noqa: PLC0415
 
     target = arguments.output or Path("history.html")
-    refuse_foreign(target, MARKER.encode(), "history page")
+    refuse_foreign(target, markers.HISTORY.encode(), "history page")
     write(target, render(history, _commit_url(arguments.commit_url)))
     print(f"written: {target}")  # noqa: T201
     if arguments.open:

@@ -281,13 +281,19 @@ def _marker(form: str) -> bytes | None:
     """What a file of this form has near its start."""
     if form in TRACKERS:
         return None
-    page = '<meta name="generator" content="sparsebench{}">'
-    if form in {"html", "compare", "gallery"}:
-        kind = {"compare": " comparison", "gallery": " gallery"}.get(form, "")
-        return page.format(kind).encode()
     if form == "pdf":
         # Chromium begins with the page's title, which is no ASCII, and so in UTF-16.
         return "sparsebench".encode("utf-16-be").hex().upper().encode()
-    from reports.exports import CSV_MARKER, MARKDOWN_MARKER  # noqa: PLC0415
+    if form == "csv":
+        from reports.exports import CSV_MARKER  # noqa: PLC0415
 
-    return (MARKDOWN_MARKER if form == "markdown" else CSV_MARKER).encode()
+        return CSV_MARKER.encode()
+    from reports import markers  # noqa: PLC0415
+
+    of_form = {
+        "html": markers.REPORT,
+        "compare": markers.COMPARISON,
+        "gallery": markers.GALLERY,
+        "markdown": markers.MARKDOWN,
+    }
+    return of_form[form].encode()

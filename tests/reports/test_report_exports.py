@@ -8,7 +8,8 @@ import pytest
 from synthetic_runs import density_group, make_run, renamed, workload
 
 from bench.phases import Phase
-from reports.exports import CSV_COLUMNS, MARKDOWN_MARKER, to_csv, to_markdown
+from reports import markers
+from reports.exports import CSV_COLUMNS, to_csv, to_markdown
 
 
 def records_of(run):
@@ -62,7 +63,7 @@ def test_a_name_that_a_spreadsheet_would_run_is_text():
 
 def test_markdown_shows_findings_and_a_table_for_each_phase():
     text = to_markdown(make_run(density_group()))
-    assert text.startswith(MARKDOWN_MARKER)
+    assert text.startswith(markers.MARKDOWN)
     assert ": gather beats dense below 38" in text
     for phase in ("forward", "forward_cold", "train_step"):
         assert f"## {phase}, float32 on cpu" in text

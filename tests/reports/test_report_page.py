@@ -23,7 +23,8 @@ from synthetic_runs import (
 )
 
 from bench.results.schema import OTHERS, Status
-from reports.page import GENERATOR, render
+from reports import markers
+from reports.page import render
 
 SECTIONS = [
     "verdict",
@@ -85,7 +86,7 @@ def test_every_table_has_a_caption_and_every_header_cell_a_scope(usual_page):
 
 
 def test_a_page_says_that_it_is_one(usual_page):
-    assert GENERATOR in usual_page[:4096]
+    assert markers.REPORT in usual_page[:4096]
 
 
 def test_nothing_is_loaded_from_anywhere_and_no_script_but_the_page_s_own_runs(usual_page):
