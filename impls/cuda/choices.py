@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from bench.files import written_whole
 from impls.cuda.trials import MOST_DEATHS, Trials
 
@@ -125,8 +127,7 @@ def folder() -> Path | None:
         return None
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sparsebench" / "tuning"
+    return user_cache_path("sparsebench") / "tuning"
 
 
 def _choice(found: dict[str, Any]) -> Choice:

@@ -4,7 +4,6 @@ Tensors are handed over by address: nothing is copied, and no array of CuPy's is
 Memory that torch frees is handed out again in the order of the stream, so no kernel loses its own.
 """
 
-import hashlib
 import threading
 from ctypes import Structure, addressof, c_void_p
 from functools import cache
@@ -14,6 +13,7 @@ import cupy
 import torch
 from cupy.cuda import driver
 
+from bench.implementation import source_digest
 from impls.cuda.launching import FOLDER, Kernel, Launcher
 
 OPTIONS = ("-std=c++17", f"-I{FOLDER}")
@@ -89,8 +89,7 @@ def _compile(kernel: Kernel, number: int) -> Any:  # noqa: ANN401  # CuPy has no
 @cache
 def digest() -> str:
     """Of all kernels' sources."""
-    files = sorted(FOLDER.glob("*.cu*"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return source_digest(FOLDER, "*.cu*")
 
 
 @cache

@@ -1,9 +1,10 @@
 """`python -m tools.minkowski`: MinkowskiEngine into an environment, from its published source."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from bench.errors import UserError
 from tools.minkowski.target import check_prerequisites, describe
@@ -43,17 +44,15 @@ def _parser() -> argparse.ArgumentParser:
         help="interpreter of the environment (default: this one)",
     )
     parser.add_argument(
-        "--cache", type=Path, default=_cache(), help="where wheels are kept (default: %(default)s)"
+        "--cache",
+        type=Path,
+        default=user_cache_path("sparsebench") / "wheels",
+        help="where wheels are kept (default: %(default)s)",
     )
     parser.add_argument(
         "--rebuild", action="store_true", help="build even if a wheel for this torch is there"
     )
     return parser
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sparsebench" / "wheels"
 
 
 if __name__ == "__main__":
