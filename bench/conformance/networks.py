@@ -1,7 +1,7 @@
 """Whole networks as cases: in evaluation and in training, in every background mode that they have."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass
 
 from bench.background import Background
 from bench.conformance.cases import Case
@@ -14,33 +14,23 @@ USUAL_DENSITY = 0.05
 BATCH_SIZE = 6
 
 
-class NamedNetwork(Protocol):
-    """A network that conformance is checked on."""
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network that conformance is checked on, small enough for all of its cases.
 
-    @property
-    def name(self) -> str:
-        """What it is."""
-        ...
+    Attributes:
+        name: what it is.
+        channels: of the input.
+        grid_size: of the input.
+        backgrounds: what inactive sites can hold between its layers: the ground state only where
+            convolutions are valid, act on every site alike, and no batch norm lies between them.
+    """
 
-    @property
-    def network(self) -> Network:
-        """Its layers."""
-        ...
-
-    @property
-    def channels(self) -> int:
-        """Of the input."""
-        ...
-
-    @property
-    def grid_size(self) -> Axes:
-        """Of the input."""
-        ...
-
-    @property
-    def backgrounds(self) -> tuple[Background, ...]:
-        """The modes that it is checked in."""
-        ...
+    name: str
+    network: Network
+    channels: int
+    grid_size: Axes
+    backgrounds: tuple[Background, ...]
 
 
 def network_cases(

@@ -1,11 +1,8 @@
 """One small network of every family, with the input that it takes: what conformance runs on."""
 
-from dataclasses import dataclass
-
 from bench.background import Background
-from bench.network import Network
+from bench.conformance.networks import NamedNetwork
 from bench.operators import Rule
-from bench.window import Axes
 from suites.networks import deepcnet, vgg
 from suites.networks.cnn import small_cnn
 from suites.networks.deepcnet import deep_cnet, deep_cnin, rising_dropout
@@ -16,46 +13,27 @@ ZERO = (Background.ZERO,)
 BOTH = (Background.ZERO, Background.GROUND_STATE)
 
 
-@dataclass(frozen=True)
-class SmallNetwork:
-    """A network that the whole conformance suite can afford.
-
-    Attributes:
-        name: what it is.
-        channels: of the input.
-        grid_size: of the input.
-        backgrounds: what inactive sites can hold between its layers: the ground state only where
-            convolutions are valid, act on every site alike, and no batch norm lies between them.
-    """
-
-    name: str
-    network: Network
-    channels: int
-    grid_size: Axes
-    backgrounds: tuple[Background, ...]
-
-
-def conformance_networks() -> tuple[SmallNetwork, ...]:
+def conformance_networks() -> tuple[NamedNetwork, ...]:
     """One of every family, in 2D and, where there is one, in 3D."""
     flat, deep = deepcnet.grid_of(2), deepcnet.grid_of(2, dimensions=3)
     dropout = rising_dropout(2)
     return (
-        SmallNetwork("deepcnet", deep_cnet(2, 3, 4), 1, flat, BOTH),
-        SmallNetwork(
+        NamedNetwork("deepcnet", deep_cnet(2, 3, 4), 1, flat, BOTH),
+        NamedNetwork(
             "deepcnet-dropout", deep_cnet(2, 3, 4, channels=3, dropout=dropout), 3, flat, BOTH
         ),
-        SmallNetwork("deepcnet-padded", deep_cnet(2, 3, 4, padded=True), 1, flat, ZERO),
-        SmallNetwork("deepcnet-3d", deep_cnet(2, 2, 3, dimensions=3), 1, deep, BOTH),
-        SmallNetwork(
+        NamedNetwork("deepcnet-padded", deep_cnet(2, 3, 4, padded=True), 1, flat, ZERO),
+        NamedNetwork("deepcnet-3d", deep_cnet(2, 2, 3, dimensions=3), 1, deep, BOTH),
+        NamedNetwork(
             "deepcnet-3d-padded", deep_cnet(2, 2, 3, dimensions=3, padded=True), 1, deep, ZERO
         ),
-        SmallNetwork("deepcnin", deep_cnin(2, 3, 4), 1, flat, BOTH),
-        SmallNetwork("deepcnin-3d", deep_cnin(2, 2, 3, dimensions=3), 1, deep, BOTH),
-        SmallNetwork("small-cnn", small_cnn(16, 4), 1, (16, 16), BOTH),
-        SmallNetwork("vgg-plain", plain_vgg(1, 4), 1, vgg.grid_of(1), ZERO),
-        SmallNetwork("vgg-twin", plain_vgg(1, 4, rule=Rule.FULL), 1, vgg.grid_of(1), ZERO),
-        SmallNetwork("vgg-assamese", assamese_vgg(classes=4), 3, (95, 95), ZERO),
-        SmallNetwork("invariant", invariant_cnn(filters=2), 1, (9, 8), ZERO),
-        SmallNetwork("invariant-mnist", invariant_mnist(8, 4), 1, (8, 8), ZERO),
-        SmallNetwork("invariant-caltech101", invariant_caltech101(16, 4), 3, (16, 16), ZERO),
+        NamedNetwork("deepcnin", deep_cnin(2, 3, 4), 1, flat, BOTH),
+        NamedNetwork("deepcnin-3d", deep_cnin(2, 2, 3, dimensions=3), 1, deep, BOTH),
+        NamedNetwork("small-cnn", small_cnn(16, 4), 1, (16, 16), BOTH),
+        NamedNetwork("vgg-plain", plain_vgg(1, 4), 1, vgg.grid_of(1), ZERO),
+        NamedNetwork("vgg-twin", plain_vgg(1, 4, rule=Rule.FULL), 1, vgg.grid_of(1), ZERO),
+        NamedNetwork("vgg-assamese", assamese_vgg(classes=4), 3, (95, 95), ZERO),
+        NamedNetwork("invariant", invariant_cnn(filters=2), 1, (9, 8), ZERO),
+        NamedNetwork("invariant-mnist", invariant_mnist(8, 4), 1, (8, 8), ZERO),
+        NamedNetwork("invariant-caltech101", invariant_caltech101(16, 4), 3, (16, 16), ZERO),
     )
