@@ -22,6 +22,8 @@ from bench.statistics import (
 )
 
 ABSENT = "absent"
+FamilyKey = tuple[str, Phase, str, str]
+"""Implementation, phase, element type and device."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class CellChange:
         )
 
     @property
+    def family(self) -> FamilyKey:
+        """What identifies the family that it belongs to."""
+        return self.implementation, self.phase, self.dtype, self.device
+
+    @property
     def broke(self) -> bool:
         """Whether the base has a time here, and the head has none."""
         return self.base_status == Status.OK != self.head_status
@@ -96,7 +103,7 @@ class Family:
     verdict: Verdict = Verdict.MISSING
 
     @property
-    def key(self) -> tuple[str, ...]:
+    def key(self) -> FamilyKey:
         """What identifies the family."""
         return self.implementation, self.phase, self.dtype, self.device
 
@@ -205,11 +212,10 @@ def _families(
     cells: list[CellChange], before: Found, after: Found, *, in_lock_step: bool
 ) -> tuple[Family, ...]:
     """Sum up by implementation, phase, type and device."""
-    members: dict[tuple[str, Phase, str, str], list[CellChange]] = {}
+    members: dict[FamilyKey, list[CellChange]] = {}
     for cell in cells:
         if cell.ratio is not None:
-            key = (cell.implementation, cell.phase, cell.dtype, cell.device)
-            members.setdefault(key, []).append(cell)
+            members.setdefault(cell.family, []).append(cell)
     shared: list[Ratio | None] = [
         shared_ratio(_timings(own, before, after)) if in_lock_step and len(own) > 1 else None
         for own in members.values()
@@ -244,9 +250,8 @@ def suspected(changes: Changes, *, noisy: bool = True) -> Suspects:
     families = {family.key for family in changes.families if _may_be_slower(family.shared)}
     found: dict[str, set[tuple[str, Phase]]] = {}
     for cell in changes.compared:
-        family = (cell.implementation, cell.phase, cell.dtype, cell.device)
         seems = noisy and cell.verdict is Verdict.AMBIGUOUS and _shows(cell.ratio)
-        if seems or _may_be_slower(cell.ratio) or family in families:
+        if seems or _may_be_slower(cell.ratio) or cell.family in families:
             found.setdefault(cell.workload, set()).add((cell.implementation, cell.phase))
     return {workload: frozenset(cells) for workload, cells in found.items()}
 

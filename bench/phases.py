@@ -25,6 +25,9 @@ class Phase(StrEnum):
         return self in {Phase.FORWARD_COLD, Phase.TRAIN_STEP}
 
 
+HEADLINE = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
+"""The phases that users live with: what verdicts, overviews and curves show."""
+
 TIMED_REGION = {
     Phase.ENCODE: "canonical sparse batch on the device to the native tensor",
     Phase.MAP: "building the kernel map, on a native tensor that has none",

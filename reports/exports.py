@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 
+from bench.baseline import BASELINE
 from bench.phases import Phase
 from bench.results.schema import Header, Run, Timing
 from bench.statistics import Interval, Verdict, other_seconds
@@ -14,7 +15,7 @@ from reports.break_even import groups
 from reports.growth import studies
 from reports.joining import join, origins
 from reports.recommendation import caption, covered, recommendations, said
-from reports.speed import BASELINE, Comparison, Row, Setting, Table, compare
+from reports.speed import Comparison, Row, Setting, Table, compare
 from reports.standing import standings
 from reports.verdicts import detectable, doubts, findings
 

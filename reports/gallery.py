@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from bench.baseline import BASELINE
 from bench.results.schema import Run
 from reports import break_even, markers, verdicts, words
 from reports.environment import write_page
-from reports.speed import BASELINE, compare
+from reports.speed import compare
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from bench.baseline import BASELINE
 from bench.phases import Phase
 from bench.results.schema import WRONG, Rate, Run
 from bench.statistics import Verdict
@@ -47,7 +48,7 @@ from reports.break_even import Group
 from reports.environment import new_environment, stylesheet
 from reports.lean import lean
 from reports.ledger import ledger
-from reports.speed import BASELINE, Comparison, Row, Setting, compare
+from reports.speed import Comparison, Row, Setting, compare
 
 NO_SECTION = Markup()
 OPEN_TABLES = 3

@@ -5,14 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
-from bench.phases import Phase
+from bench.baseline import BASELINE
+from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status, Timing, Unit, WorkloadRecord
 from bench.statistics import Interval, Ratio, Verdict, corrected, ratio, seconds_per_call, verdict
 from reports.words import label
-
-BASELINE = "dense"
-HEADLINE = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
-"""The phases that users live with: what the verdict, the overview and the curves show."""
 
 
 @dataclass(frozen=True, order=True)

@@ -17,6 +17,16 @@ from suites.data.draw import draw, voxels
 IMAGES = {"mnist": mnist.load, "digits": digits.load}
 
 
+def check_images(source: str) -> None:
+    """Refuse the name of images that there are not.
+
+    Raises:
+        UserError: naming those that there are.
+    """
+    if source not in IMAGES:
+        raise UserError(f"unknown images {source!r}; known are {', '.join(IMAGES)}")
+
+
 @dataclass(frozen=True)
 class PenRecordings:
     """Assamese characters, drawn one pixel wide in the middle of the grid.
@@ -56,8 +66,7 @@ class Images:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if self.source not in IMAGES:
-            raise UserError(f"unknown images {self.source!r}; known are {', '.join(IMAGES)}")
+        check_images(self.source)
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Find the ink."""

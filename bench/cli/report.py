@@ -5,6 +5,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.baseline import BASELINE
 from bench.cli.accuracy_files import (
     accuracy_page,
     accuracy_pages,
@@ -29,7 +30,6 @@ TRACKERS = {
 PAGES = ("html", "pdf", "compare", "gallery")
 OF_RUNS = ("html", "pdf")
 PAIR = 2
-BASELINE = "dense"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from shlex import quote
 
 from bench.cli.output import print_json, print_table
-from bench.phases import Phase
+from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status
 from bench.statistics import seconds_per_call
 
-MAIN = (Phase.FORWARD, Phase.FORWARD_COLD, Phase.TRAIN_STEP)
 LARGEST_PERCENT = 100
 """Of an interval's half: whoever is less sure knows nothing."""
 UNIT = "median in milliseconds, ± half of its 99 % interval"
@@ -61,8 +60,8 @@ def _print_recommendations(run: Run) -> None:
 
 def _shown(run: Run) -> list[Phase]:
     measured = [phase for phase in Phase if any(cell.phase is phase for cell in run.cells)]
-    main = [phase for phase in measured if phase in MAIN]
-    return main if main and len(measured) > len(MAIN) else measured
+    main = [phase for phase in measured if phase in HEADLINE]
+    return main if main and len(measured) > len(HEADLINE) else measured
 
 
 def _rows(run: Run, phase: Phase, dtype: str) -> list[dict[str, str]]:

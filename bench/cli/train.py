@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.baseline import BASELINE
 from bench.cli.quantities import not_negative, positive, positive_float, seed, threads
 from bench.exit_codes import ExitCode
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from bench.training.processes import Group
     from bench.training.session import Job
 
-REFERENCE = "dense"
 RUN_SUFFIX = ".json"
 DTYPES = ("float32", "float64")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -166,7 +166,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     device = str(check_device(arguments.device or "cpu"))
     experiment = find(arguments.experiment, small=bool(arguments.small))
     torch.set_num_threads(arguments.threads or 1)
-    names = [REFERENCE, *(split(arguments.parity) or [])]
+    names = [BASELINE, *(split(arguments.parity) or [])]
     found = compare(
         experiment,
         [_implementation(name, device) for name in names],

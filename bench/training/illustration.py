@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.batch import SparseBatch
-from bench.network import Layer, Network
+from bench.network import INPUT, Layer, Network
 from bench.results.accuracy import ActiveSites, Picture
 from bench.sites import layer_sites
 from bench.training.batches import Stream, generator_of, order_of, test_batch, training_batch
@@ -16,7 +16,6 @@ from bench.training.processes import Group
 PICTURES = 4
 LARGEST_SIDE = 96
 """Of a picture, in pixels: what is larger is cut to its middle."""
-INPUT = "input"
 
 
 def pictures(samples: Samples, seed: int, batch_size: int) -> tuple[Picture, ...]:

@@ -13,7 +13,7 @@ from bench.batch import SparseBatch, from_dense
 from bench.errors import UserError
 from bench.window import Axes
 from suites.data import caltech, jpeg
-from suites.inputs import IMAGES
+from suites.inputs import IMAGES, check_images
 from suites.patterns import Uniform
 
 COARSENESS = 16
@@ -36,7 +36,7 @@ class InkImages:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        _check_source(self.source)
+        check_images(self.source)
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Find the ink; nothing is random, so that the seed has no say."""
@@ -69,7 +69,7 @@ class KeptDigits:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        _check_source(self.source)
+        check_images(self.source)
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Drop pixels."""
@@ -139,11 +139,6 @@ def _digits(source: str, batch_size: int) -> Tensor:
     labelled = IMAGES[source](train=True)
     images = torch.from_numpy(labelled.images[:batch_size].copy())
     return images[:, None].float() / labelled.brightest
-
-
-def _check_source(source: str) -> None:
-    if source not in IMAGES:
-        raise UserError(f"unknown images {source!r}; known are {', '.join(IMAGES)}")
 
 
 def _check_channels(what: str, channels: int, expected: int) -> None:

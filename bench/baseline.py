@@ -1,0 +1,3 @@
+"""What implementations are compared with where nobody names another."""
+
+BASELINE = "dense"
