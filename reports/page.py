@@ -240,7 +240,6 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "signs": words.SIGNS,
-        "dash": words.DASH,
         "times": words.TIMES,
         "outcome": sentences.outcome,
         "curves_caption": sentences.curves_caption,

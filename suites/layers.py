@@ -3,7 +3,7 @@
 from bench.network import Network, single
 from bench.operators import Rule, convolution, max_pooling
 from bench.window import Axes
-from bench.workload import Input, Suite, Workload
+from bench.workload import Suite, Workload
 from suites.patterns import Blobs, PenStrokes, Shell, Uniform
 
 GRIDS = {2: (48, 96, 192, 384, 768), 3: (32, 64, 128)}
@@ -93,12 +93,14 @@ def _other_operators() -> list[Workload]:
         *_densities("3d-maxpool-k3s2-c16-grid32", pooling_3d, (32, 32, 32), 16),
         *_densities("2d-invariant-k5-c16-grid96", invariant, (96, 96), 16),
         *(
-            _named(f"2d-submanifold-k3-c32-grid192-blobs-{density:.3g}", submanifold_2d, blobs, 32)
+            Workload(
+                f"2d-submanifold-k3-c32-grid192-blobs-{density:.3g}", submanifold_2d, blobs, 32
+            )
             for density in FEW_DENSITIES[:-1]
             for blobs in (Blobs((192, 192), 1, density),)
         ),
         *(
-            _named(f"3d-submanifold-k3-c16-grid{grid}-shell", submanifold_3d, shell, 16)
+            Workload(f"3d-submanifold-k3-c16-grid{grid}-shell", submanifold_3d, shell, 16)
             for grid in GRIDS[3]
             for shell in (Shell((grid, grid, grid), 1),)
         ),
@@ -139,10 +141,6 @@ def _densities(what: str, network: Network, grid_size: Axes, channels: int) -> l
         )
         for density in FEW_DENSITIES
     ]
-
-
-def _named(name: str, network: Network, source: Input, channels: int) -> Workload:
-    return Workload(name, network, source, channels=channels)
 
 
 SUITE = Suite(

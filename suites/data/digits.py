@@ -4,7 +4,6 @@ import numpy as np
 
 from suites.data.images import LabelledImages
 
-CLASSES = 10
 BRIGHTEST = 16
 TRAIN_IMAGES = 1_437
 """Four fifths of 1,797. The images are in their writers' order, so that the last are by others."""

@@ -205,4 +205,4 @@ def test_bundled_digits_need_no_data_folder():
     assert test.images.shape == (360, 8, 8)
     assert train.images.dtype == np.uint8
     assert int(train.images.max()) == train.brightest
-    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(digits.CLASSES))
+    assert set(train.labels.tolist()) == set(test.labels.tolist()) == set(range(10))
