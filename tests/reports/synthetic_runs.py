@@ -214,6 +214,16 @@ def size_group(
     ]
 
 
+def empty() -> Run:
+    """A run of nothing."""
+    return replace(make_run([]), header=header((), (), ()))
+
+
+def only_failures() -> Run:
+    """A run without a time."""
+    return make_run(density_group()[:2], times=lambda _name, _record: None)
+
+
 def renamed(run: Run, old: str, new: str) -> Run:
     """The same run with one implementation called otherwise."""
     units = tuple(

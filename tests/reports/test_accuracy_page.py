@@ -1,14 +1,13 @@
 """The section and the page about accuracy: complete, harmless, only what there is data for."""
 
-import argparse
 import re
 
 import pytest
 from page_parser import PageParser
+from report_command import report
 from synthetic_runs import density_group, make_run
 from trained_runs import PAPER, SITES, dropped, picture, scaled, trained
 
-from bench.cli.report import add_parser
 from bench.errors import DataError, UserError
 from bench.results import accuracy, store
 from reports.accuracy import trained as rows_of
@@ -36,13 +35,6 @@ HEADINGS = [
     "What the networks see",
     "Active sites by layer",
 ]
-
-
-def report(*arguments):
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    parsed = parser.parse_args(["report", *map(str, arguments)])
-    return parsed.run(parsed)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from synthetic_runs import (
     ALL_PHASES,
     Noise,
     density_group,
-    header,
+    empty,
     make_run,
+    only_failures,
     renamed,
     size_group,
     workload,
@@ -318,19 +319,11 @@ def test_names_that_would_be_programs_are_text(visit, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"]
 
 
-def nothing():
-    return replace(make_run([]), header=header((), (), ()))
-
-
-def only_failures():
-    return make_run(density_group()[:2], times=lambda _name, _record: None)
-
-
 def one_implementation():
     return make_run([workload("one", 0.1)], ("gather",), noise=Noise(count=1, length=1))
 
 
-@pytest.mark.parametrize("make", [nothing, only_failures, one_implementation])
+@pytest.mark.parametrize("make", [empty, only_failures, one_implementation])
 def test_a_page_that_can_show_little_opens_all_the_same(visit, tmp_path, make):
     path = tmp_path / "little.html"
     path.write_text(render(make()), "utf-8")

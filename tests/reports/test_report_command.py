@@ -1,15 +1,14 @@
 """The command: where the report goes, what it never overwrites, what it says of mistakes."""
 
-import argparse
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+from report_command import report
 from synthetic_runs import density_group, make_run
 
 from bench.cli.browser import find
-from bench.cli.report import add_parser
 from bench.errors import DataError, UserError
 from bench.results.store import write
 
@@ -19,13 +18,6 @@ def run_file(tmp_path):
     path = tmp_path / "measured.json"
     write(make_run(density_group()[:2]), path)
     return path
-
-
-def report(*arguments):
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    parsed = parser.parse_args(["report", *map(str, arguments)])
-    return parsed.run(parsed)
 
 
 def test_the_page_lies_beside_the_run_file(run_file, capsys):

@@ -15,8 +15,9 @@ from synthetic_runs import (
     Noise,
     cell,
     density_group,
-    header,
+    empty,
     make_run,
+    only_failures,
     renamed,
     usual_times,
     workload,
@@ -187,14 +188,6 @@ def test_names_from_right_to_left_are_isolated_from_the_text_around_them():
     page = render(renamed(make_run(density_group()[:2]), "gather", name))
     isolated = re.findall(f"\u2068[^\u2069]*{name}[^\u2069]*\u2069", page)
     assert page.count(name) == len(isolated) > 0
-
-
-def empty():
-    return replace(make_run([]), header=header((), (), ()))
-
-
-def only_failures():
-    return make_run(density_group()[:2], times=lambda _name, _record: None)
 
 
 def one_implementation():

@@ -11,19 +11,13 @@ from PIL import Image
 from bench.errors import DataError, UserError
 from suites.data.caltech import Photograph
 from suites.data.images import LabelledImages
-from suites.data.recording import Recording
 from suites.networks import characters, pictures
 from suites.networks.characters import AssameseCharacters, SpaceTimeRecordings, SpaceTimeStrokes
 from suites.networks.pictures import DepthMaps, InkImages, KeptDigits, KeptPhotographs
+from tests.suites.recordings import recording
 
 CORNER = [(0, 0), (0, 400), (400, 400)]
 TWO_STROKES = [[(0, 0), (300, 0)], [(300, 300), (0, 300)]]
-
-
-def recording(*strokes):
-    points = np.array([point for stroke in strokes for point in stroke], dtype=np.float32)
-    numbers = np.repeat(np.arange(len(strokes)), [len(stroke) for stroke in strokes])
-    return Recording(1, 1, points, numbers.astype(np.int16))
 
 
 @pytest.fixture

@@ -6,13 +6,7 @@ from hypothesis import strategies as st
 from bench.errors import UserError
 from suites.data import digits
 from suites.data.draw import draw, placed, strokes_on_grid, voxels
-from suites.data.recording import Recording
-
-
-def recording(*strokes):
-    points = np.array([point for stroke in strokes for point in stroke], dtype=np.float32)
-    numbers = np.repeat(np.arange(len(strokes)), [len(stroke) for stroke in strokes])
-    return Recording(1, 1, points, numbers.astype(np.int16))
+from tests.suites.recordings import recording
 
 
 def picture(drawing, grid):
