@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from bench.workload import Workload
 
 Verdict = tuple[Status, str]
+OTHER_TIMES = (
+    "pytest-benchmark did not take the times that were measured: another plug-in or a conftest.py "
+    "gives this test a `benchmark` marker with a timer, or a fixture of that name"
+)
 NOT_RUN = {Status.UNSUPPORTED, Status.UNAVAILABLE}
 
 
@@ -117,6 +122,20 @@ class CellUnderTest:
             }
         )
         benchmark.pedantic(step, rounds=len(samples), iterations=1, warmup_rounds=0)
+        if not _holds(benchmark, samples):
+            benchmark.has_error = True  # or its table and JSON would show them
+            pytest.fail(OTHER_TIMES, pytrace=False)
+
+
+def _holds(benchmark: Any, samples: Sequence[float]) -> bool:  # noqa: ANN401
+    """Whether pytest-benchmark's statistics are of these samples, in seconds."""
+    kept = [] if benchmark.stats is None else benchmark.stats.stats.data
+    return len(kept) == len(samples) and all(map(_is_same, kept, samples))
+
+
+def _is_same(one: float, other: float) -> bool:
+    """Whether two durations in seconds differ by no more than the replaying clock's rounding."""
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
 
 
 class SuiteSession:

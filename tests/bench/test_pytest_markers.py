@@ -1,0 +1,74 @@
+"""What a test's own markers and options ask of `pytest --benchmark`."""
+
+import json
+
+import pytest
+
+ONE = "--sparsebench-workload=2d-submanifold-k3-c32-grid96-uniform-1%"
+FAST = (
+    "--sparsebench-seconds=0.05",
+    "--sparsebench-processes=1",
+    "--sparsebench-phase=forward",
+    "--sparsebench-impl=gather",
+)
+ITEMS = """
+import pytest
+
+{marker}
+@pytest.mark.sparsebench(suite="quick")
+def test_quick(sparsebench_cell, request):
+    sparsebench_cell.run(request)
+"""
+
+
+@pytest.fixture
+def session(pytester, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # it is not one of ours
+    return pytester
+
+
+def measured(session, *options):
+    """Measure; return the outcome, pytest-benchmark's JSON and the run file."""
+    result = session.runpytest_subprocess(
+        ONE,
+        *FAST,
+        "--benchmark",
+        "--benchmark-json=out.json",
+        "--sparsebench-output=run.json",
+        *options,
+    )
+    return result, *(
+        json.loads((session.path / f"{each}.json").read_text()) for each in ("out", "run")
+    )
+
+
+def durations(run):
+    """Seconds of a call, of every sample of a run file's only cell."""
+    (process,) = run["units"][0]["cells"][0]["timing"]["processes"]
+    return [value / process["calls"] * 1e-9 for each in process["rounds"] for value in each]
+
+
+def test_a_marker_of_the_tests_own_names_the_group_and_never_the_clock(session):
+    marker = '@pytest.mark.benchmark(group="my layers", timer=__import__("time").perf_counter)'
+    session.makepyfile(ITEMS.format(marker=marker))
+    result, report, run = measured(session)
+    result.assert_outcomes(passed=1)
+    (benchmark,) = report["benchmarks"]
+    assert benchmark["group"] == "my layers"
+    assert benchmark["stats"]["data"] == pytest.approx(durations(run))
+
+
+def test_times_that_pytest_benchmark_took_itself_fail_the_item(session):
+    session.makepyfile(ITEMS.format(marker=""))
+    session.makeconftest(
+        "import pytest, time\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_collection_finish(session):\n"
+        "    for item in session.items:\n"
+        "        clock = pytest.mark.benchmark(timer=time.perf_counter)\n"
+        "        item.add_marker(clock, append=False)\n"
+    )
+    result = session.runpytest_subprocess(ONE, *FAST, "--benchmark")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*pytest-benchmark did not take the times that were measured*"])
+    assert "1 benchmarks" not in result.stdout.str()
