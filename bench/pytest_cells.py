@@ -107,6 +107,7 @@ class CellUnderTest:
             self.clock.now += next(remaining)
 
         benchmark: Any = request.getfixturevalue("benchmark")
+        benchmark.cprofile = None  # of a replay there is nothing to be seen
         benchmark.extra_info.update(
             {
                 "implementation": cell.implementation,

@@ -157,12 +157,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
-    """Say why `--benchmark-only` by itself is going to skip every cell."""
-    only = config.getoption("benchmark_only", default=False)
-    if only and not measures(config) and any(_cell_of(item) is not None for item in items):
+    """Say why `--benchmark-only` by itself is going to skip every cell, and what has no profile."""
+    if all(_cell_of(item) is None for item in items):
+        return ""
+    if config.getoption("benchmark_only", default=False) and not measures(config):
         return (
             "sparsebench: cells are benchmarks with --benchmark; --benchmark-only alone skips them"
         )
+    if config.getoption("benchmark_cprofile", default=None) and measures(config):
+        return "sparsebench: cells run in processes of their own, and get no profile"
     return ""
 
 

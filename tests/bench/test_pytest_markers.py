@@ -72,3 +72,12 @@ def test_times_that_pytest_benchmark_took_itself_fail_the_item(session):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*pytest-benchmark did not take the times that were measured*"])
     assert "1 benchmarks" not in result.stdout.str()
+
+
+def test_a_cell_has_its_times_and_no_profile(session):
+    session.makepyfile(ITEMS.format(marker=""))
+    result, report, run = measured(session, "--benchmark-cprofile=cumtime")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["sparsebench: cells * get no profile"])
+    (benchmark,) = report["benchmarks"]
+    assert benchmark["stats"]["data"] == pytest.approx(durations(run))
