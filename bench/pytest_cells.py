@@ -110,6 +110,10 @@ class CellUnderTest:
         benchmark.cprofile = None  # of a replay there is nothing to be seen
         benchmark.extra_info.update(
             {
+                "suite": self.session.plan.suite.name,
+                "workload": cell.workload,
+                "group": self.workload.group,
+                "position": self.workload.position,
                 "implementation": cell.implementation,
                 "implementation_version": cell.implementation_version,
                 "workload_version": cell.workload_version,

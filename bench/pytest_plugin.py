@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bench.pytest_cells import CellUnderTest, SuiteSession
 
 SESSIONS: pytest.StashKey[dict[str, SuiteSession]] = pytest.StashKey()
+CELLS: pytest.StashKey[dict[tuple[str, str], CellUnderTest]] = pytest.StashKey()
+"""By test, which is what stands before its brackets, and by what stands between them."""
 MISTAKE = pytest.StashKey[str]()
 FINISHED = pytest.StashKey[pytest.Session]()
 USAGE_ERROR = 2
@@ -65,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse to measure where others would measure at the same time."""
     config.addinivalue_line("markers", "sparsebench(suite): the workloads of a suite, as tests")
     config.stash[SESSIONS] = {}
+    config.stash[CELLS] = {}
     if not measures(config):
         return
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
@@ -105,8 +108,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError(
             f'{metafunc.definition.nodeid} needs @pytest.mark.sparsebench(suite="...")'
         )
-    cells = _cells(metafunc.config, marker.kwargs["suite"])
-    metafunc.parametrize("sparsebench_cell", cells, ids=[cell.id for cell in cells], indirect=True)
+    test = metafunc.definition.nodeid
+    cells = {cell.id: cell for cell in _cells(metafunc.config, marker.kwargs["suite"])}
+    metafunc.config.stash[CELLS].update({(test, name): cell for name, cell in cells.items()})
+    # pytest-benchmark writes parameters into its JSON: names, which are the same in every run.
+    metafunc.parametrize("sparsebench_cell", list(cells), ids=list(cells), indirect=True)
 
 
 def _cells(config: pytest.Config, suite: str) -> list[CellUnderTest]:
@@ -172,7 +178,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def _cell_of(item: pytest.Item) -> CellUnderTest | None:
     """The cell that an item measures; None where it is no item of ours."""
     callspec = getattr(item, "callspec", None)
-    return None if callspec is None else callspec.params.get("sparsebench_cell")
+    if callspec is None or "sparsebench_cell" not in callspec.params:
+        return None
+    test = item.nodeid.removesuffix(f"[{callspec.id}]")
+    return item.config.stash[CELLS].get((test, callspec.params["sparsebench_cell"]))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -211,7 +220,9 @@ def _clocked(item: pytest.Item, cell: CellUnderTest) -> pytest.MarkDecorator:
 @pytest.fixture
 def sparsebench_cell(request: pytest.FixtureRequest) -> CellUnderTest:
     """One cell: call its `run` with the request."""
-    cell: CellUnderTest = request.param
+    cell = _cell_of(request.node)
+    if cell is None:
+        raise AssertionError("an item with this fixture has a cell")
     return cell
 
 

@@ -81,3 +81,16 @@ def test_a_cell_has_its_times_and_no_profile(session):
     result.stdout.fnmatch_lines(["sparsebench: cells * get no profile"])
     (benchmark,) = report["benchmarks"]
     assert benchmark["stats"]["data"] == pytest.approx(durations(run))
+
+
+def test_the_json_says_which_workload_was_measured_and_is_the_same_in_every_run(session):
+    session.makepyfile(ITEMS.format(marker=""))
+    _, report, run = measured(session)
+    (benchmark,) = report["benchmarks"]
+    record = run["units"][0]["workload"]
+    named = {"suite": "suite", "workload": "name", "group": "group", "position": "position"}
+    assert {key: benchmark["extra_info"][key] for key in named} == {
+        key: record[name] for key, name in named.items()
+    }
+    assert benchmark["params"] == {"sparsebench_cell": benchmark["param"]}
+    assert "0x" not in json.dumps(benchmark)
