@@ -173,6 +173,7 @@ class SuiteSession:
         if self.measures and self.output is not None:
             Journal(self.output).check()
         self.header: Header | None = None
+        self._refusal = ""
         self._engine: Engine | None = None
         self._templates: Templates | None = None
         self._held = ExitStack()
@@ -205,23 +206,37 @@ class SuiteSession:
         )
 
     def measured(self, item: CellUnderTest) -> Cell:
-        """Return an item's cell, measuring its whole workload if that was not done yet."""
-        if self._engine is None:
-            try:
-                self._held.enter_context(exclusive(resources(self.plan.device)))
-                self._templates = templates_for(self.plan)
-                self._engine = Engine(self.plan, self._templates)
-                self.header = self._engine.header()
-            except UserError as error:
-                pytest.exit(f"sparsebench: error: {error}", returncode=2)
-        if item.workload.name not in self._units:
-            try:
-                unit = self._engine.measure(item.workload)
-            except UserError as error:
-                pytest.fail(f"sparsebench: error: {error}", pytrace=False)
-            self._units[item.workload.name] = unit
+        """Return an item's cell, measuring its whole workload if that was not done yet.
+
+        An item for which that is not possible fails, in one line.
+        """
+        try:
+            engine = self._engine or self._begin()
+            if item.workload.name not in self._units:
+                self._units[item.workload.name] = engine.measure(item.workload)
+        except UserError as error:
+            raise pytest.fail.Exception(f"sparsebench: error: {error}", pytrace=False) from None
         key = (item.workload.name, item.implementation, item.phase, item.dtype, self.plan.device)
         return next(cell for cell in self._units[item.workload.name].cells if cell.key == key)
+
+    def _begin(self) -> Engine:
+        """Start workers and look at the machine; what prevents that is told to all other items, too.
+
+        Raises:
+            UserError: if another run measures, or workers cannot start.
+        """
+        if self._refusal:
+            raise UserError(self._refusal)
+        try:
+            self._held.enter_context(exclusive(resources(self.plan.device)))
+            self._templates = templates_for(self.plan)
+            engine = Engine(self.plan, self._templates)
+            self.header = engine.header()
+        except UserError as error:
+            self._refusal = str(error)
+            raise
+        self._engine = engine
+        return engine
 
     def check(self, item: CellUnderTest) -> None:
         """Check an item's outputs, and its gradients where its phase has any, once."""

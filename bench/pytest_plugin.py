@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SESSIONS: pytest.StashKey[dict[str, SuiteSession]] = pytest.StashKey()
 CELLS: pytest.StashKey[dict[tuple[str, str], CellUnderTest]] = pytest.StashKey()
 """By test, which is what stands before its brackets, and by what stands between them."""
-MISTAKE = pytest.StashKey[str]()
 FINISHED = pytest.StashKey[pytest.Session]()
 USAGE_ERROR = 2
 
@@ -103,27 +102,31 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item for each workload, implementation, element type and phase."""
     if "sparsebench_cell" not in metafunc.fixturenames:
         return
-    marker = metafunc.definition.get_closest_marker("sparsebench")
-    if marker is None or "suite" not in marker.kwargs:
-        raise pytest.UsageError(
-            f'{metafunc.definition.nodeid} needs @pytest.mark.sparsebench(suite="...")'
-        )
+    from bench.errors import UserError  # noqa: PLC0415
+
     test = metafunc.definition.nodeid
-    cells = {cell.id: cell for cell in _cells(metafunc.config, marker.kwargs["suite"])}
+    try:
+        suite = _suite_of(metafunc.definition)
+        cells = {cell.id: cell for cell in _session(metafunc.config, suite).cells()}
+    except UserError as error:  # one line, of this module only
+        raise pytest.Collector.CollectError(f"sparsebench: error: {error}") from None
     metafunc.config.stash[CELLS].update({(test, name): cell for name, cell in cells.items()})
     # pytest-benchmark writes parameters into its JSON: names, which are the same in every run.
     metafunc.parametrize("sparsebench_cell", list(cells), ids=list(cells), indirect=True)
 
 
-def _cells(config: pytest.Config, suite: str) -> list[CellUnderTest]:
-    """Cells of a suite's session; none, and a mistake to be told of later, where it has one."""
+def _suite_of(test: pytest.Function) -> str:
+    """What a test's marker says that its suite is: a name, or the whole path of a file.
+
+    Raises:
+        UserError: if it says none.
+    """
     from bench.errors import UserError  # noqa: PLC0415
 
-    try:
-        return _session(config, suite).cells()
-    except UserError as error:
-        config.stash[MISTAKE] = str(error)
-        return []
+    marker = test.get_closest_marker("sparsebench")
+    if marker is None or "suite" not in marker.kwargs:
+        raise UserError(f'{test.nodeid} needs @pytest.mark.sparsebench(suite="...")')
+    return str(marker.kwargs["suite"])
 
 
 def _session(config: pytest.Config, suite: str) -> SuiteSession:
@@ -149,13 +152,7 @@ def _session(config: pytest.Config, suite: str) -> SuiteSession:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell of a mistake in one line: raised while collecting, it would come with a traceback.
-
-    Else leave to each suite what was not deselected, by `-k` for example: the rest is not measured.
-    """
-    mistake = session.config.stash.get(MISTAKE, None)
-    if mistake is not None:
-        pytest.exit(f"sparsebench: error: {mistake}", returncode=USAGE_ERROR)
+    """Leave to each suite what was not deselected, by `-k` for example: the rest is not measured."""
     cells = [cell for item in session.items if (cell := _cell_of(item)) is not None]
     for suite in session.config.stash[SESSIONS].values():
         if own := [cell for cell in cells if cell.session is suite]:

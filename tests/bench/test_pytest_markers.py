@@ -94,3 +94,18 @@ def test_the_json_says_which_workload_was_measured_and_is_the_same_in_every_run(
     }
     assert benchmark["params"] == {"sparsebench_cell": benchmark["param"]}
     assert "0x" not in json.dumps(benchmark)
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_a_mistake_fails_its_own_module_in_a_line_with_xdist_and_without(session, workers):
+    session.makepyfile(
+        test_wrong=ITEMS.format(marker="").replace('"quick"', '"nope"'),
+        test_other="def test_nothing():\n    pass\n",
+    )
+    result = session.runpytest_subprocess(workers, "--continue-on-collection-errors", timeout=60)
+    result.assert_outcomes(passed=1, errors=1)
+    told = [line for line in result.stdout.lines if "unknown suite 'nope'" in line]
+    assert told
+    assert told[0].startswith("sparsebench: error: ")
+    assert "Traceback" not in result.stdout.str()
+    assert "pytest_plugin.py" not in result.stdout.str()
