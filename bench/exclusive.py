@@ -31,6 +31,7 @@ def exclusive(
     wait: bool = False,
     tell: Callable[[str], None] = lambda _: None,
     folder: Path | None = None,
+    option: str = "--wait",
 ) -> Iterator[None]:
     """Hold what is about to be measured, for as long as the context lasts.
 
@@ -40,13 +41,14 @@ def exclusive(
         tell: told once whom is waited for.
         folder: of the lock files; by default what `SPARSEBENCH_LOCKS` names, or the system's temporary
             folder.
+        option: by which the user can ask to wait.
 
     Raises:
         UserError: if another run holds one of them and there is no waiting.
     """
     with ExitStack() as stack:
         for name in sorted(names):
-            stack.enter_context(_held(name, folder or _folder(), wait, tell))
+            stack.enter_context(_held(name, folder or _folder(), wait, tell, option))
         yield
 
 
@@ -67,7 +69,9 @@ def resources(device: str) -> list[str]:
 
 
 @contextmanager
-def _held(name: str, folder: Path, wait: bool, tell: Callable[[str], None]) -> Iterator[None]:
+def _held(
+    name: str, folder: Path, wait: bool, tell: Callable[[str], None], option: str
+) -> Iterator[None]:
     if name in _HELD:
         yield
         return
@@ -85,7 +89,7 @@ def _held(name: str, folder: Path, wait: bool, tell: Callable[[str], None]) -> I
                 )
                 if not wait:
                     raise UserError(
-                        f"{holder}; `--wait` waits for it, and taskset picks other processors"
+                        f"{holder}; `{option}` waits for it, and taskset picks other processors"
                     ) from None
                 if not is_told:
                     tell(f"waiting: {holder}")

@@ -15,6 +15,7 @@ import torch
 from bench.build import operands, why_unbuildable
 from bench.cli import selection
 from bench.cli.names import split
+from bench.cli.output import say
 from bench.cli.run import PRECISION, TIMEOUT
 from bench.clock import now
 from bench.dtypes import TF32, products_in, torch_dtype
@@ -47,6 +48,7 @@ OTHER_TIMES = (
     "pytest-benchmark did not take the times that were measured: another plug-in or a conftest.py "
     "gives this test a `benchmark` marker with a timer, or a fixture of that name"
 )
+WAIT = "--sparsebench-wait"
 NOT_RUN = {Status.UNSUPPORTED, Status.UNAVAILABLE}
 
 
@@ -173,6 +175,7 @@ class SuiteSession:
         if self.measures and self.output is not None:
             Journal(self.output).check()
         self.header: Header | None = None
+        self._waits = bool(option("wait"))
         self._refusal = ""
         self._engine: Engine | None = None
         self._templates: Templates | None = None
@@ -228,7 +231,8 @@ class SuiteSession:
         if self._refusal:
             raise UserError(self._refusal)
         try:
-            self._held.enter_context(exclusive(resources(self.plan.device)))
+            names = resources(self.plan.device)
+            self._held.enter_context(exclusive(names, wait=self._waits, tell=say, option=WAIT))
             self._templates = templates_for(self.plan)
             engine = Engine(self.plan, self._templates)
             self.header = engine.header()

@@ -12,6 +12,7 @@ This module is imported by every pytest in the environment, so it imports nothin
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     ):
         group.addoption(f"--sparsebench-{option}", metavar=option.upper(), help=text)
     group.addoption("--sparsebench-device", default="cpu", help="cpu or cuda")
+    group.addoption(
+        "--sparsebench-wait",
+        action="store_true",
+        help="wait for a run that is already measuring here, instead of failing",
+    )
     for option, kind, default, text in (
         ("seconds", positive_float, None, "budget of one phase of one workload in one process"),
         ("processes", positive, None, "fresh processes per workload"),
@@ -118,15 +124,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _suite_of(test: pytest.Function) -> str:
     """What a test's marker says that its suite is: a name, or the whole path of a file.
 
+    A relative path is looked for from the test's own file.
+
     Raises:
         UserError: if it says none.
     """
     from bench.errors import UserError  # noqa: PLC0415
+    from bench.plugin_files import names_file  # noqa: PLC0415
 
     marker = test.get_closest_marker("sparsebench")
-    if marker is None or "suite" not in marker.kwargs:
+    given = () if marker is None else (*marker.args, *marker.kwargs.values())
+    if marker is None or len(given) != 1 or not {"suite"}.issuperset(marker.kwargs):
         raise UserError(f'{test.nodeid} needs @pytest.mark.sparsebench(suite="...")')
-    return str(marker.kwargs["suite"])
+    if not isinstance(given[0], str | Path):
+        raise UserError(f"{test.nodeid} names no suite, but {given[0]!r}: give a name or a path")
+    suite = str(given[0])
+    is_file = isinstance(given[0], Path) or names_file(suite)
+    return str((test.path.parent / suite).resolve()) if is_file else suite
 
 
 def _session(config: pytest.Config, suite: str) -> SuiteSession:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from bench.exclusive import LOCKS, exclusive, resources
+
 ONE = "--sparsebench-workload=2d-submanifold-k3-c32-grid96-uniform-1%"
 FAST = (
     "--sparsebench-seconds=0.05",
@@ -109,3 +111,52 @@ def test_a_mistake_fails_its_own_module_in_a_line_with_xdist_and_without(session
     assert told[0].startswith("sparsebench: error: ")
     assert "Traceback" not in result.stdout.str()
     assert "pytest_plugin.py" not in result.stdout.str()
+
+
+SUITE = """
+from bench.network import single
+from bench.operators import max_pooling
+from bench.workload import Suite, Workload
+from suites.patterns import Uniform
+
+def workloads():
+    return (Workload("pool", single(max_pooling(2, 2, 2)), Uniform((8, 8), 1, 0.5), 1),)
+
+SUITE = Suite("tiny", "one pooling", workloads)
+"""
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ('suite="tiny.py"', 'suite="./tiny.py"'),
+        ('suite=pathlib.Path(__file__).with_name("tiny.py")', '"../folder/tiny.py"'),
+    ],
+)
+def test_a_suites_file_is_found_from_the_test_however_it_is_spelt(session, spellings):
+    folder = session.mkdir("folder")
+    (folder / "tiny.py").write_text(SUITE)
+    for number, spelling in enumerate(spellings):
+        items = "import pathlib\n" + ITEMS.format(marker="").replace('suite="quick"', spelling)
+        (folder / f"test_{number}.py").write_text(items)
+    result = session.runpytest_subprocess(*FAST[2:], str(folder))
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("given", ["", "suite=3", '"quick", suite="quick"', 'name="quick"'])
+def test_a_marker_that_names_no_suite_is_one_line(session, given):
+    session.makepyfile(ITEMS.format(marker="").replace('suite="quick"', given))
+    result = session.runpytest_subprocess("--collect-only")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    told = [line for line in result.stdout.lines if line.startswith("sparsebench: error: ")]
+    assert len(told) == 1
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_session_that_finds_another_measuring_says_how_to_wait(session, monkeypatch):
+    monkeypatch.setenv(LOCKS, str(session.path))
+    session.makepyfile(ITEMS.format(marker=""), test_other="def test_nothing():\n    pass\n")
+    with exclusive(resources("cpu"), folder=session.path):
+        result = session.runpytest_subprocess(ONE, *FAST, "--benchmark")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*is in use by another measurement*`--sparsebench-wait` waits*"])

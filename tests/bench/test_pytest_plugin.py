@@ -320,6 +320,7 @@ def test_machine_rates_that_cannot_be_measured_fail_every_item_after_one_attempt
     monkeypatch.setattr(pytest_cells, "resources", lambda _: [])
     session = SuiteSession.__new__(SuiteSession)
     session._engine, session._units, session._refusal = None, {}, ""
+    session._waits = False
     session._held, session.plan = ExitStack(), SimpleNamespace(device="cpu")
     item = SimpleNamespace(workload=SimpleNamespace(name="w0"))
     for _ in range(2):
