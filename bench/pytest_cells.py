@@ -6,7 +6,6 @@ import math
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,10 +29,11 @@ from bench.measure.failures import status_of
 from bench.measure.plan import Plan
 from bench.registry import choose, load
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
-from bench.results.store import Journal
+from bench.results.store import Journal, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from bench.batch import SparseBatch
     from bench.build import Weights
@@ -145,10 +145,53 @@ def _is_same(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
 
 
+class RunFile:
+    """The run file of a pytest session, whose suites share it; kept in a journal until it ends.
+
+    Args:
+        target: the run file.
+
+    Raises:
+        UserError: if it exists, or a journal of it does.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.journal = Journal(target)
+        self.journal.check()
+        self._is_begun = False
+
+    def begin(self, header: Header) -> None:
+        """Start the journal, of which one suite's header is told; the run file will have them all.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        if not self._is_begun:
+            self.journal.begin(header)
+            self._is_begun = True
+
+    def finish(self, runs: Sequence[Run]) -> None:
+        """Write what the suites measured.
+
+        Raises:
+            UserError: if it cannot be written; the journal stays, and the message names it.
+        """
+        if not any(run.units for run in runs):
+            if self._is_begun:
+                self.journal.drop_if_empty()
+            return
+        try:
+            self.journal.finish(merge(list(runs)))
+        except UserError as error:
+            raise UserError(f"{error}; {self.journal.path} has what was measured") from error
+
+
 class SuiteSession:
     """One suite in one pytest session: its plan, and what was measured or expected so far."""
 
-    def __init__(self, name: str, config: pytest.Config, *, measures: bool) -> None:
+    def __init__(
+        self, name: str, config: pytest.Config, run_file: RunFile | None, *, measures: bool
+    ) -> None:
         option: Callable[[str], Any] = lambda key: config.getoption(f"sparsebench_{key}")  # noqa: E731
         self.measures = measures
         suite = load_suite(name)
@@ -171,9 +214,8 @@ class SuiteSession:
             device=option("device"),
             settings=settings,
         )
-        self.output = Path(option("output")) if option("output") else None
-        if self.measures and self.output is not None:
-            Journal(self.output).check()
+        self._run_file = run_file
+        self._command = ("pytest", *map(str, config.invocation_params.args))
         self.header: Header | None = None
         self._waits = bool(option("wait"))
         self._refusal = ""
@@ -216,7 +258,10 @@ class SuiteSession:
         try:
             engine = self._engine or self._begin()
             if item.workload.name not in self._units:
-                self._units[item.workload.name] = engine.measure(item.workload)
+                unit = engine.measure(item.workload)
+                self._units[item.workload.name] = unit
+                if self._run_file is not None:
+                    self._run_file.journal.add(unit)
         except UserError as error:
             raise pytest.fail.Exception(f"sparsebench: error: {error}", pytrace=False) from None
         key = (item.workload.name, item.implementation, item.phase, item.dtype, self.plan.device)
@@ -235,7 +280,10 @@ class SuiteSession:
             self._held.enter_context(exclusive(names, wait=self._waits, tell=say, option=WAIT))
             self._templates = templates_for(self.plan)
             engine = Engine(self.plan, self._templates)
-            self.header = engine.header()
+            header = replace(engine.header(), command=self._command)
+            if self._run_file is not None:
+                self._run_file.begin(header)
+            self.header = header
         except UserError as error:
             self._refusal = str(error)
             raise

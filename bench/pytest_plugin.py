@@ -22,11 +22,12 @@ from bench.cli.quantities import positive, positive_float, threads
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from bench.pytest_cells import CellUnderTest, SuiteSession
+    from bench.pytest_cells import CellUnderTest, RunFile, SuiteSession
 
 SESSIONS: pytest.StashKey[dict[str, SuiteSession]] = pytest.StashKey()
 CELLS: pytest.StashKey[dict[tuple[str, str], CellUnderTest]] = pytest.StashKey()
 """By test, which is what stands before its brackets, and by what stands between them."""
+RUN_FILE: pytest.StashKey[RunFile] = pytest.StashKey()
 FINISHED = pytest.StashKey[pytest.Session]()
 USAGE_ERROR = 2
 
@@ -73,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sparsebench(suite): the workloads of a suite, as tests")
     config.stash[SESSIONS] = {}
     config.stash[CELLS] = {}
+    if config.getoption("sparsebench_output") and not config.getoption("sparsebench_measure"):
+        raise pytest.UsageError("--sparsebench-output writes what is measured: add --benchmark")
     if not measures(config):
         return
     if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
@@ -155,7 +158,7 @@ def _session(config: pytest.Config, suite: str) -> SuiteSession:
 
     sessions = config.stash[SESSIONS]
     if suite not in sessions:
-        made = SuiteSession(suite, config, measures=measures(config))
+        made = SuiteSession(suite, config, _run_file(config), measures=measures(config))
         name = made.plan.suite.name
         if any(other.plan.suite.name == name for other in sessions.values()):
             raise UserError(
@@ -163,6 +166,22 @@ def _session(config: pytest.Config, suite: str) -> SuiteSession:
             )
         sessions[suite] = made
     return sessions[suite]
+
+
+def _run_file(config: pytest.Config) -> RunFile | None:
+    """The run file that all suites of a session share; None where none is to be written.
+
+    Raises:
+        UserError: if it exists already, or cannot be one.
+    """
+    from bench.pytest_cells import RunFile  # noqa: PLC0415
+
+    target = config.getoption("sparsebench_output")
+    if not target or not measures(config):
+        return None
+    if RUN_FILE not in config.stash:
+        config.stash[RUN_FILE] = RunFile(Path(target))
+    return config.stash[RUN_FILE]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -244,12 +263,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[FINISHED] = session
     suites = list(session.config.stash[SESSIONS].values())
     runs = [run for run in (suite.close() for suite in suites) if run is not None]
-    if not runs or suites[0].output is None:
+    run_file = session.config.stash.get(RUN_FILE, None)
+    if run_file is None:
         return
-    from bench.results.store import merge, write  # noqa: PLC0415
-
     try:
-        write(merge(runs), suites[0].output)
+        run_file.finish(runs)
     except UserError as error:  # the table of what was measured is still to come
         session.exitstatus = USAGE_ERROR
         terminal = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -28,10 +28,14 @@ class Journal:
     """The journal of a run that is going on: nothing finished is lost when it is killed.
 
     Raises:
-        UserError: if the run file would be a folder.
+        UserError: if the run file would be a folder, or could not be named in UTF-8, as its command is.
     """
 
     def __init__(self, target: Path) -> None:
+        try:
+            str(target).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{str(target)!a} is not UTF-8: name another file") from error
         if target.is_dir():
             raise UserError(f"{target} is a folder: name a file, such as {target / 'run.json'}")
         self.target = target

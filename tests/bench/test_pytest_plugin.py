@@ -10,9 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from stored_runs import run, unit
 
-from bench import pytest_cells, pytest_plugin
+from bench import pytest_cells
 from bench.errors import UserError
 from bench.pytest_cells import SuiteSession
 from bench.results.store import load
@@ -270,40 +269,6 @@ def test_pytest_benchmark_chooses_measured_cells_as_benchmarks(
     assert (hint in result.outlines) == (flags == ("--benchmark-only",))
 
 
-def finished(target, *runs):
-    """End a session with suites that measured these; return it and what it said."""
-    suites = {
-        str(number): SimpleNamespace(output=target, close=lambda own=own: own)
-        for number, own in enumerate(runs)
-    }
-    said = []
-    terminal = SimpleNamespace(write_line=lambda line, **_: said.append(line))
-    plugins = SimpleNamespace(get_plugin=lambda _: terminal)
-    stash = {pytest_plugin.SESSIONS: suites}
-    session = SimpleNamespace(
-        config=SimpleNamespace(stash=stash, pluginmanager=plugins), exitstatus=0
-    )
-    pytest_plugin.pytest_sessionfinish(session)
-    return session.exitstatus, said
-
-
-def test_all_suites_of_a_session_are_in_its_run_file(tmp_path):
-    target = tmp_path / "run.json"
-    quick, layers = run(unit("w0")), run(unit("w0", suite="layers"), suites=("layers",))
-    assert finished(target, quick, None, layers) == (0, [])
-    assert load(target).units == quick.units + layers.units
-    assert load(target).header.suites == ("quick", "layers")
-
-
-def test_a_run_file_that_came_meanwhile_is_told_and_kept(tmp_path):
-    target = tmp_path / "run.json"
-    target.write_text("kept")
-    status, (said,) = finished(target, run(unit("w0")))
-    assert status == pytest_plugin.USAGE_ERROR
-    assert "run.json exists" in said
-    assert target.read_text() == "kept"
-
-
 def test_machine_rates_that_cannot_be_measured_fail_every_item_after_one_attempt(monkeypatch):
     attempts = []
 
@@ -320,7 +285,7 @@ def test_machine_rates_that_cannot_be_measured_fail_every_item_after_one_attempt
     monkeypatch.setattr(pytest_cells, "resources", lambda _: [])
     session = SuiteSession.__new__(SuiteSession)
     session._engine, session._units, session._refusal = None, {}, ""
-    session._waits = False
+    session._waits, session._run_file = False, None
     session._held, session.plan = ExitStack(), SimpleNamespace(device="cpu")
     item = SimpleNamespace(workload=SimpleNamespace(name="w0"))
     for _ in range(2):
@@ -356,6 +321,7 @@ def test_a_worker_that_cannot_start_fails_the_item_that_needed_it():
 
     session = SuiteSession.__new__(SuiteSession)
     session._engine, session._units, session._refusal = SimpleNamespace(measure=measure), {}, ""
+    session._run_file = None
     item = SimpleNamespace(workload=SimpleNamespace(name="w0"))
     with pytest.raises(pytest.fail.Exception, match="error: worker processes") as told:
         session.measured(item)
