@@ -1,11 +1,12 @@
 """The command that measures a workload again, as it was measured."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
 
-from bench.results.schema import Run
+from bench.results.schema import Header, Run, Settings
 from reports.speed import Table
 from reports.words import label
 
@@ -32,20 +33,23 @@ class Command:
     end: str
 
 
-def command(run: Run, table: Table, arguments: dict[str, str]) -> Command:
+def command(
+    run: Run, table: Table, arguments: dict[str, str], header: Header | None = None
+) -> Command:
     """Return the command for a workload in one setting.
 
     Args:
-        run: whose settings it repeats.
+        run: whose settings it repeats: those that the workload was measured with.
         table: the workload.
         arguments: by implementation, what `--impl` has to be given.
+        header: of the run that measured it, where several were joined.
     """
-    settings = run.header.settings
+    settings = _settings(run, table)
     names = dict.fromkeys(row.cell.implementation for row in table.rows)
     phases = dict.fromkeys(str(row.cell.phase) for row in table.rows)
     device = table.setting.device.partition(MACHINE_SEPARATOR)[0]
     return Command(
-        f"sparsebench run {label(shlex.quote(_suite_argument(run, table)), LONGEST)} "
+        f"sparsebench run {label(shlex.quote(_suite_argument(header or run.header, table)), LONGEST)} "
         f"--workload {label(shlex.quote(table.workload.name), LONGEST)}",
         f"--impl {','.join(dict.fromkeys(arguments[name] for name in names))}",
         f"--phase {','.join(phases)}",
@@ -55,18 +59,29 @@ def command(run: Run, table: Table, arguments: dict[str, str]) -> Command:
     )
 
 
-def _suite_argument(run: Run, table: Table) -> str:
+def _settings(run: Run, table: Table) -> Settings:
+    """What a workload was measured with in one setting."""
+    place = (table.workload.suite, table.workload.name)
+    keys = {row.cell.key for row in table.rows}
+    for unit in run.units:
+        named = (unit.workload.suite, unit.workload.name)
+        if named == place and any(cell.key in keys for cell in unit.cells):
+            return run.settings_of(unit)
+    return run.header.settings
+
+
+def _suite_argument(header: Header, table: Table) -> str:
     """What `sparsebench run` has to be given for a workload's suite: its name, or its file.
 
     The path is as the run was given it; where it was not, the file's name is all that is known.
     """
     name = table.workload.suite
-    file = run.header.suite_files.get(name)
+    file = header.suite_files.get(name)
     if file is None:
         return name
     given = [
         path
-        for before, word in pairwise(run.header.command)
+        for before, word in pairwise(header.command)
         if PurePath(path := word.partition("::")[0]).name == file  # pytest's are FILE::TEST
         and not word.startswith("-")
         and not before.endswith("-impl")  # a plug-in's file may have the same name
@@ -74,12 +89,18 @@ def _suite_argument(run: Run, table: Table) -> str:
     return given[0] if given else file
 
 
-def impl_arguments(run: Run) -> dict[str, str]:
-    """Return what `--impl` has to be given for each implementation: its name, or a plug-in's file."""
+def impl_arguments(run: Run, headers: Iterable[Header] = ()) -> dict[str, str]:
+    """Return what `--impl` has to be given for each implementation: its name, or a plug-in's file.
+
+    Args:
+        run: whose implementations they are.
+        headers: of the runs that it was joined from, whose commands name the files.
+    """
     names = [record.name for record in run.header.implementations]
     names += [cell.implementation for cell in run.cells]
     found = {name: label(shlex.quote(name), LONGEST) for name in names}
-    files = [each for each in _given(run.header.command) if each.endswith(".py")]
+    commands = dict.fromkeys(each.command for each in (run.header, *headers))
+    files = [each for words in commands for each in _given(words) if each.endswith(".py")]
     paths = {PurePath(file).name: file for file in files}
     for record in run.header.implementations:
         if record.file in paths:

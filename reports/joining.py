@@ -7,10 +7,13 @@ settings of their own on the page. What could not be shown is said among the dou
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from bench.results.schema import Header, Machine, Run, Status, Unit
-from bench.results.store import merge
+from bench.results.schema import Header, Machine, Run, Status
+from bench.results.store import merge, with_settings
 from reports import words
 from reports.commands import MACHINE_SEPARATOR
+
+DOUBTED = ("precision", "threads", "seed", "timeout", "phases")
+"""Settings of which a difference is told; processes and seconds are told with their numbers."""
 
 
 def join(runs: Sequence[Run]) -> Run:
@@ -46,7 +49,7 @@ def join(runs: Sequence[Run]) -> Run:
         planned=_distinct(name for run in named for name in run.header.planned),
         suite_files={name: file for run in named for name, file in run.header.suite_files.items()},
     )
-    units = tuple(unit for run in named for unit in run.units)
+    units = tuple(with_settings(run, unit, first) for run in named for unit in run.units)
     finished = max(run.finished for run in named) if all(run.finished for run in named) else ""
     return Run(header, units, finished)
 
@@ -116,15 +119,18 @@ def _versions(runs: list[Run]) -> list[str]:
 def _circumstances(runs: list[Run]) -> list[str]:
     """How runs of one machine were not made alike."""
     commits = _distinct(words.label(run.header.commit or "none", 30) for run in runs)
-    settings = [run.header.settings for run in runs]
+    settings = [each for run in runs for each in run.settings]
     efforts = _distinct(
         f"{each.processes:,} (of {words.number(each.seconds, 3)} s per phase)" for each in settings
     )
+    others = [name for name in DOUBTED if len({getattr(each, name) for each in settings}) > 1]
     found = []
     if len(commits) > 1:
         found.append(f"the runs were made at several commits: {words.listed(commits)}")
     if len(efforts) > 1:
         found.append(f"fresh processes per workload: {words.listed(efforts)}")
+    if others:
+        found.append(f"the runs differ in {words.listed(others)}: the section on method says how")
     return found
 
 
@@ -143,12 +149,7 @@ def _named(run: Run, number: int) -> Run:
         tuple(f"machine {number}: {text}" for text in machine.doubts),
     )
     units = tuple(
-        Unit(
-            unit.workload,
-            tuple(replace(cell, device=own(cell.device)) for cell in unit.cells),
-            unit.seconds,
-            unit.gpu,
-        )
+        replace(unit, cells=tuple(replace(cell, device=own(cell.device)) for cell in unit.cells))
         for unit in run.units
     )
     return replace(run, header=replace(run.header, machine=named), units=units)

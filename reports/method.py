@@ -2,10 +2,11 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.results.schema import Run, Samples
+from bench.results.schema import Header, Run, Samples, Settings
 from reports import words
 
 
@@ -17,7 +18,7 @@ class Method:
         facts: name and text of everything that is one line.
         stops: how many measurements of a process ended for which reason.
         verified: how many cells were checked by the oracle in which way.
-        command: the command line that reproduces the run.
+        command: the command line that reproduces the run; a line for each that was joined.
     """
 
     facts: tuple[tuple[str, str], ...]
@@ -33,18 +34,24 @@ STOPS = {
 }
 
 
-def method(run: Run) -> Method:
-    """Describe how a run was measured."""
+def method(run: Run, headers: Sequence[Header] = ()) -> Method:
+    """Describe how a run was measured.
+
+    Args:
+        run: that is described; where what it was measured with differs, everything is told.
+        headers: of the runs that it was joined from.
+    """
+    headers = headers or (run.header,)
     samples = [
         entry for cell in run.cells if cell.timing is not None for entry in cell.timing.processes
     ]
     stops = Counter(entry.stop for entry in samples)
     verified = Counter(cell.verified for cell in run.cells if cell.timing is not None)
     return Method(
-        tuple(_facts(run, samples)),
+        tuple(_facts(run, headers, samples)),
         tuple(stops.most_common()),
         tuple(verified.most_common()),
-        shlex.join(run.header.command),
+        "\n".join(dict.fromkeys(shlex.join(header.command) for header in headers)),
     )
 
 
@@ -53,27 +60,41 @@ def explain_stop(stop: str) -> str:
     return STOPS.get(stop, "")
 
 
-def _facts(run: Run, samples: list[Samples]) -> list[tuple[str, str]]:
-    header, settings = run.header, run.header.settings
+def _facts(run: Run, headers: Sequence[Header], samples: list[Samples]) -> list[tuple[str, str]]:
+    def of_settings(tell: Callable[[Settings], str]) -> str:
+        return words.listed(dict.fromkeys(map(tell, run.settings)))
+
     rounds = [len(entry.rounds) for entry in samples]
     disturbed = sum(len(entry.disturbed) for entry in samples)
     timers = dict.fromkeys(cell.timing.timer for cell in run.cells if cell.timing is not None)
     facts = [
-        ("run", header.id),
-        ("suites", words.listed(header.suites)),
-        ("started", header.started),
+        ("run", words.listed(dict.fromkeys(header.id for header in headers))),
+        ("suites", words.listed(run.header.suites)),
+        ("started", words.listed(dict.fromkeys(header.started for header in headers))),
         ("finished", run.finished or "no: interrupted, or still running"),
-        ("commit", header.commit or "unknown: measured outside of git"),
-        ("budget", f"{settings.seconds:g} s for one phase of one workload in one process"),
+        (
+            "commit",
+            words.listed(dict.fromkeys(header.commit for header in headers if header.commit))
+            or "unknown: measured outside of git",
+        ),
+        (
+            "budget",
+            of_settings(lambda each: f"{each.seconds:g} s")
+            + " for one phase of one workload in one process",
+        ),
         (
             "asked precision",
-            f"99 % interval of every pairwise ratio within {words.percent(settings.precision)}",
+            "99 % interval of every pairwise ratio within "
+            + of_settings(lambda each: words.percent(each.precision)),
         ),
-        ("fresh processes", f"{settings.processes:,} per workload"),
-        ("threads", f"{settings.threads:,}"),
-        ("seed of the visiting order", f"{settings.seed}"),
-        ("given up after", f"{settings.timeout:g} s without a sign of life"),
-        ("phases", words.listed(map(str, settings.phases))),
+        ("fresh processes", f"{of_settings(lambda each: f'{each.processes:,}')} per workload"),
+        ("threads", of_settings(lambda each: f"{each.threads:,}")),
+        ("seed of the visiting order", of_settings(lambda each: f"{each.seed}")),
+        (
+            "given up after",
+            f"{of_settings(lambda each: f'{each.timeout:g} s')} without a sign of life",
+        ),
+        ("phases", words.listed(dict.fromkeys(str(p) for s in run.settings for p in s.phases))),
         ("timer", words.listed(timers) or "none was used"),
     ]
     if rounds:

@@ -4,6 +4,7 @@ The page needs no network, its script only helps to choose, and the same run giv
 """
 
 import html
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from bench.baseline import BASELINE
 from bench.phases import Phase
-from bench.results.schema import WRONG, Rate, Run
+from bench.results.schema import WRONG, Header, Rate, Run
 from bench.statistics import Verdict
 from reports import (
     amortised,
@@ -56,7 +57,11 @@ OPEN_TABLES = 3
 
 
 def render(
-    run: Run, baseline: str = BASELINE, history: str = NO_SECTION, accuracy: str = NO_SECTION
+    run: Run,
+    baseline: str = BASELINE,
+    history: str = NO_SECTION,
+    accuracy: str = NO_SECTION,
+    headers: Mapping[tuple[str, ...], Header] | None = None,
 ) -> str:
     """Make the whole page of a run.
 
@@ -65,7 +70,9 @@ def render(
         baseline: implementation that ratios are taken against.
         history: a section on where its cells stepped up or down, already HTML.
         accuracy: a section on trainings, already HTML.
+        headers: of a joined run's parts, as `reports.joining.origins` returns them.
     """
+    headers = headers or {}
     comparison = compare(run, baseline)
     groups = break_even.groups(comparison, comparison.headline)
     curves = [group for group in groups if group.is_density]
@@ -73,14 +80,17 @@ def render(
     failed = unmeasured.unmeasured(run)
     template = _environment().get_template("page.html.jinja")
     text, digest = script.script("page.js")
-    arguments = commands.impl_arguments(run)
+    parts = tuple({header.id: header for header in headers.values()}.values())
+    arguments = commands.impl_arguments(run, parts)
     page = template.render(
         run=run,
         accuracy=accuracy,
         script=text,
         script_digest=digest,
         data=_data(run, comparison, arguments),
-        command_of=lambda table: commands.command(run, table, arguments),
+        command_of=lambda table: commands.command(
+            run, table, arguments, headers.get((table.workload.suite, *table.rows[0].cell.key))
+        ),
         marker=Markup(markers.REPORT),  # noqa: S704
         stylesheet=stylesheet(),
         comparison=comparison,
@@ -103,7 +113,7 @@ def render(
         unmeasured=failed,
         unavailable=unmeasured.unavailable(run),
         not_reached=unmeasured.not_reached(run),
-        method=method.method(run),
+        method=method.method(run, parts),
         history=history,
         legend=[
             (name, index)

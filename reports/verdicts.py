@@ -99,10 +99,10 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
             f"the run is unfinished: {done:,} of "
             f"{words.count(len(run.header.planned), 'workload')} were measured"
         )
-    settings = run.header.settings
-    if settings.processes < FEWEST_PROCESSES:
+    fewest = min(settings.processes for settings in run.settings)
+    if fewest < FEWEST_PROCESSES:
         found.append(
-            f"fresh processes per workload: {settings.processes:,}; published numbers need "
+            f"fresh processes per workload: {fewest:,}; published numbers need "
             f"at least {FEWEST_PROCESSES}, because memory layout differs between processes"
         )
     if run.header.commit.endswith("+dirty"):

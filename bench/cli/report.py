@@ -141,13 +141,14 @@ def _page(
         if arguments.history is not None:
             raise UserError("--history needs measured runs, but only accuracy run files were given")
         return accuracy_page(trainings)
-    from reports.joining import join  # noqa: PLC0415
+    from reports.joining import join, origins  # noqa: PLC0415
     from reports.page import NO_SECTION, render  # noqa: PLC0415
 
     run = join(loaded)
     _check_baseline(run, arguments.baseline)
     history = NO_SECTION if arguments.history is None else _history(loaded, arguments.history)
-    return render(run, arguments.baseline, history, accuracy_section(trainings))
+    trained = accuracy_section(trainings)
+    return render(run, arguments.baseline, history, trained, origins(loaded))
 
 
 def _history(loaded: "list[Run]", store: str) -> "Markup":

@@ -292,12 +292,14 @@ class Unit:
         seconds: wall time, and what the workers spent it on; processor time of the workers, and of
             all that was no part of the run (`OTHERS`).
         gpu: how the GPU fared; None on a CPU, and where nothing tells of it.
+        settings: how it was measured, where that is not as the header has it: runs were joined.
     """
 
     workload: WorkloadRecord
     cells: tuple[Cell, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     gpu: GpuConditions | None = None
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -339,6 +341,16 @@ class Run:
     def cells(self) -> tuple[Cell, ...]:
         """All cells, in the order of their measurement."""
         return tuple(cell for unit in self.units for cell in unit.cells)
+
+    def settings_of(self, unit: Unit) -> Settings:
+        """How one of its units was measured."""
+        return unit.settings or self.header.settings
+
+    @property
+    def settings(self) -> tuple[Settings, ...]:
+        """All that units were measured with, each once; the header's where there is no unit."""
+        found = tuple(dict.fromkeys(self.settings_of(unit) for unit in self.units))
+        return found or (self.header.settings,)
 
     @property
     def workloads(self) -> tuple[WorkloadRecord, ...]:

@@ -218,7 +218,8 @@ def merge(runs: list[Run]) -> Run:
             )
             place = tuple(sorted(set(_kinds(unit)))) or ((*_place(unit), "", ""),)
             is_replaced = unit.cells and not kept
-            units[place] = None if is_replaced else replace(unit, cells=kept)  # where it came first
+            own = with_settings(run, unit, first.header)
+            units[place] = None if is_replaced else replace(own, cells=kept)  # where it came first
     implementations = {record.name: record for run in runs for record in run.header.implementations}
     header = replace(
         first.header,
@@ -229,6 +230,12 @@ def merge(runs: list[Run]) -> Run:
     )
     finished = max(run.finished for run in runs) if all(run.finished for run in runs) else ""
     return Run(header, tuple(filter(None, units.values())), finished=finished)
+
+
+def with_settings(run: Run, unit: Unit, header: Header) -> Unit:
+    """A unit of a run as it is to stand below another header: it keeps the settings it had."""
+    own = run.settings_of(unit)
+    return replace(unit, settings=None if own == header.settings else own)
 
 
 Kind = tuple[str, str, str, str]

@@ -5,7 +5,9 @@ from dataclasses import replace
 from page_parser import PageParser
 from synthetic_runs import Noise, density_group, make_run
 
-from reports.joining import join
+from reports.commands import command, impl_arguments
+from reports.joining import join, origins
+from reports.method import method
 from reports.page import render
 from reports.speed import compare
 
@@ -99,3 +101,41 @@ def test_runs_are_finished_together_if_all_of_them_are():
     first, second = (make_run([record], noise=FEW) for record in density_group()[:2])
     assert join([first, second]).finished
     assert not join([first, replace(second, finished="")]).finished
+
+
+def test_every_cell_keeps_the_settings_and_the_command_that_it_was_measured_with():
+    quick, slow = (make_run([record], noise=FEW) for record in density_group()[:2])
+    settings = replace(slow.header.settings, seconds=7.5, processes=2, precision=0.01)
+    given = ("sparsebench", "run", "mine/slow.py")
+    header = replace(
+        slow.header, id="slow", settings=settings, command=given, suite_files={"made": "slow.py"}
+    )
+    runs = [quick, replace(slow, header=header)]
+    run = join(runs)
+    headers = origins(runs)
+    first, second = (
+        command(
+            run, table, impl_arguments(run), headers[table.workload.suite, *table.rows[0].cell.key]
+        )
+        for table in compare(run).tables
+    )
+    assert "--processes 3 --seconds 1 --precision 0.005 " in first.end
+    assert first.start.startswith("sparsebench run made ")
+    assert "--processes 2 --seconds 7.5 --precision 0.01 " in second.end
+    assert second.start.startswith("sparsebench run mine/slow.py ")
+    assert join([run]).settings == run.settings == (quick.header.settings, settings)
+    facts = dict(method(run, (quick.header, header)).facts)
+    assert facts["budget"].startswith("1 s and 7.5 s for one phase")
+    assert facts["fresh processes"] == "3 and 2 per workload"
+    assert "the runs differ in precision: the section on method" in run.header.machine.doubts[-1]
+    page = render(run, headers=headers)
+    assert "--seconds 7.5" in page
+    assert "fresh processes per workload: 2;" in page
+    assert join([run, run]).settings == run.settings
+
+
+def test_runs_of_two_machines_keep_their_settings():
+    first, second = (on_machine(make_run(density_group()[:1], noise=FEW), name) for name in "ab")
+    settings = replace(second.header.settings, seconds=7.5)
+    second = replace(second, header=replace(second.header, settings=settings))
+    assert [each.seconds for each in join([first, second]).settings] == [1.0, 7.5]
