@@ -7,6 +7,9 @@ from types import ModuleType
 
 from bench.errors import UserError, kind_and_line
 
+RELATIVE = "attempted relative import"
+"""What Python says of one that has no package to be relative to."""
+
 
 def names_file(given: str) -> bool:
     """Whether what the user gave is the path of a file, and not a name."""
@@ -63,6 +66,11 @@ def import_file(path: Path, what: str) -> ModuleType:
         del sys.modules[module_name]
         if isinstance(error, KeyboardInterrupt):
             raise
+        if isinstance(error, ImportError) and RELATIVE in str(error):
+            raise UserError(
+                f"{what} {path} imports relatively, but is found by its path and has no package: "
+                f"write absolute imports"
+            ) from None
         raise UserError(f"{what} {path} does not import: {kind_and_line(error)}") from error
     return module
 

@@ -6,7 +6,6 @@ The process is a fresh one, and nothing here imports torch: only there may CUDA 
 import os
 import select
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -14,6 +13,7 @@ import msgspec
 
 from bench.conformance.messages import EVENTS, Done, Event, Order, Record, Refused, Started
 from bench.errors import UserError
+from bench.fresh import interpreter
 from bench.trial import ending
 
 READY_TIMEOUT = 600.0
@@ -21,6 +21,12 @@ READY_TIMEOUT = 600.0
 ENDING_SECONDS = 10.0
 """For which a process may take to leave when all is said."""
 STANDARD_ERROR = 2
+START = """
+import runpy
+sys.path[:] = path
+gc.enable()
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
 
 
 class LostError(Exception):
@@ -76,7 +82,7 @@ def _events(module: str, order: Order, timeout: float) -> Iterator[Event]:
     with os.fdopen(reader, "rb", buffering=0) as stream:
         try:
             process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-m", module, str(writer), msgspec.json.encode(order).decode()],
+                [*interpreter(START), module, str(writer), msgspec.json.encode(order).decode()],
                 pass_fds=[writer],
                 stdout=STANDARD_ERROR,  # what is checked may print; our JSON goes to standard output
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import UserError
+from bench.fresh import interpreter
 from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
 from bench.plugins import Reference, suite_modules
@@ -31,11 +32,12 @@ THREAD_VARIABLES = (
 )
 PRELOADED = "torch.fx.experimental.symbolic_shapes"
 """What torch imports at the first gradient, for half a second: done once, before workers fork."""
-START = (
+START_CHECKOUT = (
     "import gc, runpy; gc.disable(); "
     "runpy.run_module('bench.measure.template', run_name='__main__', alter_sys=True)"
 )
-"""Importing leaves no garbage worth looking for, and takes an eighth longer while it is looked for."""
+"""Of another checkout, which is found by PYTHONPATH alone."""
+START = "from bench.measure import template; sys.path[:] = path; template.main()"
 USUAL_PROCESSES = 3
 READY_TIMEOUT = 600.0
 """Importing and compiling for the first time may take minutes on a busy machine; no more than these."""
@@ -242,9 +244,12 @@ class _Template:
         folder: Path | None,
     ) -> None:
         self.control, theirs = socket.socketpair()
+        # -P: whatever lies in the working directory is no module of ours.
+        other = [sys.executable, "-P", "-c", START_CHECKOUT]
+        start = interpreter(START) if folder is None else other
         with theirs, log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  # our own module
-                [sys.executable, "-c", START, str(theirs.fileno()), *modules],
+                [*start, str(theirs.fileno()), *modules],
                 env=environment,
                 cwd=folder,
                 pass_fds=[theirs.fileno()],

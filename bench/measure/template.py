@@ -167,5 +167,10 @@ def _live_no_longer_than_parent() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve on the inherited socket that is the first argument; the others are modules to import."""
     serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -147,7 +147,7 @@ def check_one(number):
 @pytest.fixture
 def check(tmp_path, monkeypatch):
     """Have a process check whose module is given."""
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.syspath_prepend(tmp_path)
 
     def run(code, timeout=60.0, tell=lambda _: None):
         (tmp_path / "checks_of_a_test.py").write_text(CHECKS + code)
