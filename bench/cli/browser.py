@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from bench.cli.files import write
 from bench.errors import UserError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -21,7 +22,7 @@ def print_page(page: Path, target: Path) -> None:
     """Print a page as PDF.
 
     Raises:
-        UserError: if there is no browser, or it fails.
+        UserError: if there is no browser, or it fails, or the target cannot be written.
     """
     browser = find()
     if browser is None:
@@ -51,4 +52,4 @@ def print_page(page: Path, target: Path) -> None:
         if not printed.exists():
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"{browser} printed nothing: {last}")
-        shutil.move(printed, target)
+        write(target, printed.read_bytes())

@@ -1,0 +1,61 @@
+"""What `-o` names is written where it leads, and nothing but a regular file is replaced."""
+
+import os
+import stat
+import threading
+
+import pytest
+
+from bench.cli.files import refuse_foreign, write
+from bench.errors import UserError
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written_whole(tmp_path):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "page.html").write_text("before")
+    link = tmp_path / "link.html"
+    link.symlink_to(folder / "page.html")
+    write(link, "after \N{EN DASH}\n")
+    assert link.is_symlink()
+    assert (folder / "page.html").read_bytes() == "after \N{EN DASH}\n".encode()
+    assert [path.name for path in folder.iterdir()] == ["page.html"]
+
+
+def test_a_link_to_nothing_makes_what_it_leads_to(tmp_path):
+    link = tmp_path / "link.html"
+    link.symlink_to(tmp_path / "page.html")
+    write(link, b"content")
+    assert link.is_symlink()
+    assert (tmp_path / "page.html").read_bytes() == b"content"
+
+
+def test_a_pipe_is_written_into_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refuse_foreign(pipe, b"marker", "html report")  # reading it would wait for a writer
+    content, read = "x" * 200_000, []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write(pipe, content)
+    reader.join(10)
+    assert read == [content]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_device_is_written_to_and_stays(tmp_path):
+    link = tmp_path / "nowhere"
+    link.symlink_to(os.devnull)
+    refuse_foreign(link, None, "csv report")
+    write(link, "content")
+    assert link.is_symlink()
+    assert stat.S_ISCHR(link.stat().st_mode)
+
+
+def test_a_device_without_room_is_told_in_a_line(tmp_path):
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(UserError, match=f"cannot write {full}: No space left"):
+        write(full, "content")
