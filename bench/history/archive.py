@@ -44,11 +44,15 @@ class Archive:
         url: a folder, or anything that fsspec opens: `s3://bucket/path`, `gs://...`, `memory://...`.
 
     Raises:
-        UserError: if there is no such kind of place, or a library for it is missing.
+        UserError: if there is no such kind of place, its name is no UTF-8, or a library is missing.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        try:
+            url.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"the archive {url!a} is not named in UTF-8: rename it") from error
         try:
             files, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
@@ -68,8 +72,11 @@ class Archive:
         """
         if path.name.endswith(".partial"):
             raise DataError(f"{path} is the journal of an unfinished run: finish it with --resume")
-        content = path.read_bytes() if path.is_file() else b""
         run = load(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
         moment = re.sub(r"[^0-9T]", "", run.header.started[:19])
         name = f"{moment}-{hashlib.sha256(content).hexdigest()[:DIGITS]}"
         try:

@@ -134,6 +134,11 @@ def read(archive: Archive, patterns: dict[str, Sequence[str]]) -> History:
     runs, series, skipped = _found(archive, patterns)
     if not series:
         named = "; ".join(f"{name} {', '.join(each)}" for name, each in patterns.items())
+        if skipped and not runs:  # nothing could be looked through
+            raise UserError(
+                f"nothing in the archive {archive.url} can be used: {skipped[0].name}: "
+                f"{skipped[0].reason}"
+            )
         raise UserError(
             f"no cell in the archive {archive.url} matches{' ' if named else ''}{named}"
         )

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from bench.cli import browser
 from bench.cli.files import refuse_foreign, write
 from bench.errors import UserError
 
@@ -59,3 +60,17 @@ def test_a_device_without_room_is_told_in_a_line(tmp_path):
         pytest.skip("this system has no /dev/full")
     with pytest.raises(UserError, match=f"cannot write {full}: No space left"):
         write(full, "content")
+
+
+def test_a_printed_page_that_cannot_be_written_is_told_in_a_line(tmp_path, monkeypatch):
+    script = tmp_path / "browser"
+    script.write_text(
+        '#!/bin/sh\nfor each in "$@"; do case $each in --print-to-pdf=*) '
+        'echo page > "${each#--print-to-pdf=}";; esac; done\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(browser, "find", lambda: str(script))
+    with pytest.raises(UserError, match=r"cannot write .*page.pdf: No such file"):
+        browser.print_page(tmp_path / "page.html", tmp_path / "missing" / "page.pdf")
+    browser.print_page(tmp_path / "page.html", tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_text() == "page\n"

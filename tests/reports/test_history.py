@@ -305,3 +305,32 @@ def test_a_step_within_one_commit_is_no_range_of_commits(store, tmp_path, capsys
     for text in (capsys.readouterr().out, target.read_text()):
         assert "070000000000 before and after" in text
         assert "070000000000..07" not in text
+
+
+def test_files_that_cannot_be_read_are_refused_in_a_line(tmp_path, monkeypatch):
+    path = saved(nightly(0), tmp_path)
+    archive = Archive(str(tmp_path / "store"))
+
+    def forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", forbidden)
+    with pytest.raises(DataError, match=f"cannot read {path}: Permission denied"):
+        archive.add(path)
+
+
+def test_an_archive_whose_name_is_no_utf8_is_refused_in_a_line(capsys):
+    assert main(["history", "show", "--store", "st\udce9"]) == 2
+    assert r"the archive 'st\udce9' is not named in UTF-8" in capsys.readouterr().err
+
+
+def test_where_no_summary_can_be_kept_the_reason_is_told(store, monkeypatch):
+    for path in (store / "cells").rglob("*.parquet"):
+        path.unlink()
+
+    def forbidden(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("bench.history.archive.write_once", forbidden)
+    with pytest.raises(UserError, match=r"nothing in the archive .* Read-only file system"):
+        read(Archive(str(store)), {})
