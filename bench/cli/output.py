@@ -34,7 +34,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     there is room, and the text of the others folds.
     """
     console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.file.isatty() and "COLUMNS" not in os.environ:  # FORCE_COLOR makes no terminal
         console.width = WIDTH_OF_A_PIPE
     cells = [[str(value) for value in row.values()] for row in rows]
     names = list(rows[0]) if rows else []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BAR_WIDTH = 20
 LINE_SECONDS = 30.0
-"""What is no terminal gets a line so often."""
+"""What no bar can be drawn on gets a line so often."""
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def bar_shown() -> Iterator[Callable[[int, int, str], None]]:
             bar.update(task, completed=done, total=total, description=at_work)
             now = monotonic()
             first = first or (done, now)
-            if not console.is_terminal and done < total and now - said >= LINE_SECONDS:
+            if not _is_drawn_on(console) and done < total and now - said >= LINE_SECONDS:
                 said = now
                 steps = done - first[0]
                 left = (now - first[1]) / steps * (total - done) if steps else None
@@ -64,6 +64,11 @@ def _left(seconds: float | None) -> str:
     return (
         f", about {seconds:.0f} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
     )
+
+
+def _is_drawn_on(console: Console) -> bool:
+    """Whether a bar can be drawn: on a terminal, whatever FORCE_COLOR says, that moves its cursor."""
+    return console.file.isatty() and not console.is_dumb_terminal
 
 
 def bar_on(console: Console, *, remembered_seconds: float = 30.0) -> Bar:
@@ -83,7 +88,7 @@ def bar_on(console: Console, *, remembered_seconds: float = 30.0) -> Bar:
         console=console,
         expand=True,
         transient=True,
-        disable=not console.is_terminal,  # a file would get an empty line
+        disable=not _is_drawn_on(console),  # a file would get an empty line
         refresh_per_second=1,
         speed_estimate_period=remembered_seconds,
     )

@@ -19,9 +19,12 @@ def shown(capsys, rows=ROWS):
     return capsys.readouterr().out
 
 
-def test_in_a_pipe_every_row_is_one_line(capsys, monkeypatch):
+@pytest.mark.parametrize("forced", [False, True])
+def test_in_a_pipe_every_row_is_one_line(forced, capsys, monkeypatch):
+    if forced:
+        monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.delenv("COLUMNS", raising=False)
-    rows = shown(capsys).splitlines()[4:]
+    rows = re.sub(r"\x1b\[[0-9;]*m", "", shown(capsys)).splitlines()[4:]
     assert [re.split("   +", row.strip()) for row in rows if row.strip()] == [
         [NAME, "12.25", WORDS],
         ["short", "3", "[red]never markup[/red]"],

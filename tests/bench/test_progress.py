@@ -10,9 +10,14 @@ from bench.measure.engine import Progress
 NAME = "3d-submanifold-k3s1-c128-grid32-uniform-0.05 [bold]float32"
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 def lines_on(width):
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    stream = Terminal()
+    console = Console(file=stream, width=width, color_system=None, _environ={"TERM": "xterm"})
     with bar_on(console) as bar:
         bar.update(bar.add_task(NAME), completed=3, total=12)
         bar.refresh()
@@ -34,7 +39,22 @@ def test_a_long_name_is_cut_and_the_count_and_the_time_left_are_not(width):
     assert all("3/12 -:--:-- 3d-" in line and "\N{HORIZONTAL ELLIPSIS}" in line for line in found)
 
 
-def test_a_log_gets_a_line_every_half_minute(capsys, monkeypatch):
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    stream, now = Terminal(), 1000.0
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("bench.cli.progress.monotonic", lambda: now)
+    with shown() as tell:
+        for done in range(3):
+            tell(Progress(done, 8, f"w{done}", "float32", 0))
+            now += 20
+    assert stream.getvalue().splitlines() == ["sparsebench: 2 of 8, about 2 min left: w2 float32"]
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_log_gets_a_line_every_half_minute(forced, capsys, monkeypatch):
+    if forced:
+        monkeypatch.setenv("FORCE_COLOR", "1")
     now = 1000.0
     monkeypatch.setattr("bench.cli.progress.monotonic", lambda: now)
     with shown() as tell:
