@@ -1,1 +1,1 @@
-"""Turns run files into one HTML page, Markdown and CSV; imports bench's results only."""
+"""Turns run files into one HTML page, Markdown and CSV; imports bench, not what measures."""

@@ -1,4 +1,4 @@
-"""The speed table for other places: Markdown for a page or a review, CSV for a spreadsheet."""
+"""A run for other places: what was found as Markdown, for a review; every cell as CSV."""
 
 import csv
 import html

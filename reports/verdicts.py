@@ -20,7 +20,7 @@ from reports.standing import Lead, lead, standings
 from reports.unmeasured import ORDER, unavailable
 
 FEWEST_PROCESSES = 3
-"""Fewer fresh processes than that make no published number (DESIGN.md, section 5)."""
+"""Fewer fresh processes than that make no number to publish."""
 MANY_DISTURBED = 0.1
 BUSY = 0.3
 """Processors that others may use, on average, before the times of a workload are doubted."""

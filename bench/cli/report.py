@@ -67,7 +67,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ("pdf", "the page as PDF, printed by Chromium"),
         ("compare", "a page of what changed from the first run to the second"),
         ("gallery", "a page for each run, in the folder of -o, and an index.html that links them"),
-        ("markdown", "the speed table as Markdown; without -o to standard output"),
+        ("markdown", "what to use, findings and ratios as Markdown; without -o to standard output"),
         ("csv", "one line per cell as CSV; without -o to standard output"),
         *(
             (form, f"all times as JSON for {reader}; without -o to standard output")

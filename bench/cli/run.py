@@ -35,7 +35,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "run", help="measure a suite", description=__doc__, epilog=EXIT_CODES
     )
     parser.add_argument(
-        "suite", help="quick, layers, real, networks, another installed suite, or a file with one"
+        "suite",
+        help="quick, layers, voxels, real, networks, another installed suite, or a file with one",
     )
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")

@@ -150,7 +150,7 @@ class Done(msgspec.Struct, tag=True, frozen=True):
 
     Attributes:
         seconds: wall time by what it was spent on: `timed`, `warm-up`, `oracle`, `tuning`,
-            `layers`, `other`.
+            `layers`, `other`; and `processors`, the time of all processors that it took.
     """
 
     seconds: dict[str, float]
