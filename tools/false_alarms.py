@@ -4,21 +4,41 @@ sparsebench run quick --impl gather,tests/plugins/twins.py --processes 6 -o null
 python -m tools.false_alarms null.json
 """
 
+import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bench.errors import UserError
 from bench.results.store import load
 from bench.statistics import corrected, ratio, verdict
 
 TWIN = "_twin"
 
 
-def main(path: str) -> None:
+def main(arguments: Sequence[str]) -> int:
     """Print how many comparisons got which verdict, and every one that is not "same"."""
-    run = load(Path(path))
+    parser = argparse.ArgumentParser(prog="python -m tools.false_alarms", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="run file with twins")
+    path = parser.parse_args(arguments).run
+    try:
+        _count(path)
+    except UserError as error:
+        print(f"false_alarms: error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _count(path: Path) -> None:
+    """Count the verdicts of a run file.
+
+    Raises:
+        UserError: if it cannot be read, or holds no twins.
+    """
+    run = load(path)
     timings = {cell.key: cell.timing for cell in run.cells if cell.timing is not None}
     compared = []
     for key, timing in timings.items():
@@ -27,6 +47,8 @@ def main(path: str) -> None:
         found = ratio(timing, original) if name.endswith(TWIN) and original else None
         if found is not None:
             compared.append((key, found))
+    if not compared:
+        raise UserError(f"{path} has no times of an implementation and of its twin")
     p_values = corrected([each for _, each in compared], [key[2] for key, _ in compared])
     verdicts = [
         (verdict(each, p_value), key, each)
@@ -45,4 +67,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
