@@ -116,8 +116,9 @@ def compare_revisions(
             stack.enter_context(closing(_Side(_plan_at(plan, revision), revision)))
             for revision in (base, head)
         ]
-        with ThreadPoolExecutor(len(sides)) as pool:  # each compiles in its own checkout
-            list(pool.map(_Side.prepare, sides))
+        templates = [side.templates for side in sides]
+        with ThreadPoolExecutor(len(sides)) as pool, _ended_early(templates):
+            list(pool.map(_Side.prepare, sides))  # each compiles in its own checkout
         headers = [side.header() for side in sides]
 
         def measure(suspects: Suspects | None) -> Changes:
@@ -136,6 +137,17 @@ def compare_revisions(
         for side in sides:
             side.prepare()
         return together(changes, measure(again))
+
+
+@contextmanager
+def _ended_early(templates: list[Templates]) -> Iterator[None]:
+    """End workers at once where one is interrupted, rather than wait for what they are at."""
+    try:
+        yield
+    except BaseException:
+        for each in templates:
+            each.close()
+        raise
 
 
 class _Side:
@@ -295,11 +307,15 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
             finally:
                 turnstile.leave(SIDES[number])
 
-        threads = [threading.Thread(target=measure, args=(number,)) for number in range(len(SIDES))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        threads = [
+            threading.Thread(target=measure, args=(number,), daemon=True)
+            for number in range(len(SIDES))
+        ]
+        with _ended_early(templates):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
     if failures and isinstance(failures[0], UserError | msgspec.DecodeError):
         raise UserError(f"cannot compare {workload.name}: {failures[0]}")
     if failures:

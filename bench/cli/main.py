@@ -3,8 +3,12 @@
 import argparse
 import errno
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from threading import current_thread, main_thread
 from typing import Any, NoReturn
 
 from bench.cli import ab, check, compare, data, history, listing, report, run, train
@@ -14,6 +18,8 @@ from bench.exit_codes import ExitCode
 DESCRIPTION = """\
 Compare sparse and dense convolution on this machine: every implementation is checked before it is
 timed, all of them are measured in interleaved rounds, and every ratio carries its interval."""
+BY_SIGNAL = 128
+"""Plus its number: the exit code of who was ended by a signal, as shells tell it."""
 POSIX_ONLY = {"fcntl", "resource"}
 """Modules that Windows has no counterpart of."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG}
@@ -43,6 +49,38 @@ def main(arguments: list[str]) -> int:
     for command in (listing, check, run, report, compare, ab, history, data, train):
         command.add_parser(commands)
     parsed = parser.parse_args(arguments)
+    with _ended_as_interrupted() as ending:
+        code = _run(parsed)
+    return BY_SIGNAL + ending[0] if ending else code
+
+
+@contextmanager
+def _ended_as_interrupted() -> Iterator[list[int]]:
+    """Have whoever ends this process interrupt it, so that it tidies up; gives the signal that came.
+
+    A signal that is ignored, as SIGHUP is under nohup, stays so, and none can be caught in a thread.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        if not came:  # a second one would cut the tidying up short
+            came.append(number)
+            raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP") if current_thread() is main_thread() else ()
+    caught = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    caught = [number for number in caught if signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, interrupt)
+    try:
+        yield came
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Run a parsed command; return its exit code."""
     try:
         return int(parsed.run(parsed))
     except UserError as error:

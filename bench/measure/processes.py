@@ -102,10 +102,12 @@ class Templates:
         self._start = partial(_Template, environment, modules, self.log, checkout)
         self._templates = [self._start() for _ in range(count)]
         self._suite = suite
+        self._is_closed = False
         self._prepared: dict[str, set[Reference]] = {}
 
     def close(self) -> None:
-        """End every process."""
+        """End every process, also while another thread waits for one; a second time changes nothing."""
+        self._is_closed = True
         for template in self._templates:
             template.close()
         self.pulse.close()
@@ -128,7 +130,7 @@ class Templates:
         try:
             self._templates[number].wait_until_ready()
         except UserError:
-            if not self._templates[number].prepares:
+            if self._is_closed or not self._templates[number].prepares:
                 raise
             self._templates[number].close()
             self._templates[number] = self._start()

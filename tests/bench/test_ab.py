@@ -1,6 +1,10 @@
 """Two revisions in lock step, for real: clones of this checkout, worktrees, worker processes."""
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -382,3 +386,36 @@ def test_mistakes_are_one_line(arguments, words, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_is_ended_leaves_no_worktree_and_no_folder_behind(number, project, tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    own = tmp_path / "project"
+    git(project, "clone", "-q", "--shared", "--branch", "as-it-is", ".", str(own))
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(own)}
+    started = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bench", "ab", "HEAD", "HEAD"),
+            *("--workload", WORKLOAD, "--impl", "gather", "--phase", "forward"),
+        ],
+        cwd=own,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while not list(folder.glob("sparsebench-*/worker.log")) and time.monotonic() < end:
+        assert started.poll() is None, started.communicate()[1]
+        time.sleep(0.05)
+    started.send_signal(number)
+    began = time.monotonic()
+    _, said = started.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert started.returncode == (130 if number == signal.SIGINT else 128 + number), said
+    assert said.endswith("sparsebench: interrupted\n")
+    assert len(git(own, "worktree", "list").splitlines()) == 1
+    left = [path.name for path in folder.iterdir() if not path.name.endswith(".lock")]
+    assert left == []
