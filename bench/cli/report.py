@@ -29,6 +29,8 @@ TRACKERS = {
 }
 PAGES = ("html", "pdf", "compare", "gallery")
 OF_RUNS = ("html", "pdf")
+ENDINGS = {".csv": "csv", ".md": "markdown", ".pdf": "pdf"}
+"""Of the forms that a file's name alone asks for."""
 PAIR = 2
 
 
@@ -49,7 +51,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--output",
         type=Path,
         metavar="PATH",
-        help="default: beside the first run file, with --compare beside the second",
+        help="default: beside the first run file, with --compare beside the second; .csv, .md and "
+        ".pdf mean --csv, --markdown and --pdf",
     )
     parser.add_argument(
         "--baseline",
@@ -76,11 +79,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ):
         forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=meaning)
     parser.add_argument("--open", action="store_true", help="show the page in the browser")
-    parser.set_defaults(run=_report, form="html")
+    parser.set_defaults(run=_report, form=None)
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    form = arguments.form
+    form = arguments.form = arguments.form or _form_of(arguments.output)
     _check_form(arguments)
     arguments.baseline = arguments.baseline or BASELINE
     if form == "gallery":
@@ -121,6 +124,20 @@ def _load(path: Path) -> "Run":
     if not run.cells:
         say(f"{path} holds no cells: nothing was measured")
     return run
+
+
+def _form_of(output: Path | None) -> str:
+    """The form that a file's name asks for: a page where it asks for none.
+
+    Raises:
+        UserError: if it asks for JSON, of which there are several forms.
+    """
+    ending = "" if output is None else output.suffix.lower()
+    if ending == ".json":
+        raise UserError(
+            f"{output} would be a page: say {', '.join(f'--{name}' for name in TRACKERS)}"
+        )
+    return ENDINGS.get(ending, "html")
 
 
 def _check_form(arguments: argparse.Namespace) -> None:
@@ -259,15 +276,28 @@ def _gallery(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def write_page(run: "Run", target: Path) -> Path:
+def page_beside(run_file: Path) -> Path:
+    """Where the page of a run file is written that is made with it.
+
+    Raises:
+        UserError: if that is the run file itself, or something else than a page of ours.
+    """
+    page = run_file.with_suffix(".html")
+    if page == run_file:
+        raise UserError(f"{run_file} is the name of --report's page: call the run file .json")
+    refuse_foreign(page, _marker("html"), "html report")
+    return page
+
+
+def write_page(run: "Run", run_file: Path) -> Path:
     """Write a run's page, and return where it is.
 
     Raises:
-        UserError: if the target is something else than a page of ours, or cannot be written.
+        UserError: if something else than a page of ours is there, or it cannot be written.
     """
     from reports.page import render  # noqa: PLC0415
 
-    refuse_foreign(target, _marker("html"), "html report")
+    target = page_beside(run_file)
     write(target, render(run))
     return target
 

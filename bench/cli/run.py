@@ -252,7 +252,7 @@ def _conclude(arguments: argparse.Namespace, measured: "Run", written: Path) -> 
     if arguments.report:
         from bench.cli.report import write_page  # noqa: PLC0415
 
-        page = write_page(measured, written.with_suffix(".html"))
+        page = write_page(measured, written)
         print(f"report: {page}", file=sys.stderr if arguments.json else sys.stdout)
     return _exit_code(measured)
 
@@ -328,6 +328,20 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
 
 
 def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal":
+    """The journal of a run that is about to begin, or to be gone on with.
+
+    Raises:
+        UserError: if it, its run file or its page would have no place.
+    """
+    journal = _journal_of(arguments, suite, device)
+    if arguments.report:
+        from bench.cli.report import page_beside  # noqa: PLC0415
+
+        page_beside(journal.target)
+    return journal
+
+
+def _journal_of(arguments: argparse.Namespace, suite: str, device: str) -> "Journal":
     from bench.clock import stamp  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415

@@ -402,3 +402,19 @@ def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, name, sho
     )
     assert done.returncode == 0, done.stderr
     assert f"Data sets in {tmp_path / shown}" in done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x.html", "x.html is the name of --report's page: call the run file .json"),
+        ("taken.json", "taken.html exists and is not a sparsebench html report"),
+    ],
+)
+def test_a_page_that_has_no_place_is_told_before_anything_is_measured(
+    name, words, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "taken.html").write_text("<!doctype html>a page of somebody else's")
+    monkeypatch.setattr("bench.measure.engine.execute", lambda *_: pytest.fail("it was measured"))
+    assert main(["run", "quick", *ONE, *FAST, "-o", str(tmp_path / name), "--report"]) == 2
+    assert words in capsys.readouterr().err

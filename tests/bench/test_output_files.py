@@ -70,7 +70,7 @@ def test_a_printed_page_that_cannot_be_written_is_told_in_a_line(tmp_path, monke
     )
     script.chmod(0o755)
     monkeypatch.setattr(browser, "find", lambda: str(script))
-    with pytest.raises(UserError, match=r"cannot write .*page.pdf: No such file"):
+    with pytest.raises(UserError, match=r"cannot write .*page.pdf: there is no folder"):
         browser.print_page(tmp_path / "page.html", tmp_path / "missing" / "page.pdf")
     browser.print_page(tmp_path / "page.html", tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").read_text() == "page\n"

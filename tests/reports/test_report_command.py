@@ -58,7 +58,7 @@ def test_a_file_that_is_no_report_is_never_overwritten(run_file, form):
 def test_a_run_file_is_never_overwritten_by_its_report(run_file):
     before = run_file.read_bytes()
     with pytest.raises(UserError, match="name another file"):
-        report(run_file, "-o", run_file)
+        report(run_file, "--markdown", "-o", run_file)
     assert run_file.read_bytes() == before
 
 
@@ -201,3 +201,19 @@ def test_a_pdf_of_someone_else_is_not_overwritten(run_file):
     other.write_bytes(b"%PDF-1.4 mine")
     with pytest.raises(UserError, match="is not a sparsebench"):
         report(run_file, "--pdf", "-o", other)
+
+
+@pytest.mark.parametrize(
+    ("ending", "start"),
+    [("csv", "suite,workload,"), ("md", "<!-- generator"), ("htm", "<!doctype")],
+)
+def test_a_files_name_says_which_form_it_gets(ending, start, run_file, tmp_path):
+    target = tmp_path / f"report.{ending}"
+    assert report(run_file, "-o", target) == 0
+    assert target.read_text("utf-8").startswith(start)
+
+
+def test_json_has_several_forms_of_which_one_must_be_named(run_file, tmp_path):
+    with pytest.raises(UserError, match=r"would be a page: say --bencher, --github-action, --py"):
+        report(run_file, "-o", tmp_path / "report.json")
+    assert report(run_file, "--bencher", "-o", tmp_path / "report.json") == 0
