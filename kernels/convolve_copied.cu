@@ -3,7 +3,8 @@
 #include "steps.cuh"
 
 // A thread's sums. A warp's lanes lie eight rows by four columns, and take every eighth row, and four of
-// sixteen columns: what eight lanes load at a time lies in different banks, or is the same.
+// sixteen columns. Two neighbours of a row, and every second lane of two neighbouring columns, load the same:
+// so a warp's load of 16 bytes a lane is served half a warp at a time, from different banks.
 template <class Step, int ROWS_EACH, int COLUMNS_EACH>
 struct ThreadSums {
     static constexpr int WIDTH = 4;  // columns side by side
@@ -12,25 +13,26 @@ struct ThreadSums {
 
     __device__ static int my_row(int number) {
         const int thread = threadIdx.x;
-        return thread / LANES / WARPS_ABREAST * (8 * ROWS_EACH) + thread % 8 + number * 8;
+        return thread / LANES / WARPS_ABREAST * (8 * ROWS_EACH) + thread / 2 % 8 + number * 8;
     }
 
     // Of the columns side by side.
     __device__ static int my_column(int number) {
         const int thread = threadIdx.x;
-        return thread / LANES % WARPS_ABREAST * (4 * COLUMNS_EACH) + thread % LANES / 8 * WIDTH + number * 16;
+        const int of_four = thread % 2 + thread % LANES / 16 * 2;
+        return thread / LANES % WARPS_ABREAST * (4 * COLUMNS_EACH) + of_four * WIDTH + number * 16;
     }
 
     __device__ __forceinline__ void add(
         const typename Step::Left& rows, const typename Step::Right& weight) {
         using Chunk = Packed<float, WIDTH>;
-        // Transposed, all chunks' addresses at a time would not fit the registers.
-#pragma unroll(Step::TRANSPOSED ? 1 : Step::Left::CHUNKS)
+        // Transposed, what is loaded for all chunks at a time would not fit the registers.
+#pragma unroll(Step::TRANSPOSED ? 2 : Step::Left::CHUNKS)
         for (int chunk = 0; chunk < Step::Left::CHUNKS; ++chunk) {
             Chunk left[ROWS_EACH];
 #pragma unroll
             for (int row = 0; row < ROWS_EACH; ++row) {
-                left[row] = *reinterpret_cast<const Chunk*>(rows.chunk(my_row(row), chunk));
+                left[row] = *reinterpret_cast<const Chunk*>(rows.chunk(my_row(0), row * 8, chunk));
             }
 #pragma unroll
             for (int side = 0; side < COLUMNS_EACH / WIDTH; ++side) {
@@ -39,8 +41,8 @@ struct ThreadSums {
                 for (int number = 0; number < WIDTH; ++number) {
                     right[number] = *reinterpret_cast<const Chunk*>(
                         Step::TRANSPOSED
-                            ? weight.chunk(my_column(side) + number, chunk)
-                            : weight.chunk(chunk * WIDTH + number, my_column(side) / WIDTH));
+                            ? weight.chunk(my_column(0), side * 16 + number, chunk)
+                            : weight.chunk(0, chunk * WIDTH + number, my_column(side) / WIDTH));
                 }
 #pragma unroll
                 for (int depth = 0; depth < WIDTH; ++depth) {

@@ -22,6 +22,11 @@ struct Matrix {
     __device__ const Value* chunk(int row, int number) const {
         return &values[row][(number ^ turn(row)) * CHUNK<Value>];
     }
+    // Of a row that is `further` rows on, a number of other bits than the row's. Where that is a constant,
+    // many rows share an address in a register, and what lies between them stands in the instructions.
+    __device__ const Value* chunk(int row, int further, int number) const {
+        return chunk(row, number ^ turn(further)) + further * COLUMNS;
+    }
     __device__ Value element(int row, int column) const {
         return chunk(row, column / CHUNK<Value>)[column % CHUNK<Value>];
     }

@@ -3,8 +3,9 @@
 
 #include "pair_steps.cuh"
 
-// A thread's sums. A warp's lanes lie eight input by four output channels, four side by side each: what
-// eight lanes load at a time lies in different banks, or is the same.
+// A thread's sums. A warp's lanes lie eight input by four output channels, four side by side each. Two
+// neighbours of the input's, and every second lane of two neighbours of the output's, load the same: so a
+// warp's load of 16 bytes a lane is served half a warp at a time, from different banks.
 template <class Steps, int INS_EACH, int OUTS_EACH>
 struct ThreadSums {
     static constexpr int WIDTH = 4;  // channels side by side
@@ -15,12 +16,12 @@ struct ThreadSums {
     // Of the channels side by side.
     __device__ static int my_in(int number) {
         const int thread = threadIdx.x;
-        return thread / LANES / WARPS_ABREAST * (8 * INS_EACH) + thread % 8 * WIDTH + number * 8 * WIDTH;
+        return thread / LANES / WARPS_ABREAST * (8 * INS_EACH) + thread / 2 % 8 * WIDTH + number * 8 * WIDTH;
     }
     __device__ static int my_out(int number) {
         const int thread = threadIdx.x;
-        return thread / LANES % WARPS_ABREAST * (4 * OUTS_EACH) + thread % LANES / 8 * WIDTH +
-               number * 4 * WIDTH;
+        const int of_four = thread % 2 + thread % LANES / 16 * 2;
+        return thread / LANES % WARPS_ABREAST * (4 * OUTS_EACH) + of_four * WIDTH + number * 4 * WIDTH;
     }
 
     __device__ __forceinline__ void add(

@@ -181,7 +181,7 @@ __global__ void stride(const Numbers p) {
     banks.words[threadIdx.x * STRIDE] = p.values[threadIdx.x * STRIDE];
 }
 
-// Eight rows of 64 bytes, of which each 8 x 8 matrix takes 16 bytes: two by two in the same banks.
+// Eight rows of 64 bytes for each 8 x 8 matrix, which takes 16 bytes of them: four by four in the same banks.
 __global__ void load_columns(const Numbers p) {
     Banks& banks = shared<Banks>();
     for (int place = 0; place < 64; ++place) {
@@ -189,8 +189,20 @@ __global__ void load_columns(const Numbers p) {
     }
     __syncthreads();
     unsigned values[4];
-    load_matrices(values, banks.rows[threadIdx.x % 8]);
+    load_matrices(values, banks.rows[threadIdx.x]);
     p.values[threadIdx.x] = static_cast<int>(values[0]);
+}
+
+struct alignas(16) Four {
+    int values[4];
+};
+
+// Sixteen places of sixteen bytes; lanes `APART` of each other load the same.
+template <int APART>
+__global__ void load_alike(const Numbers p) {
+    const auto* places = reinterpret_cast<const Four*>(shared<Banks>().rows);
+    const int lane = threadIdx.x;
+    reinterpret_cast<Four*>(p.values)[lane] = places[lane % APART + lane / (2 * APART) * APART];
 }
 
 // Sixteen bytes a lane, side by side.

@@ -13,6 +13,7 @@ from tests.cuda_on_host.traffic import CountingLauncher, count, taken
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
 NAMES = ("stride<1>", "stride<2>", "stride<32>", "load_columns", "copy_rows")
+NAMES += ("load_alike<1>", "load_alike<2>", "load_alike<4>", "load_alike<16>")
 
 
 class Numbers(Structure):
@@ -51,6 +52,11 @@ def test_rows_of_a_matrix_in_the_same_banks_are_served_one_after_the_other(count
     found = counted("load_columns")
     assert found[True, False, 16] == (1, 4 * 4, 4)  # each of four matrices in four times the least
     assert found[False, True, 4] == (1, 4, 4)
+
+
+@pytest.mark.parametrize(("apart", "wavefronts"), [(1, 2), (2, 2), (4, 4), (16, 4)])
+def test_a_load_by_pairs_of_near_lanes_is_served_half_a_warp_at_a_time(counted, apart, wavefronts):
+    assert counted(f"load_alike<{apart}>")[True, False, 16] == (1, wavefronts, 2)
 
 
 def test_an_asynchronous_copy_reads_device_memory_and_writes_shared_memory(counted):

@@ -52,9 +52,32 @@ std::map<std::pair<const void*, bool>, Traffic> traffic;
 // By thread, generation and whether memory is shared: an asynchronous copy asks for both.
 std::map<std::tuple<unsigned, unsigned, bool>, std::unordered_map<const void*, unsigned>> occurrences;
 
-// Sixteen bytes a lane are served eight lanes at a time, eight bytes sixteen, fewer all at once.
+// Whether lanes and those whose numbers differ in this bit ask for the same, as far as both ask.
+bool ask_alike(const Asked* first, const Asked* end, unsigned bit) {
+    std::map<unsigned, std::uintptr_t> addresses;  // of every two lanes
+    return std::all_of(first, end, [&](const Asked& one) {
+        return addresses.try_emplace(one.lane & ~bit, one.address).first->second == one.address;
+    });
+}
+
+// Sixteen bytes a lane are served eight lanes at a time, eight bytes sixteen, fewer all at once; twice as
+// many where a load's lanes all ask for the same by pairs, each and its neighbour, or each and the next but
+// one. NVIDIA says so of compute capability 7.x (forums.developer.nvidia.com/t/77228); of later ones nothing is
+// documented.
 void add_wavefronts(Traffic& sum, const Asked* first, const Asked* end) {
-    const auto together = static_cast<unsigned>(BANKS * WORD_BYTES / std::max(first->bytes, WORD_BYTES));
+    const auto alone = static_cast<unsigned>(BANKS * WORD_BYTES / std::max(first->bytes, WORD_BYTES));
+    const unsigned in_pairs = first->writes ? alone : std::min(2 * alone, LANES);
+    const bool are_pairs = ask_alike(first, end, 1) || ask_alike(first, end, 2);
+    const unsigned together = are_pairs ? in_pairs : alone;
+    std::set<std::uintptr_t> addresses;
+    std::set<unsigned> groups;
+    for (const Asked* one = first; one != end; ++one) {
+        addresses.insert(one->address);
+        groups.insert(one->lane / alone);
+    }
+    // So few addresses could be asked for by pairs.
+    const bool could_be_pairs = 2 * addresses.size() <= static_cast<std::size_t>(end - first);
+    sum.fewest += could_be_pairs ? (groups.size() * alone + in_pairs - 1) / in_pairs : groups.size();
     while (first != end) {
         const unsigned group = first->lane / together;
         std::set<std::uintptr_t> words[BANKS];
@@ -67,7 +90,6 @@ void add_wavefronts(Traffic& sum, const Asked* first, const Asked* end) {
             }
         }
         sum.units += most;
-        ++sum.fewest;
     }
 }
 
