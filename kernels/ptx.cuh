@@ -39,8 +39,8 @@ __device__ __forceinline__ unsigned to_tf32(float value) {
     return result;
 }
 
-// A row so many bytes wide, of those that begin at `first`: one instruction, where a product of 64 bits is
-// three.
+// A row so many bytes wide, of those that begin at `first`. The product takes one instruction, where one of 64
+// bits takes three; the assembler may add `first` by two more.
 __device__ __forceinline__ const void* row_of(const void* first, int row, int bytes) {
     const void* result;
     asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(result) : "r"(row), "r"(bytes), "l"(first));
