@@ -107,8 +107,7 @@ template <int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int STAGES, bo
 __global__ void __launch_bounds__(Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::THREADS,
                                   Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::LEAST_BLOCKS)
     convolve_copied(const Convolution p) {
-    constexpr int WARPS = Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::COUNT;
-    using Step = Steps<float, ROWS, COLUMNS, STAGES, WARPS, TRANSPOSED>;
+    using Step = Steps<float, ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH, STAGES, TRANSPOSED>;
     ThreadSums<Step, ROWS_EACH, COLUMNS_EACH> sums;
-    convolve_by_steps(p, shared<Step>(), sums);
+    convolve_by_steps(p, dynamic_shared<Step>(), sums);
 }

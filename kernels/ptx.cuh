@@ -54,6 +54,13 @@ __device__ __forceinline__ Memory& shared() {
     return *reinterpret_cast<Memory*>(bytes);
 }
 
+// The same where it may be more than 48 KiB: a launch gives as many bytes as the type has.
+template <class Memory>
+__device__ __forceinline__ Memory& dynamic_shared() {
+    extern __shared__ __align__(16) unsigned char given_bytes[];
+    return *reinterpret_cast<Memory*>(given_bytes);
+}
+
 // --- Asynchronous copies and tensor cores -------------------------------------------------------
 
 // Begin to copy 16 bytes from global to shared memory, both aligned to 16; zeros where not present.

@@ -8,26 +8,44 @@
 constexpr int LANES = 32;
 constexpr unsigned EVERY_LANE = 0xffffffffu;
 
-// ROWS x COLUMNS sums of a block; STAGES steps in shared memory: one is multiplied, the others arrive.
-template <class Element, int TILE_ROWS, int TILE_COLUMNS, int TILE_STAGES, int TILE_WARPS, bool IS_TRANSPOSED>
+// ROWS x COLUMNS sums of a block, of which a thread has ROWS_EACH x COLUMNS_EACH, and its warp eight times four
+// as many; STAGES steps in shared memory: one is multiplied, the others arrive.
+template <class Element, int TILE_ROWS, int TILE_COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int TILE_STAGES,
+          bool IS_TRANSPOSED>
 struct Steps {
     using Value = Element;
     static constexpr int ROWS = TILE_ROWS;
     static constexpr int COLUMNS = TILE_COLUMNS;
+    static constexpr int WARP_ROWS = 8 * ROWS_EACH;
+    static constexpr int WARP_COLUMNS = 4 * COLUMNS_EACH;
+    static constexpr int WARPS_ABREAST = COLUMNS / WARP_COLUMNS;
+    static constexpr int WARPS = ROWS / WARP_ROWS * WARPS_ABREAST;
     static constexpr int STAGES = TILE_STAGES;
-    static constexpr int WARPS = TILE_WARPS;
     static constexpr bool TRANSPOSED = IS_TRANSPOSED;
     static constexpr int THREADS = WARPS * LANES;
-    // Looked up at a time, a bit each: fewer where the operands leave no room for more.
-    static constexpr int OFFSETS = ROWS * COLUMNS > 8192 ? 8 : LANES;
+    static constexpr int OFFSETS = LANES;  // looked up at a time, a bit each
     static constexpr int DEPTH = 4 * CHUNK<Value>;  // input channels of a step
     using Left = Matrix<Value, ROWS, DEPTH>;
     using Right = Matrix<Value, TRANSPOSED ? COLUMNS : DEPTH, TRANSPOSED ? DEPTH : COLUMNS>;
     alignas(16) Left left[STAGES];
     alignas(16) Right right[STAGES];  // as the weight lies
     int seen[OFFSETS][ROWS];
-    unsigned present[OFFSETS];
+    unsigned parts[OFFSETS];  // of LANES rows, a bit each: whether one of them sees something
     int active[ROWS];
+
+    __device__ static int warp_row() {
+        return static_cast<int>(threadIdx.x) / LANES / WARPS_ABREAST * WARP_ROWS;
+    }
+    __device__ static int warp_column() {
+        return static_cast<int>(threadIdx.x) / LANES % WARPS_ABREAST * WARP_COLUMNS;
+    }
+    // Whether a warp multiplies an offset that the tile sees: one of its own rows must see it, too. Of 64 rows
+    // that lie together, half lack hardly more offsets than all, and asking costs more than it saves.
+    __device__ bool is_for_warp(int number) const {
+        static_assert(WARP_ROWS % LANES == 0, "a warp has whole parts");
+        constexpr unsigned OWN = (1u << WARP_ROWS / LANES) - 1;
+        return ROWS <= 64 || (parts[number] >> warp_row() / LANES & OWN) != 0;
+    }
 };
 
 // Look up what the tile's rows see through the next offsets: all loads begin before the first is used.
@@ -51,15 +69,14 @@ __device__ __forceinline__ void look_up(
 #pragma unroll
     for (int turn = 0; turn < EACH; ++turn) {
         const int number = warp + turn * Step::WARPS;
-        bool any = false;
+        unsigned parts = 0;
 #pragma unroll
         for (int part = 0; part < PARTS; ++part) {
             steps.seen[number][lane + part * LANES] = seen[turn][part];
-            any = any || seen[turn][part] >= 0;
+            parts |= __any_sync(EVERY_LANE, seen[turn][part] >= 0) ? 1u << part : 0u;
         }
-        const unsigned votes = __ballot_sync(EVERY_LANE, any);
         if (lane == 0) {
-            steps.present[number] = votes;
+            steps.parts[number] = parts;
         }
     }
 }
@@ -123,15 +140,17 @@ __device__ __forceinline__ void convolve_by_steps(const Convolution& p, Step& st
         look_up(p, steps, first_offset, end, first_row);
         __syncthreads();
         const unsigned offsets =
-            __ballot_sync(EVERY_LANE, lane < Step::OFFSETS && steps.present[lane] != 0);
+            __ballot_sync(EVERY_LANE, steps.parts[lane] != 0);
         if (p.normalisation != nullptr && threadIdx.x < Step::ROWS) {
             for (int number = 0; number < Step::OFFSETS; ++number) {
                 steps.active[threadIdx.x] += steps.seen[number][threadIdx.x] >= 0;
             }
         }
         const int count = __popc(offsets) * slices;
-        unsigned left = offsets;  // whose copies have not begun
+        unsigned left = offsets;     // whose copies have not begun
+        unsigned waiting = offsets;  // that are not multiplied
         int channel = 0;
+        int waiting_channel = 0;
         int arriving = 0;    // stage
         int multiplied = 0;  // stage
         for (int step = 0; step < count + Step::STAGES - 1; ++step) {
@@ -151,7 +170,14 @@ __device__ __forceinline__ void convolve_by_steps(const Convolution& p, Step& st
             }
             close_group();
             if (is_full) {
-                sums.add(steps.left[multiplied], steps.right[multiplied]);
+                if (steps.is_for_warp(__ffs(static_cast<int>(waiting)) - 1)) {
+                    sums.add(steps.left[multiplied], steps.right[multiplied]);
+                }
+                waiting_channel += Step::DEPTH;
+                if (waiting_channel >= p.in_channels) {
+                    waiting_channel = 0;
+                    waiting &= waiting - 1;
+                }
                 multiplied = multiplied + 1 == Step::STAGES ? 0 : multiplied + 1;
             }
         }

@@ -38,7 +38,7 @@ class Resources:
 
     Attributes:
         registers: of a thread.
-        shared_bytes: of a block.
+        shared_bytes: of a block, its own and what a launch gives.
         stack_bytes: of a thread, in slow local memory.
         spill_bytes: stored to and loaded from local memory because registers ran out.
     """
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for one in chain.from_iterable(map(compile_all, options.arch)):
             print(  # noqa: T201
-                f"{one.architecture}  {one.registers:3} registers  {one.shared_bytes:5} B shared  "
+                f"{one.architecture}  {one.registers:3} registers  {one.shared_bytes:6} B shared  "
                 f"{one.stack_bytes:3} B stack  {one.spill_bytes:3} B spilled  {one.kernel.name}",
                 flush=True,
             )
@@ -154,7 +154,7 @@ def _resources(kernel: Kernel, architecture: str, said: str) -> Resources:
         kernel,
         architecture,
         registers=int(_found(REGISTERS, said)[1]),
-        shared_bytes=int(shared[1]) if shared else 0,
+        shared_bytes=(int(shared[1]) if shared else 0) + kernel.shared_bytes,
         stack_bytes=stack,
         spill_bytes=stores + loads,
     )

@@ -47,9 +47,9 @@ class CupyLauncher(Launcher):
         with torch.cuda.device(number):
             _open(number)
             function = _compile(kernel, number)
-            driver.launchKernel(
-                function.ptr, *blocks, kernel.threads, 1, 1, 0, stream, addressof(arguments), 0
-            )
+            threads = (kernel.threads, 1, 1)
+            given = (kernel.shared_bytes, stream, addressof(arguments), 0)
+            driver.launchKernel(function.ptr, *blocks, *threads, *given)
 
 
 CUPY_LAUNCHER = CupyLauncher()
@@ -83,7 +83,10 @@ def _compile(kernel: Kernel, number: int) -> Any:  # noqa: ANN401  # CuPy has no
     # CuPy's cache knows the text that it is given, not the files that this includes.
     source = f'// {digest()}\n#include "{kernel.file}"\n'
     module = cupy.RawModule(code=source, options=OPTIONS, name_expressions=[kernel.name])
-    return module.get_function(kernel.name).kernel
+    function = module.get_function(kernel.name)
+    if kernel.shared_bytes:  # or the driver refuses to give more than 48 KiB
+        function.max_dynamic_shared_size_bytes = kernel.shared_bytes
+    return function.kernel
 
 
 @cache

@@ -28,17 +28,23 @@ class Kernel:
         file: in kernels/.
         name: C++ expression, template arguments included.
         threads: of a block.
+        shared_bytes: of a block, that the launch must give.
     """
 
     file: str
     name: str
     threads: int = 256
+    shared_bytes: int = 0
 
 
 MOST_FEW_WEIGHTS = 4096
 """Elements of a weight that `convolve_few` holds in shared memory."""
 FEW_COLUMNS = 4
 """Output channels that one thread of `convolve_few` computes."""
+STEP_BYTES = 64
+"""Of a row, that the kernels fed by copies multiply at a time (kernels/steps.cuh)."""
+LOOKED_UP = 32
+"""Offsets whose rows they look up at a time."""
 
 
 @cache
@@ -51,14 +57,23 @@ def few_channels(dtype: torch.dtype, *, transposed: bool) -> Kernel:
 @cache
 def convolution(family: Family, dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
     """Implicit GEMM, likewise."""
+    shared_bytes = _steps_bytes(tile)
     if family is Family.TENSOR_CORES:
         name = "convolve_tensor_cores"
-        arguments = f"{VALUE_TYPES[dtype]}, {tile.rows}, {tile.columns}, {tile.stages}"
+        arguments = f"{VALUE_TYPES[dtype]}, {tile.arguments}, {tile.stages}"
     elif family is Family.COPIED:
         name, arguments = "convolve_copied", f"{tile.arguments}, {tile.stages}"
     else:
         name, arguments = "convolve_tiles", f"{VALUE_TYPES[dtype]}, {tile.arguments}"
-    return Kernel(f"{name}.cu", f"{name}<{arguments}, {_literal(transposed)}>", tile.threads)
+        shared_bytes = 0
+    expression = f"{name}<{arguments}, {_literal(transposed)}>"
+    return Kernel(f"{name}.cu", expression, tile.threads, shared_bytes)
+
+
+def _steps_bytes(tile: Tile) -> int:
+    """Of `Steps` in kernels/steps.cuh: both operands, rows seen, and a word an offset and a row."""
+    operands = tile.stages * STEP_BYTES * (tile.rows + tile.columns)
+    return operands + 4 * (LOOKED_UP * tile.rows + LOOKED_UP + tile.rows)
 
 
 @cache

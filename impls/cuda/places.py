@@ -36,6 +36,7 @@ class Tuning:
             keep the device busy: its sums are written and read once more.
         share_rows: least number of rows that a block adds up for the gradient at the weights.
         blocks_each: blocks that keep a multiprocessor busy.
+        tiles_each: large tiles a multiprocessor that do so, the last of which may find no company.
     """
 
     bitmap_sites: int = 2**31
@@ -46,6 +47,7 @@ class Tuning:
     share_offsets: int = 3
     share_rows: int = 1024
     blocks_each: int = 4
+    tiles_each: int = 2
 
 
 class Places:

@@ -90,13 +90,18 @@ class ProductLaunch(Launch):
         )
 
     def rule(self) -> Shape:
-        """Few threads a row where channels are few and shared memory holds all weights; else tiles."""
+        """Few threads a row where channels are few and shared memory holds all weights; else tiles.
+
+        Tiles are large, so that features and weights are read less often, where there are enough.
+        """
         product, tuning = self.product, self.places.tuning
         ins, outs = product.features.shape[1], product.out_channels
         is_narrow = max(ins, outs) <= tuning.few_channels and self._weights_fit()
         if is_narrow and self.family is not Family.TENSOR_CORES:
             return Shape(Family.FEW, None, tuning.blocks_each)
-        return Shape(self.family, CONVOLUTION[self.family].narrowest(outs), tuning.blocks_each)
+        least = busy_blocks(self.places, tuning.tiles_each)
+        tile = CONVOLUTION[self.family].choose(product.rows, outs, least)
+        return Shape(self.family, tile, tuning.blocks_each)
 
     def candidates(self) -> list[Shape]:
         """All tiles of its kernel that are not too wide, and few threads a row where weights fit."""

@@ -1,5 +1,6 @@
 """Tiles of matrix products: which kernel computes by them, and which there are."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,6 +55,14 @@ class Tile:
         """Of a block."""
         return self.rows // self.rows_each * (self.columns // self.columns_each)
 
+    def count(self, rows: int, columns: int) -> int:
+        """How many hold a product of so many rows and columns."""
+        return math.ceil(rows / self.rows) * math.ceil(columns / self.columns)
+
+    def reads(self, rows: int, columns: int) -> int:
+        """Count rows of either operand that they read together for each step along the depth."""
+        return self.count(rows, columns) * (self.rows + self.columns)
+
     @property
     def arguments(self) -> str:
         """Of the kernel's template."""
@@ -67,19 +76,37 @@ class Tiles:
     Attributes:
         by_rule: what the rules choose from, by rising number of columns.
         by_measuring: what only measuring chooses.
+        of_many: what the rules choose where it leaves no multiprocessor without work.
     """
 
     by_rule: tuple[Tile, ...]
     by_measuring: tuple[Tile, ...] = ()
+    of_many: tuple[Tile, ...] = ()
 
     @property
     def all(self) -> tuple[Tile, ...]:
         """Whoever chooses."""
-        return self.by_rule + self.by_measuring
+        return self.by_rule + self.by_measuring + self.of_many
 
     def narrowest(self, channels: int) -> Tile:
         """Choose the rules' narrowest that holds so many channels, or their widest."""
         return next((tile for tile in self.by_rule if channels <= tile.columns), self.by_rule[-1])
+
+    def choose(self, rows: int, channels: int, least: int) -> Tile:
+        """Choose by the rules: of the narrowest and larger ones, the tile that reads least.
+
+        Args:
+            rows: of the product.
+            channels: that it has as columns.
+            least: number of larger tiles that keep the device busy; of fewer, none is chosen.
+        """
+        enough = [
+            tile
+            for tile in self.fitting(channels)
+            if tile in self.of_many and tile.count(rows, channels) >= least
+        ]
+        both = [self.narrowest(channels), *enough]
+        return min(both, key=lambda tile: tile.reads(rows, channels))
 
     def fitting(self, channels: int) -> list[Tile]:
         """List those that are no wider than the narrowest that holds so many channels."""
@@ -98,7 +125,12 @@ CONVOLUTION = {
     ),
     Family.TENSOR_CORES: Tiles(
         (Tile(64, 32, 4, 4, 3), Tile(64, 64, 4, 8, 3)),
-        (Tile(128, 64, 4, 8, 2), Tile(64, 128, 4, 16, 2), Tile(128, 128, 4, 16, 2)),
+        of_many=(
+            Tile(128, 64, 4, 16, 3),
+            Tile(256, 64, 4, 16, 3),
+            Tile(128, 128, 8, 16, 3),
+            Tile(256, 128, 8, 16, 3),
+        ),
     ),
 }
 """Of output rows x output channels."""

@@ -26,13 +26,14 @@ FLAGS += ["-Wno-unknown-pragmas", "-Werror"]
 FLAGS += ["-fsanitize=thread", "-fno-threadsafe-statics"]
 COUNTING_FLAGS = ["-DCOUNT_TRAFFIC", "-gdwarf-4"]
 """Of libraries that count memory traffic (traffic.cpp), by line of the source."""
+ARGUMENTS = "blocks, threads, shared, given, seed"
 MULTIPROCESSORS = 2
 
 
 def translation_unit(file, names):
     """Stand-ins, the kernels' own file, and a door to each instantiation."""
     doors = "\n".join(
-        f"        case {number}: return cuda_on_host::launch(&{name}, blocks, threads, given, seed);"
+        f"        case {number}: return cuda_on_host::launch(&{name}, {ARGUMENTS});"
         for number, name in enumerate(names)
     )
     sizes = "\n".join(
@@ -42,7 +43,7 @@ def translation_unit(file, names):
     return f"""#include "built_ins.h"
 #include "{file}"
 extern "C" const char* launch(int number, const unsigned* blocks, unsigned threads,
-                              const void* given, unsigned seed) {{
+                              unsigned shared, const void* given, unsigned seed) {{
     switch (number) {{
 {doors}
     }}
@@ -85,11 +86,11 @@ def library(file, names, folder, *, counting=False):
     return loaded
 
 
-def run(loaded, number, blocks, threads, parameters, seed=0):
+def run(loaded, number, blocks, threads, parameters, seed=0, shared_bytes=0):
     """Launch a kernel of a library by its place among the names; raise what goes wrong."""
     whole = (*blocks, 1, 1)[:3]
     given = ctypes.byref(parameters)
-    fault = loaded.launch(number, (ctypes.c_uint * 3)(*whole), threads, given, seed)
+    fault = loaded.launch(number, (ctypes.c_uint * 3)(*whole), threads, shared_bytes, given, seed)
     if fault is not None:
         raise RuntimeError(fault.decode())
 
@@ -115,7 +116,8 @@ class HostLauncher(Launcher):
 
     def launch(self, kernel, blocks, parameters, device):
         self.launched.append(kernel)
-        run(*self._find(kernel), blocks, kernel.threads, parameters, self.seed)
+        given = (kernel.threads, parameters, self.seed, kernel.shared_bytes)
+        run(*self._find(kernel), blocks, *given)
 
     def parameter_bytes(self, kernel):
         loaded, number = self._find(kernel)

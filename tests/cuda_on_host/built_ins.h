@@ -8,7 +8,7 @@
 //
 // What a GPU leaves undefined ends the launch with a message: a barrier that can never open, threads
 // that meet at different ones, a lane that reads from one that gave nothing, an address that is not
-// aligned, and races in shared memory. The compiler is told (-fsanitize=thread) to call what is in
+// aligned, shared memory that the launch did not give, and races in it. The compiler is told (-fsanitize=thread) to call what is in
 // races.h for every access, and two of different threads, one of which writes, must have a barrier of
 // the block between them. Kernels here order nothing within a warp.
 //
@@ -55,10 +55,12 @@ namespace cuda_on_host {
 constexpr unsigned LANES = 32;
 constexpr unsigned MOST_THREADS = 1024;
 constexpr std::size_t STACK_BYTES = 64 * 1024;
-constexpr std::size_t SHARED_BYTES = 48 * 1024;
+constexpr std::size_t SHARED_BYTES = 48 * 1024;        // of a kernel's own
+constexpr std::size_t MOST_SHARED_BYTES = 163 * 1024;  // that a launch may give, on sm_80
 constexpr unsigned MOST_BLOCKS[3] = {0x7fffffffu, 65535u, 65535u};
 
-alignas(16) inline unsigned char shared_memory[SHARED_BYTES];
+alignas(16) inline unsigned char shared_memory[MOST_SHARED_BYTES];
+inline std::size_t dynamic_bytes;  // that the launch gives; where these are none, a kernel has its own
 
 inline std::uint64_t phase = 1;  // of shared memory: barriers of the block, and blocks, so far
 void forget_accesses();
@@ -126,7 +128,7 @@ inline std::string fault;     // what the running thread did that is undefined o
 
 __attribute__((always_inline, no_sanitize("thread"))) inline bool is_shared(const void* place) {
     const auto offset = static_cast<std::size_t>(static_cast<const unsigned char*>(place) - shared_memory);
-    return offset < SHARED_BYTES;
+    return offset < MOST_SHARED_BYTES;
 }
 
 UNSEEN inline void yield() {
@@ -247,19 +249,24 @@ inline std::vector<unsigned> shuffled(unsigned count, unsigned seed) {
     return order;
 }
 
-// Run a kernel of one parameter. Seed 0 is ascending order, any other a shuffled one. Returns what is
-// wrong, or null; the text lives until the next launch.
+// Run a kernel of one parameter, and give it so many bytes of shared memory. Seed 0 is ascending order, any
+// other a shuffled one. Returns what is wrong, or null; the text lives until the next launch.
 template <class Parameters>
 const char* launch(void (*kernel)(Parameters), const unsigned* blocks, unsigned threads,
-                   const void* parameters, unsigned seed) {
+                   unsigned shared_bytes, const void* parameters, unsigned seed) {
     static void (*called)(Parameters);
     static std::string message;
     called = kernel;
     body = [](const void* values) { called(*static_cast<const std::decay_t<Parameters>*>(values)); };
     given = parameters;
+    dynamic_bytes = shared_bytes;
     gridDim = {blocks[0], blocks[1], blocks[2]};
     blockDim = {threads, 1, 1};
     try {
+        if (shared_bytes > MOST_SHARED_BYTES) {
+            throw std::runtime_error("a block cannot have " + std::to_string(shared_bytes) +
+                                     " bytes of shared memory");
+        }
         if (threads == 0 || threads > MOST_THREADS) {
             throw std::runtime_error("a block cannot have " + std::to_string(threads) + " threads");
         }
@@ -365,6 +372,10 @@ UNSEEN inline unsigned __ballot_sync(unsigned mask, int predicate, int line = __
         word |= votes.given >> lane & 1u && votes.values[lane] != 0 ? 1u << lane : 0u;
     }
     return word;
+}
+
+UNSEEN inline int __any_sync(unsigned mask, int predicate, int line = __builtin_LINE()) {
+    return __ballot_sync(mask, predicate, line) != 0;
 }
 
 template <class Value>

@@ -18,6 +18,14 @@ __global__ void reverse(const Numbers p) {
     p.values[threadIdx.x] = line.values[p.count - 1 - threadIdx.x];
 }
 
+// The same in memory that the launch gives.
+__global__ void reverse_in_given(const Numbers p) {
+    Line& line = dynamic_shared<Line>();
+    line.values[threadIdx.x] = p.values[threadIdx.x];
+    __syncthreads();
+    p.values[threadIdx.x] = line.values[p.count - 1 - threadIdx.x];
+}
+
 __global__ void reverse_without_barrier(const Numbers p) {
     Line& line = shared<Line>();
     line.values[threadIdx.x] = p.values[threadIdx.x];

@@ -56,6 +56,16 @@ Memory& shared() {
     return *reinterpret_cast<Memory*>(cuda_on_host::shared_memory);
 }
 
+template <class Memory>
+Memory& dynamic_shared() {
+    static_assert(sizeof(Memory) <= cuda_on_host::MOST_SHARED_BYTES, "more than a block may have");
+    if (sizeof(Memory) != cuda_on_host::dynamic_bytes) {
+        cuda_on_host::fail("shared memory of " + std::to_string(sizeof(Memory)) + " bytes, launched with " +
+                           std::to_string(cuda_on_host::dynamic_bytes));
+    }
+    return *reinterpret_cast<Memory*>(cuda_on_host::shared_memory);
+}
+
 // --- Asynchronous copies and tensor cores -------------------------------------------------------
 
 inline bool is_aligned(const void* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 == 0; }

@@ -18,7 +18,7 @@ struct Place {
     bool arrives = false;  // by an asynchronous copy that was not waited for
 };
 
-inline Place places[SHARED_BYTES / PLACE_BYTES];
+inline Place places[MOST_SHARED_BYTES / PLACE_BYTES];
 
 inline void forget_accesses() {
     for (Place& place : places) {
@@ -53,9 +53,17 @@ UNSEEN inline void touch(Place& place, Access access) {
     }
 }
 
-// Of so many bytes of shared memory.
-UNSEEN inline void touch(const void* from, std::size_t bytes, Access access) {
+// Of so many bytes of shared memory the first, counted; the block must have them all.
+UNSEEN inline std::size_t first_byte(const void* from, std::size_t bytes) {
     const auto first = static_cast<std::size_t>(static_cast<const unsigned char*>(from) - shared_memory);
+    if (first + bytes > (dynamic_bytes != 0 ? dynamic_bytes : SHARED_BYTES)) {
+        fail("shared memory beyond the block's");
+    }
+    return first;
+}
+
+UNSEEN inline void touch(const void* from, std::size_t bytes, Access access) {
+    const std::size_t first = first_byte(from, bytes);
     for (std::size_t place = first / PLACE_BYTES; place <= (first + bytes - 1) / PLACE_BYTES; ++place) {
         touch(places[place], access);
     }
@@ -63,7 +71,7 @@ UNSEEN inline void touch(const void* from, std::size_t bytes, Access access) {
 
 // Begin or end what an asynchronous copy writes: nobody else may come near meanwhile.
 UNSEEN inline void touch_by_copy(const void* to, std::size_t bytes, bool begins) {
-    const auto first = static_cast<std::size_t>(static_cast<const unsigned char*>(to) - shared_memory);
+    const std::size_t first = first_byte(to, bytes);
     for (std::size_t place = first / PLACE_BYTES; place < (first + bytes) / PLACE_BYTES; ++place) {
         if (!begins) {
             places[place].arrives = false;

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compil
 
 NAMES = ("reverse", "reverse_without_barrier", "add_up", "stuck", "leave")
 NAMES += ("vote_and_leave", "read_unwritten", "meet_elsewhere", "ask_who_left", "twice", "multiply")
-NAMES += ("load_askew", "shift<true>", "shift<false>")
+NAMES += ("reverse_in_given", "load_askew", "shift<true>", "shift<false>")
 MISTAKES = {
     "NO_WAIT": "race: read while a copy arrives there",
     "NO_BARRIER": r"race: \w+ after thread \d+ \w+ it, without a barrier between",
@@ -29,10 +29,10 @@ class Numbers(Structure):
 
 @pytest.fixture
 def launch(kernels_folder):
-    def start(name, values, count, *, blocks=1, threads=64, seed=0):
+    def start(name, values, count, *, blocks=1, threads=64, seed=0, shared_bytes=0):
         parameters = Numbers(values.data_ptr(), count)
         loaded = library("examples.cu", NAMES, kernels_folder)
-        run(loaded, NAMES.index(name), (blocks,), threads, parameters, seed)
+        run(loaded, NAMES.index(name), (blocks,), threads, parameters, seed, shared_bytes)
 
     return start
 
@@ -145,6 +145,25 @@ def test_shared_memory_is_no_number_before_it_is_written(launch):
     launch("reverse", values, 64)
     launch("read_unwritten", values, 64)
     assert values.view(torch.float32).isnan().all()
+
+
+def test_shared_memory_that_the_launch_gives_is_as_large_as_the_kernel_takes_it_to_be(launch):
+    values = torch.arange(64, dtype=torch.int32)
+    launch("reverse_in_given", values, 64, shared_bytes=256)
+    assert values.tolist() == list(range(63, -1, -1))
+    for other in (0, 128, 512):
+        words = f"shared memory of 256 bytes, launched with {other}"
+        with pytest.raises(RuntimeError, match=words):
+            launch("reverse_in_given", values, 64, shared_bytes=other)
+    with pytest.raises(RuntimeError, match="a block cannot have 166913 bytes of shared memory"):
+        launch("reverse_in_given", values, 64, shared_bytes=163 * 1024 + 1)
+
+
+@pytest.mark.parametrize("threads", [65, 96])
+def test_shared_memory_beyond_the_blocks_is_not_touched(launch, threads):
+    values = torch.zeros(threads, dtype=torch.int32)
+    with pytest.raises(RuntimeError, match="shared memory beyond the block's"):
+        launch("reverse_in_given", values, 64, threads=threads, shared_bytes=256)
 
 
 def test_a_block_of_too_many_threads_is_refused(launch):

@@ -73,7 +73,7 @@ class CountingLauncher(HostLauncher):
 
     def launch(self, kernel, blocks, parameters, device):
         loaded = library(kernel.file, (kernel.name,), self.folder, counting=True)
-        run(loaded, 0, blocks, kernel.threads, parameters)
+        run(loaded, 0, blocks, kernel.threads, parameters, shared_bytes=kernel.shared_bytes)
         for line, row in taken(loaded):
             kind = KINDS[bool(row.is_shared), bool(row.writes)]
             self.counted[kernel.name, kind, row.bytes, line if self.lines else ""].add(row)

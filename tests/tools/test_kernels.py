@@ -8,6 +8,8 @@ from tools import kernels
 
 LARGEST_STACK_BYTES = 64
 """A few registers' worth, which an assembler may spill for occupancy; an array takes more."""
+MOST_SHARED_BYTES = 163 * 1024
+"""That a block may be given on sm_80, which has less than sm_90."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +29,8 @@ def test_every_kernel_compiles_and_keeps_its_arrays_in_registers(architecture):
     for one in compiled:
         assert one.stack_bytes <= LARGEST_STACK_BYTES, one
         assert one.spill_bytes <= LARGEST_STACK_BYTES, one
-        assert one.shared_bytes <= 48 * 1024, one
+        assert one.shared_bytes - one.kernel.shared_bytes <= 48 * 1024, one
+        assert one.shared_bytes <= MOST_SHARED_BYTES, one
         assert 0 < one.registers * one.kernel.threads <= 65536, one
 
 

@@ -4,6 +4,7 @@ import importlib
 import sys
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -25,8 +26,7 @@ def done(monkeypatch):
     cuda.runtime = SimpleNamespace(setDevice=note("set device"))
     cuda.driver = SimpleNamespace(launchKernel=note("launch"))
     cupy.cuda = cuda
-    kernel = SimpleNamespace(kernel=SimpleNamespace(ptr=7))
-    cupy.RawModule = lambda **_: SimpleNamespace(get_function=lambda name: kernel)
+    cupy.RawModule = lambda **_: SimpleNamespace(get_function=lambda name: Function(calls))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "cupy.cuda", cuda)
     monkeypatch.delitem(sys.modules, "impls.cuda.cupy_launcher", raising=False)
@@ -37,10 +37,21 @@ def done(monkeypatch):
     sys.modules.pop("impls.cuda.cupy_launcher", None)
 
 
-def launch(number):
+class Function:
+    """A kernel of CuPy's, which notes how much shared memory it may be given."""
+
+    def __init__(self, calls):
+        object.__setattr__(self, "kernel", SimpleNamespace(ptr=7))
+        object.__setattr__(self, "calls", calls)
+
+    def __setattr__(self, name, value):
+        self.calls.append((name, value, threading.get_ident()))
+
+
+def launch(number, kernel=MARK_SITES):
     launcher = importlib.import_module("impls.cuda.cupy_launcher").CUPY_LAUNCHER
     device = torch.device("cuda", number)
-    launcher.launch(MARK_SITES, (1, 1, 1), structures.Grid(), device)
+    launcher.launch(kernel, (1, 1, 1), structures.Grid(), device)
 
 
 def test_a_gpus_context_is_made_current_before_its_first_launch_and_no_other(done):
@@ -74,6 +85,17 @@ def test_compiling_makes_the_context_current_and_launches_nothing(done):
     assert [(what, of) for what, of, _ in done] == [("set device", 1)]
     launch(1)
     assert [(what, of) for what, of, _ in done[1:]] == [("launch", 7)]
+
+
+def test_a_kernel_may_be_given_the_shared_memory_that_it_asks_for_before_it_is_launched(done):
+    launch(0, replace(MARK_SITES, shared_bytes=96 * 1024))
+    launch(0, replace(MARK_SITES, shared_bytes=96 * 1024))
+    assert [(what, of) for what, of, _ in done] == [
+        ("set device", 0),
+        ("max_dynamic_shared_size_bytes", 96 * 1024),
+        ("launch", 7),
+        ("launch", 7),
+    ]
 
 
 def test_preparing_imports_cupy_and_opens_nothing(done):

@@ -4,7 +4,7 @@ import pytest
 
 from bench.dtypes import torch_dtype
 from impls.cuda.launching import VALUE_TYPES, all_kernels
-from impls.cuda.tiles import Tile, Tiles
+from impls.cuda.tiles import CONVOLUTION, Family, Tile, Tiles
 from tests.cuda_on_host.build import COMPILER
 from tests.impls.cuda_cases import check_every_shape, every_type
 
@@ -41,3 +41,23 @@ def test_tiles_wider_than_one_that_holds_all_channels_are_left_out():
     assert [tile.columns for tile in tiles.fitting(17)] == [16, 32]
     assert [tile.columns for tile in tiles.fitting(1000)] == [16, 64, 32]
     assert [tiles.narrowest(channels).columns for channels in (16, 17, 1000)] == [16, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "wanted"),
+    [
+        (225_000, 32, "64x32"),
+        (225_000, 64, "256x64"),
+        (56_000, 64, "128x64"),
+        (3_000, 64, "64x64"),
+        (225_000, 128, "256x128"),
+        (56_000, 128, "128x128"),
+        (56_000, 256, "256x128"),
+        (3_000, 128, "64x64"),
+    ],
+)
+def test_the_rules_take_what_reads_least_of_the_tiles_that_leave_no_multiprocessor_idle(
+    rows, channels, wanted
+):
+    tiles = CONVOLUTION[Family.TENSOR_CORES]
+    assert str(tiles.choose(rows, channels, 2 * 132)) == wanted

@@ -1,5 +1,6 @@
 """What tensor cores multiply, on the CPU: half types, and float32 where it may be rounded to tf32."""
 
+import math
 from functools import partial
 
 import pytest
@@ -9,7 +10,13 @@ from bench.conformance.checks import Result, check_batch
 from bench.dtypes import products_in, rounded
 from bench.network import single
 from bench.operators import convolution
+from impls.cuda.places import Places, Tuning
+from impls.cuda.products import Product, ProductLaunch
+from impls.cuda.shapes import Shape
+from impls.cuda.sites import KernelMap
+from impls.cuda.tiles import Family, Tile
 from tests.cuda_on_host.build import COMPILER
+from tests.cuda_on_host.traffic import CountingLauncher
 from tests.impls.cuda_cases import check_shifted, half_cases, judged, network_in_tf32
 
 pytestmark = [
@@ -105,3 +112,35 @@ def test_rows_that_no_asynchronous_copy_can_begin_at_are_multiplied_otherwise(
     names = {kernel.name.split("<")[0] for kernel in subject.host.launched}
     half = {"convolve_tensor_cores", "weight_gradient_tensor_cores"}
     assert names >= {"convolve_few", "weight_gradient", *(half if dtype is torch.float16 else ())}
+
+
+@pytest.mark.parametrize("tile", [Tile(256, 64, 4, 16, 3), Tile(128, 128, 8, 16, 3)], ids=str)
+def test_a_warp_leaves_out_an_offset_only_where_none_of_its_own_rows_sees_something(
+    kernels_folder, tile
+):
+    offsets, rows, ins, outs = 35, 300, 32, 64
+    part_rows = 32
+    is_seen = torch.rand(offsets, math.ceil(rows / part_rows)) < 0.2
+    table = torch.full((offsets, rows), -1, dtype=torch.int32)
+    for offset, part in is_seen.nonzero().tolist():  # by one row of the part, wherever it lies
+        place = part * part_rows + int(torch.randint(min(part_rows, rows - part * part_rows), ()))
+        table[offset, place] = int(torch.randint(rows, ()))
+    features = torch.randn(rows, ins).half()
+    weight = torch.randn(offsets, ins, outs).half()
+    launcher = CountingLauncher(kernels_folder)
+    kernel_map = KernelMap(table, rows, group_rows=lambda table: None)
+    places = Places(torch.empty((0, 3), dtype=torch.int32), 1, (1, 1), launcher, Tuning())
+    product = Product(features, weight, kernel_map, tensor_cores=True)
+    output = ProductLaunch(product, places).run(Shape(Family.TENSOR_CORES, tile, 1))
+
+    padded = torch.cat([features, torch.zeros(1, ins).half()]).float()
+    wanted = sum(padded[row] @ each for row, each in zip(table, weight.float(), strict=True))
+    torch.testing.assert_close(output.float(), wanted, rtol=2e-3, atol=2e-3)
+
+    warp_rows, warp_columns = 8 * tile.rows_each, 4 * tile.columns_each
+    by_warp = is_seen.split(warp_rows // part_rows, dim=1)
+    multiplied = sum(int(parts.any(1).sum()) for parts in by_warp)
+    abreast = tile.columns // warp_columns * math.ceil(outs / tile.columns)
+    loads = 2 * (warp_rows + warp_columns) // 16  # of a step's 32 channels
+    counted = {(kind, size): each.requests for (_, kind, size, _), each in launcher.counted.items()}
+    assert counted["shared, read", 16] == multiplied * abreast * loads
