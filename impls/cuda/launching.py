@@ -122,6 +122,8 @@ COUNT_TILES = Kernel("outputs.cu", "count_tiles")
 ADD_UP_TILES = Kernel("outputs.cu", "add_up_tiles")
 EMIT_SITES = Kernel("outputs.cu", "emit_sites")
 LOOK_UP_INPUTS = Kernel("table.cu", "look_up_inputs")
+LOOK_UP_ALL_IN_BITMAP = Kernel("table.cu", "look_up_all_inputs<unsigned>")
+LOOK_UP_ALL_IN_HASH_TABLE = Kernel("table.cu", "look_up_all_inputs<long long>")
 LOOK_UP_OUTPUTS = Kernel("table.cu", "look_up_outputs")
 NEIGHBOUR_KEYS = Kernel("table.cu", "neighbour_keys")
 
@@ -130,6 +132,7 @@ def all_kernels() -> list[Kernel]:
     """Every instantiation that may ever be launched."""
     kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS, COUNT_TILES]
     kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS]
+    kernels += [LOOK_UP_ALL_IN_BITMAP, LOOK_UP_ALL_IN_HASH_TABLE]
     kernels += [
         convolution(family, dtype, tile, transposed=transposed)
         for family, tiles in CONVOLUTION.items()

@@ -16,6 +16,7 @@ from impls.cuda.structures import pointer
 WORD_BITS = 32
 TILE_WORDS = 256  # of kernels/outputs.cu
 THREADS = 256
+KEY_BITS = 31  # of kernels/table.cu
 MOST_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits."""
 
@@ -25,13 +26,16 @@ class Tuning:
     """The fixed rules: when to do which, counted in bytes and operations, not measured.
 
     Attributes:
-        bitmap_sites: largest grid that gets a bitmap: 2^31 sites are 256 MiB, and as much for ranks.
+        bitmap_sites: largest grid that gets a bitmap: 2^31 sites are 256 MiB, and as much for ranks. A
+            site's number must fit 32 bits.
         bitmap_sites_each: largest number of sites of the grid for each active one: zeroing 4096 bits
             moves as many bytes as filling and reading the slots of a hash table for a site.
         few_channels: up to so many input and output channels each row is computed by a few threads.
         tensor_core_channels: from so many input and output channels on, tensor cores multiply.
         grouped_rows: from so many rows on, those with the same neighbours are computed together: a tile
             skips the offsets that none of its rows has, and sorting takes some ten launches.
+        whole_rows: from so many rows for each multiprocessor on, a thread looks up all offsets of a row
+            in a quarter of the instructions; of fewer rows, too few threads would wait for memory.
         share_offsets: least number of kernel offsets that a block adds up where tiles are too few to
             keep the device busy: its sums are written and read once more.
         share_rows: least number of rows that a block adds up for the gradient at the weights.
@@ -44,10 +48,24 @@ class Tuning:
     few_channels: int = 32
     tensor_core_channels: int = 16
     grouped_rows: int = 8192
+    whole_rows: int = 256
     share_offsets: int = 3
     share_rows: int = 1024
     blocks_each: int = 4
     tiles_each: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Which row each row sees.
+
+    Attributes:
+        table: int32 `[K, M]`, the row seen through each offset; negative for none.
+        keys: int32 `[M]`, close for rows with like neighbours; None where nothing has needed them yet.
+    """
+
+    table: Tensor
+    keys: Tensor | None = None
 
 
 class Places:
@@ -76,7 +94,7 @@ class Places:
         chooser: Chooser = BY_RULE,
         index: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        check_count(len(coordinates))
+        check_count(coordinates.shape[0])
         self.coordinates = coordinates
         self.batch_size = batch_size
         self.grid_size = grid_size
@@ -89,7 +107,7 @@ class Places:
     @property
     def count(self) -> int:
         """Number of active sites."""
-        return len(self.coordinates)
+        return self.coordinates.shape[0]
 
     def fresh(self) -> "Places":
         """Return the same sites without an index."""
@@ -127,46 +145,69 @@ class Places:
             self._index = self._bitmap(size) if self._is_bitmap else self._hash_table()
         return self._structure(*self._index)
 
-    def look_up_inputs(self, outputs: Tensor, window: Window) -> Tensor:
-        """Which of these sites' rows each output site sees through each offset: int32 `[K, M]`.
+    def look_up_inputs(self, outputs: Tensor, window: Window) -> Seen:
+        """Which of these sites' rows each output site sees through each offset.
 
         -1 at inactive sites, -2 off the grid.
         """
-        return self._look_up(launching.LOOK_UP_INPUTS, outputs, window)
+        rows = outputs.shape[0]
+        if rows < self.tuning.whole_rows * self.launcher.multiprocessors(outputs.device):
+            return self._look_up(launching.LOOK_UP_INPUTS, outputs, window, window.volume)
+        keys = None
+        if window.volume <= KEY_BITS and self._groups(window.volume, rows):
+            keys = torch.empty(rows, dtype=torch.int32, device=outputs.device)
+        hashed = self.index().slots > 0
+        kernel = launching.LOOK_UP_ALL_IN_HASH_TABLE if hashed else launching.LOOK_UP_ALL_IN_BITMAP
+        return self._look_up(kernel, outputs, window, 1, keys)
 
-    def look_up_outputs(self, inputs: Tensor, window: Window) -> Tensor:
-        """Row of these sites, the outputs, that sees each input through each offset: int32 `[K, N]`."""
-        return self._look_up(launching.LOOK_UP_OUTPUTS, inputs, window)
+    def look_up_outputs(self, inputs: Tensor, window: Window) -> Seen:
+        """Row of these sites, the outputs, that sees each input through each offset."""
+        return self._look_up(launching.LOOK_UP_OUTPUTS, inputs, window, window.volume)
 
-    def group_rows(self, table: Tensor) -> tuple[Tensor, Tensor] | None:
+    def group_rows(self, seen: Seen) -> tuple[Tensor, Tensor] | None:
         """Bring a table's columns into an order in which rows with the same neighbours lie together.
 
         Args:
-            table: int32 `[K, M]`, negative where there is no neighbour.
+            seen: the table, and keys where there are some.
 
         Returns:
             The table in that order, and the order, int32 `[M]`; None where it would not pay.
         """
+        table, keys = seen.table, seen.keys
         offsets, rows = table.shape
-        if offsets == 1 or rows < self.tuning.grouped_rows:
+        if not self._groups(offsets, rows):
             return None
-        keys = torch.empty(rows, dtype=torch.int32, device=table.device)
-        parameters = structures.Neighbours(pointer(table), pointer(keys), rows, offsets)
-        self.launch(launching.NEIGHBOUR_KEYS, (blocks_of(rows),), parameters)
+        if keys is None:
+            keys = torch.empty(rows, dtype=torch.int32, device=table.device)
+            parameters = structures.Neighbours(pointer(table), pointer(keys), rows, offsets)
+            self.launch(launching.NEIGHBOUR_KEYS, (blocks_of(rows),), parameters)
         order = keys.sort(stable=True).indices.to(torch.int32)
         return table.index_select(1, order), order
 
-    def _look_up(self, kernel: Kernel, rows: Tensor, window: Window) -> Tensor:
-        table = torch.empty((window.volume, len(rows)), dtype=torch.int32, device=rows.device)
+    def _groups(self, offsets: int, rows: int) -> bool:
+        """Whether rows with the same neighbours are computed together."""
+        return offsets > 1 and rows >= self.tuning.grouped_rows
+
+    def _look_up(
+        self,
+        kernel: Kernel,
+        rows: Tensor,
+        window: Window,
+        blocks_abreast: int,
+        keys: Tensor | None = None,
+    ) -> Seen:
+        count = rows.shape[0]
+        table = torch.empty((window.volume, count), dtype=torch.int32, device=rows.device)
         parameters = structures.Table(
             structures.coordinates(rows),
             structures.grid(self.grid_size),
             self.index(),
             structures.window(window),
             pointer(table),
+            pointer(keys),
         )
-        self.launch(kernel, (blocks_of(len(rows)), window.volume), parameters)
-        return table
+        self.launch(kernel, (blocks_of(count), blocks_abreast), parameters)
+        return Seen(table, keys)
 
     def _bitmap(self, size: int) -> tuple[Tensor, Tensor]:
         words = self.empty(math.ceil(size / WORD_BITS), torch.int32).zero_()
@@ -192,7 +233,7 @@ class Places:
     def _structure(self, first: Tensor, second: Tensor) -> structures.Index:
         if self._is_bitmap:
             return structures.Index(pointer(first), pointer(second), None, None, 0)
-        return structures.Index(None, None, pointer(first), pointer(second), len(first))
+        return structures.Index(None, None, pointer(first), pointer(second), first.shape[0])
 
     def empty(self, size: int, dtype: torch.dtype) -> Tensor:
         """Make a vector on the sites' device."""
@@ -231,13 +272,13 @@ def touched(inputs: Places, window: Window) -> Places:
 
 def _emit(inputs: Places, grid_size: Axes, words: Tensor, keys: Tensor | None) -> Places:
     """Number the set bits; each is an output site, by its own number or by a key in `keys`."""
-    tiles = math.ceil(len(words) / TILE_WORDS)
+    tiles = math.ceil(words.shape[0] / TILE_WORDS)
     tile_counts = inputs.empty(tiles, torch.int32)
     tile_starts = inputs.empty(tiles + 1, torch.int64)
     ranks = torch.empty_like(words) if keys is None else None
     ranking = structures.Ranking(
         pointer(words),
-        len(words),
+        words.shape[0],
         pointer(tile_counts),
         pointer(tile_starts),
         tiles,

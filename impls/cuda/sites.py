@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from bench.window import Window
-from impls.cuda.places import Places, touched
+from impls.cuda.places import Places, Seen, touched
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,28 +28,32 @@ class KernelMap:
     """Which row is seen through each kernel offset, both ways.
 
     Args:
-        table: int32 `[K, M]`, the input row that each output row sees; negative for none.
+        seen: the input row that each output row sees.
         inputs: number of input rows.
         group_rows: brings a table's columns into an order in which tiles skip more offsets, where
             that pays.
-        look_back: makes the table of the other direction, int32 `[K, N]`, the output row that sees
-            each input row; None where it is the same table with the offsets in reverse, as in every
-            submanifold convolution.
+        look_back: looks the other direction up, the output row that sees each input row; None where it
+            is the same table with the offsets in reverse, as in every submanifold convolution.
     """
 
     def __init__(
         self,
-        table: Tensor,
+        seen: Seen,
         inputs: int,
-        group_rows: Callable[[Tensor], tuple[Tensor, Tensor] | None],
-        look_back: Callable[[], Tensor] | None = None,
+        group_rows: Callable[[Seen], tuple[Tensor, Tensor] | None],
+        look_back: Callable[[], Seen] | None = None,
     ) -> None:
-        self.table = table
+        self._seen = seen
         self.inputs = inputs
         self._group_rows = group_rows
         self._look_back = look_back
-        self._back: Tensor | None = None
+        self._seen_back: Seen | None = None
         self._grouped: dict[bool, View] = {}
+
+    @property
+    def table(self) -> Tensor:
+        """Int32 `[K, M]`, the input row that each output row sees; negative for none."""
+        return self._seen.table
 
     @property
     def offsets(self) -> int:
@@ -65,19 +69,24 @@ class KernelMap:
         """The other direction."""
         if self._look_back is None:
             return View(self.table, turned_round=True)
-        if self._back is None:
-            self._back = self._look_back()
-        return View(self._back)
+        return View(self._looked_back(self._look_back).table)
 
     def grouped(self, *, backwards: bool) -> View:
         """One direction, rows with the same neighbours together where that pays; sorted once."""
         if backwards and self._look_back is None:
             return replace(self.grouped(backwards=False), turned_round=True)
         if backwards not in self._grouped:
-            view = self.back() if backwards else View(self.table)
-            found = self._group_rows(view.table)
-            self._grouped[backwards] = view if found is None else View(found[0], order=found[1])
+            seen = self._seen
+            if backwards and self._look_back is not None:
+                seen = self._looked_back(self._look_back)
+            table, order = self._group_rows(seen) or (seen.table, None)
+            self._grouped[backwards] = View(table, order=order)
         return self._grouped[backwards]
+
+    def _looked_back(self, look_back: Callable[[], Seen]) -> Seen:
+        if self._seen_back is None:
+            self._seen_back = look_back()
+        return self._seen_back
 
 
 class Sites:
@@ -98,18 +107,18 @@ class Sites:
         places = self.places
         if submanifold or window.keeps_sites:
             if window not in self._submanifold:
-                table = places.look_up_inputs(places.coordinates, window)
-                self._submanifold[window] = KernelMap(table, places.count, places.group_rows)
+                seen = places.look_up_inputs(places.coordinates, window)
+                self._submanifold[window] = KernelMap(seen, places.count, places.group_rows)
             return self._submanifold[window], self
         if window not in self._full:
             outputs = touched(places, window)
             inputs = places.coordinates
 
-            def look_back() -> Tensor:
+            def look_back() -> Seen:
                 return outputs.look_up_outputs(inputs, window)
 
-            table = places.look_up_inputs(outputs.coordinates, window)
-            built = KernelMap(table, places.count, places.group_rows, look_back)
+            seen = places.look_up_inputs(outputs.coordinates, window)
+            built = KernelMap(seen, places.count, places.group_rows, look_back)
             self._full[window] = built, Sites(outputs)
         return self._full[window]
 
@@ -123,10 +132,10 @@ class Sites:
             return known[1]
         places = self.places
 
-        def look_back() -> Tensor:
+        def look_back() -> Seen:
             return places.look_up_inputs(source.coordinates, window)
 
-        table = source.look_up_outputs(places.coordinates, window)
-        built = KernelMap(table, source.count, places.group_rows, look_back)
+        seen = source.look_up_outputs(places.coordinates, window)
+        built = KernelMap(seen, source.count, places.group_rows, look_back)
         self._inverse[window] = source, built
         return built

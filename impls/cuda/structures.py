@@ -90,7 +90,7 @@ class Ranking(Structure):
 
 
 class Table(Structure):
-    """Of `look_up_inputs` and `look_up_outputs`."""
+    """Of `look_up_inputs`, `look_up_all_inputs` and `look_up_outputs`."""
 
     _fields_ = (
         ("rows", Coordinates),
@@ -98,6 +98,7 @@ class Table(Structure):
         ("index", Index),
         ("window", Window),
         ("table", c_void_p),
+        ("keys", c_void_p),
     )
 
 
