@@ -110,7 +110,7 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
 
     target = arguments.output or Path("history.html")
     refuse_foreign(target, markers.HISTORY.encode(), "history page")
-    write(target, render(history, _commit_url(arguments.commit_url)))
+    write(target, render(history, _commit_url(arguments.commit_url, history)))
     print(f"written: {target}")  # noqa: T201
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
@@ -131,7 +131,7 @@ def _alerts(arguments: argparse.Namespace) -> int:
 
         print_json({"events": found, "breakages": broken, "skipped": history.skipped})
     else:
-        url = _commit_url(arguments.commit_url)
+        url = _commit_url(arguments.commit_url, history)
         write = told.alerts_markdown if arguments.markdown else told.alerts_text
         print(write(history, found, broken, url), end="")  # noqa: T201
         _print_skipped(history)
@@ -182,8 +182,11 @@ def open_archive(url: str) -> Any:  # noqa: ANN401  # the class is an extra's
     return Archive(url)
 
 
-def _commit_url(given: str | None) -> str | None:
+def _commit_url(given: str | None, history: "History") -> str | None:
     """Where a commit can be looked at: as given, or on the forge that `origin` names.
+
+    The working directory's repository may be another than the one that was measured: there are no
+    links unless it has the commits of all runs.
 
     Raises:
         UserError: if what is given has no place for the commit.
@@ -209,7 +212,24 @@ def _commit_url(given: str | None) -> str | None:
         r"(?:https://|git@|ssh://git@)(git(?:hub|lab)\.com)[:/](.+?)(?:\.git)?/?",
         done.stdout.strip(),
     )
-    return f"https://{found[1]}/{found[2]}/commit/{{commit}}" if found else None
+    if not found or not _has_commits({run.commit.removesuffix("+dirty") for run in history.runs}):
+        return None
+    return f"https://{found[1]}/{found[2]}/commit/{{commit}}"
+
+
+def _has_commits(commits: set[str]) -> bool:
+    """Whether the working directory's repository has all of these that are named."""
+    import subprocess  # noqa: PLC0415
+
+    asked = [f"{commit}^{{commit}}" for commit in commits if commit]
+    done = subprocess.run(
+        ["git", "cat-file", "--batch-check=%(objecttype)"],  # noqa: S607
+        input="\n".join(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.split("\n")[:-1] == ["commit"] * len(asked)
 
 
 def _print_json(history: "History") -> None:

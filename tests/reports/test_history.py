@@ -7,6 +7,7 @@ import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from synthetic_runs import cell, make_run, renamed
@@ -16,6 +17,7 @@ pytest.importorskip("ruptures")
 
 from nights import FEW, RECORDS, SLOW_FROM, START, commit, fill, nightly, saved
 
+from bench.cli.history import _commit_url
 from bench.cli.main import main
 from bench.errors import DataError, UserError
 from bench.history.archive import Archive
@@ -334,3 +336,26 @@ def test_where_no_summary_can_be_kept_the_reason_is_told(store, monkeypatch):
     monkeypatch.setattr("bench.history.archive.write_once", forbidden)
     with pytest.raises(UserError, match=r"nothing in the archive .* Read-only file system"):
         read(Archive(str(store)), {})
+
+
+@pytest.mark.parametrize("has_commits", [True, False])
+def test_commits_are_linked_only_into_a_repository_that_has_them(
+    has_commits, tmp_path, monkeypatch
+):
+    def git(*words):
+        identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+        command = ["git", *identity, *words]
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    git("remote", "add", "origin", "https://github.com/somebody/layers.git")
+    own = git("rev-parse", "--short=12", "HEAD")
+    monkeypatch.chdir(tmp_path)
+    found = SimpleNamespace(commit=own), SimpleNamespace(commit=f"{own}+dirty")
+    found += (SimpleNamespace(commit=""),)
+    if not has_commits:
+        found += (SimpleNamespace(commit="0123456789ab"),)
+    url = _commit_url(None, SimpleNamespace(runs=found))
+    assert url == ("https://github.com/somebody/layers/commit/{commit}" if has_commits else None)
