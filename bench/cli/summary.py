@@ -25,6 +25,7 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
                 "statuses": statuses,
                 "cells": [_record(cell) for cell in run.cells],
                 "seconds": _spent(run),
+                "recommendations": [row for _, rows in _recommended(run) for row in rows],
             }
         )
         return
@@ -44,18 +45,28 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
 
 def _print_recommendations(run: Run) -> None:
     """Print which implementation to use for what, where there are two or more."""
+    for title, rows in _recommended(run):
+        shown = [{key: text for key, text in row.items() if key != "setting"} for row in rows]
+        print_table(title, shown)
+
+
+def _recommended(run: Run) -> list[tuple[str, list[dict[str, str]]]]:
+    """Tables of which implementation to use for what, with their titles."""
     from reports.recommendation import caption, covered, recommendations, said  # noqa: PLC0415
     from reports.speed import compare  # noqa: PLC0415
 
     comparison = compare(run)
+    tables = []
     for setting in comparison.settings:
         rows = [
-            {"workloads": ", ".join(filter(None, (row.name, covered(row))))}
-            | {phase: said(row, phase) for phase in comparison.headline}
+            {"setting": setting.title}
+            | {"workloads": ", ".join(filter(None, (row.name, covered(row))))}
+            | {str(phase): said(row, phase) for phase in comparison.headline}
             for row in recommendations(comparison, setting)
         ]
         if rows:
-            print_table(f"which to use, {setting.title}. {caption(comparison)}", rows)
+            tables.append((f"which to use, {setting.title}. {caption(comparison)}", rows))
+    return tables
 
 
 def _shown(run: Run) -> list[Phase]:

@@ -1,5 +1,6 @@
 """What `sparsebench run` prints at its end."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -66,3 +67,13 @@ def test_which_implementation_to_use_is_said_where_there_are_two(capsys):
     assert "which to use, float32 on cpu. Whoever is named is fastest, or within 5" in told
     assert re.search(rf"w0 +{cell.implementation} *\n", told)
     assert "which to use" not in printed([cell], capsys)
+
+
+def test_what_to_use_is_said_to_programs_too(capsys):
+    cell = timed(ROUNDS)
+    slow = replace(timed(tuple((3 * each,) for (each,) in ROUNDS)), implementation="slow")
+    measured = run(replace(unit(), cells=(cell, slow)))
+    print_summary(measured, Path("run.json"), as_json=True, page_follows=False)
+    (row,) = json.loads(capsys.readouterr().out)["recommendations"]
+    assert row["setting"] == "float32 on cpu"
+    assert row["forward"] == cell.implementation
