@@ -1,5 +1,6 @@
 """Processes of their own find the modules that the command or the test session finds."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,25 @@ def test_a_suite_file_that_imports_relatively_is_one_line(tmp_path):
         f"suite file {path} imports relatively, but is found by its path and has no package: "
         f"write absolute imports"
     )
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_file_called_bench_switches_the_plugin_off_in_a_line_and_stops_nothing(
+    is_hidden, tmp_path
+):
+    (tmp_path / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    if is_hidden:
+        (tmp_path / "bench.py").write_text("raise RuntimeError('not what was meant')\n")
+    names = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "sparsebench_pytest", "--trace-config"],
+        cwd=tmp_path,
+        env=os.environ | names,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    hidden = f"sparsebench is off: {tmp_path / 'bench.py'} hides its package `bench`"
+    assert (hidden in done.stdout) == is_hidden
+    assert ("bench.pytest_plugin" in done.stdout) != is_hidden
