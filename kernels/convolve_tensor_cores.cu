@@ -1,4 +1,5 @@
-// Implicit GEMM on tensor cores: float16, bfloat16, and float32 rounded to tf32, with float32 sums.
+// Implicit GEMM on tensor cores: float16, bfloat16, and float32 rounded to tf32, with float32 sums. Weights of
+// float32 are transposed, and rounded before (round_weight.cu).
 
 #include "fragments.cuh"
 #include "steps.cuh"
@@ -81,6 +82,7 @@ template <class Value, int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, i
 __global__ void __launch_bounds__(Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::THREADS,
                                   Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::LEAST_BLOCKS)
     convolve_tensor_cores(const Convolution p) {
+    static_assert(TRANSPOSED || sizeof(Value) == 2, "weights of float32 are transposed");
     using Step = Steps<Value, ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH, STAGES, TRANSPOSED>;
     FragmentSums<Step> sums;
     convolve_by_steps(p, dynamic_shared<Step>(), sums);

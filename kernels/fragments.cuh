@@ -1,5 +1,5 @@
 // Operands of tensor-core products: which elements of a matrix in shared memory a lane holds (PTX,
-// mma.m16n8k16 for 16-bit elements, mma.m16n8k8 for float32, rounded to tf32 as it is loaded).
+// mma.m16n8k16 for 16-bit elements, mma.m16n8k8 for float32, rounded to tf32).
 #pragma once
 
 #include "matrix.cuh"
@@ -19,7 +19,7 @@ __device__ __forceinline__ void round_all(unsigned (&values)[4], float) {
     }
 }
 
-// Left operand from matrix[row][depth].
+// Left operand from matrix[row][depth], rounded.
 template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_left(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int row, int depth) {
@@ -28,7 +28,7 @@ __device__ __forceinline__ void load_left(
     round_all(values, Value());
 }
 
-// Left operand from matrix[depth][row].
+// Left operand from matrix[depth][row], rounded.
 template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_left_across(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int row, int depth) {
@@ -48,17 +48,16 @@ __device__ __forceinline__ void load_left_across(
     }
 }
 
-// Right operands of two products, 16 columns, from matrix[column][depth].
+// Right operands of two products, 16 columns, from matrix[column][depth], which was rounded before.
 template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_right(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int column, int depth) {
     const int lane = threadIdx.x % 32;
     load_matrices(values, matrix.chunk(column + lane % 8 + lane / 16 * 8,
                                        depth / CHUNK<Value> + lane / 8 % 2));
-    round_all(values, Value());
 }
 
-// The same from matrix[depth][column].
+// Right operands of two products from matrix[depth][column], rounded.
 template <class Value, int ROWS, int COLUMNS>
 __device__ __forceinline__ void load_right_across(
     unsigned (&values)[4], const Matrix<Value, ROWS, COLUMNS>& matrix, int column, int depth) {

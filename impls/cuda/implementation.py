@@ -51,7 +51,8 @@ class Cuda(Implementation):
         "neighbours that a row has where rows are many; one wait for the device where output sites are "
         "new, none where they are the input's",
         Phase.FORWARD: "one kernel, bias and normalisation included, in a shape that was chosen "
-        "before; with few rows a second, which adds up what blocks computed for some offsets each",
+        "before; with few rows a second, which adds up what blocks computed for some offsets each; in "
+        "tf32 one before it, which rounds the weight",
         Phase.DECODE: "nothing but handing out the rows, which are in canonical order",
         Phase.TRAIN_STEP: "encode, map, forward and backward; for gradients of strided layers at their "
         "input, the table of the other direction too, looked up and sorted",

@@ -45,6 +45,13 @@ STEP_BYTES = 64
 """Of a row, that the kernels fed by copies multiply at a time (kernels/steps.cuh)."""
 LOOKED_UP = 32
 """Offsets whose rows they look up at a time."""
+ROUNDED_SIDE = 32
+"""Rows and columns of a matrix that a block of `round_weight` rounds."""
+
+
+def is_tf32(family: Family, dtype: torch.dtype) -> bool:
+    """Whether a convolution wants its weight rounded, and transposed whatever its direction."""
+    return family is Family.TENSOR_CORES and dtype is torch.float32
 
 
 @cache
@@ -74,6 +81,12 @@ def _steps_bytes(tile: Tile) -> int:
     """Of `Steps` in kernels/steps.cuh: both operands, rows seen, and a word an offset and a row."""
     operands = tile.stages * STEP_BYTES * (tile.rows + tile.columns)
     return operands + 4 * (LOOKED_UP * tile.rows + LOOKED_UP + tile.rows)
+
+
+@cache
+def round_weight(*, transposed: bool) -> Kernel:
+    """The weight of a product in tf32, rounded before it is multiplied."""
+    return Kernel("round_weight.cu", f"round_weight<{_literal(transposed)}>")
 
 
 @cache
@@ -139,7 +152,9 @@ def all_kernels() -> list[Kernel]:
         for tile in tiles.all
         for dtype in TYPES[family]
         for transposed in (False, True)
+        if transposed or not is_tf32(family, dtype)
     ]
+    kernels += [round_weight(transposed=transposed) for transposed in (False, True)]
     kernels += [
         weight_gradient(family, dtype, tile)
         for family, tiles in WEIGHT_GRADIENT.items()

@@ -119,14 +119,18 @@ class ProductLaunch(Launch):
         return shape.tile, self._blocks(shape)
 
     def compile(self, shape: Shape) -> None:
-        """Its kernel, and what adds up shares."""
+        """Its kernel, and what rounds the weight and adds up shares."""
         self.places.compile(self._kernel(shape))
+        if self._is_rounded(shape):
+            self.places.compile(launching.round_weight(transposed=not self.product.backwards))
         self.places.compile(launching.finish_shares(self.product.features.dtype))
 
     def run(self, shape: Shape) -> Tensor:
-        """Launch its kernel, and what adds up shares if there are some."""
+        """Launch its kernel, and what rounds the weight or adds up shares where this is to be done."""
         product, places = self.product, self.places
         features, weight = product.features, product.weight
+        if self._is_rounded(shape):
+            weight = self._rounded_weight()
         output = features.new_empty((product.rows, product.out_channels))
         blocks = self._blocks(shape)
         splits = blocks[2]
@@ -181,6 +185,7 @@ class ProductLaunch(Launch):
         dtype, transposed = self.product.features.dtype, self.product.backwards
         if shape.tile is None:
             return launching.few_channels(dtype, transposed=transposed)
+        transposed = transposed or self._is_rounded(shape)
         return launching.convolution(shape.family, dtype, shape.tile, transposed=transposed)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
@@ -195,6 +200,21 @@ class ProductLaunch(Launch):
         wanted = busy // max(1, rows * columns)
         most = len(product.weight) // places.tuning.share_offsets
         return rows, columns, max(1, min(wanted, most))
+
+    def _is_rounded(self, shape: Shape) -> bool:
+        """Whether its kernel wants the weight rounded to tf32 and transposed."""
+        return launching.is_tf32(shape.family, self.product.features.dtype)
+
+    def _rounded_weight(self) -> Tensor:
+        """Round to tf32, for all tiles of rows at once; `[K, C_out, C_in]`, as it is backwards."""
+        weight = self.product.weight
+        rounded = torch.empty_like(weight)
+        offsets, rows, columns = weight.shape
+        parameters = structures.WeightRounding(pointer(weight), pointer(rounded), rows, columns)
+        tiles = [math.ceil(side / launching.ROUNDED_SIDE) for side in (columns, rows)]
+        kernel = launching.round_weight(transposed=not self.product.backwards)
+        self.places.launch(kernel, (*tiles, offsets), parameters)
+        return rounded
 
     def _weights_fit(self) -> bool:
         """Whether `convolve_few` can hold them."""

@@ -135,6 +135,17 @@ class Convolution(Structure):
     )
 
 
+class WeightRounding(Structure):
+    """Of `round_weight`."""
+
+    _fields_ = (
+        ("weight", c_void_p),
+        ("rounded", c_void_p),
+        ("rows", c_int32),
+        ("columns", c_int32),
+    )
+
+
 class WeightGradient(Structure):
     """Of `weight_gradient`, `weight_gradient_tensor_cores` and `add_shares`."""
 

@@ -247,6 +247,7 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
                 "add_shares",
             },
         ),
+        (structures.WeightRounding, {"round_weight"}),
         (structures.Pooling, {"pool"}),
         (structures.PoolingGradient, {"pool_gradient"}),
     ],

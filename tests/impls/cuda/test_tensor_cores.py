@@ -10,6 +10,7 @@ from bench.conformance.checks import Result, check_batch
 from bench.dtypes import products_in, rounded
 from bench.network import single
 from bench.operators import convolution
+from impls.cuda import launching, structures
 from impls.cuda.places import Places, Tuning
 from impls.cuda.products import Product, ProductLaunch
 from impls.cuda.shapes import Shape
@@ -62,6 +63,22 @@ def test_float32_is_rounded_to_tf32_where_torch_may_round_it_and_exact_from_ther
         results.append((output, features.grad, module.weight.grad))
     for found, wanted in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("sides", [(16, 24), (36, 68)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_weight_in_tf32_is_rounded_to_nearest_and_transposed_for_the_pass_forwards(
+    subject, sides, transposed
+):
+    weight = torch.randn(5, *sides)
+    weight[0, 0, :4] = torch.tensor([1 + 2**-11, 1 - 2**-12, torch.inf, 0.0])  # ties go outwards
+    found = torch.empty((5, *reversed(sides)) if transposed else weight.shape)
+    given = structures.WeightRounding(weight.data_ptr(), found.data_ptr(), *sides)
+    kernel = launching.round_weight(transposed=transposed)
+    tiles = [math.ceil(side / launching.ROUNDED_SIDE) for side in reversed(sides)]
+    subject.host.launch(kernel, (*tiles, 5), given, weight.device)
+    wanted = rounded(weight, "tf32")
+    assert torch.equal(found, wanted.mT if transposed else wanted)
 
 
 @pytest.mark.parametrize("rule", ["submanifold", "full"])
