@@ -54,7 +54,7 @@ class Measured(Chooser):
         self._choices_of = choices_of
         self._timer_of = timer_of
         self._choices: dict[torch.device, Choices] = {}
-        self._chosen: dict[Problem, Shape] = {}
+        self._chosen: dict[Problem, Shape | None] = {}  # None by the rules, which count rows
         self._measures = False
 
     @contextmanager
@@ -72,15 +72,15 @@ class Measured(Chooser):
         problem = launch.problem()
         if problem not in self._chosen:
             self._chosen[problem] = self._find(problem, launch)
-        return self._chosen[problem]
+        return self._chosen[problem] or launch.rule()
 
-    def _find(self, problem: Problem, launch: Launch) -> Shape:
+    def _find(self, problem: Problem, launch: Launch) -> Shape | None:
         if problem.device not in self._choices:
             self._choices[problem.device] = self._choices_of(problem.device)
         choices = self._choices[problem.device]
         known = choices.find(str(problem))
         if known is None and not (self._measures and problem.row_bits):
-            return launch.rule()
+            return None
         shapes = {str(shape): shape for shape in launch.candidates()}
         if known is None or (self._measures and known.shape not in shapes):
             try:
@@ -88,14 +88,14 @@ class Measured(Chooser):
                     launch, self._timer_of(problem.device), choices.fatal, choices.trial
                 )
             except torch.OutOfMemoryError:  # of what trying takes; the launch itself may fit
-                return launch.rule()
+                return None
             except FatalShapeError as fatal:  # this process is lost, but the next need not be
                 choices.fear(fatal.kernel, str(fatal))
                 raise
             choices.keep(str(problem), known)
         shape = shapes.get(known.shape)
         if shape is None or choices.fatal(_kernel(launch, shape)) is not None:
-            return launch.rule()
+            return None
         return shape
 
 

@@ -79,7 +79,7 @@ class Launch(ABC):
 
     @abstractmethod
     def candidates(self) -> list[Shape]:
-        """List what may be chosen, the rules' choice first; the same for all instances of a problem."""
+        """List what may be chosen: the rules' choice, and what is the same for all of a problem."""
 
     @abstractmethod
     def launched(self, shape: Shape) -> Hashable:

@@ -119,6 +119,17 @@ def measured(tmp_path):
     return make
 
 
+def test_rules_that_count_rows_are_asked_anew_for_every_launch_that_was_not_measured(measured):
+    class Counting(Pretended):
+        def rule(self):
+            return WIDE if self.rows > 1000 else RULE
+
+    chooser, _ = measured()
+    few, many = Counting(rows=1000), Counting(rows=1020)
+    assert few.problem() == many.problem()
+    assert [chooser.choose(launch) for launch in (few, many, few)] == [RULE, WIDE, RULE]
+
+
 def test_nothing_is_measured_until_it_is_asked_for(measured):
     chooser, timer = measured()
     launch = Pretended()
