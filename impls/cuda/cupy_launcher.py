@@ -16,6 +16,8 @@ from cupy.cuda import driver
 from bench.implementation import source_digest
 from impls.cuda.launching import FOLDER, Kernel, Launcher
 
+MOST_SHARED_MEMORY = 97
+"""cudaDevAttrMaxSharedMemoryPerBlockOptin."""
 OPTIONS = ("-std=c++17", f"-I{FOLDER}")
 
 
@@ -25,6 +27,10 @@ class CupyLauncher(Launcher):
     def multiprocessors(self, device: torch.device) -> int:
         """Of the GPU."""
         return _multiprocessors(_number(device))
+
+    def shared_bytes(self, device: torch.device) -> int:
+        """Of the GPU: from 99 KiB on small ones to 227 KiB."""
+        return _shared_bytes(_number(device))
 
     def compile(self, kernel: Kernel, device: torch.device) -> None:
         """Compile and load it, which takes seconds the first time."""
@@ -98,6 +104,11 @@ def digest() -> str:
 @cache
 def _multiprocessors(number: int) -> int:
     return int(torch.cuda.get_device_properties(number).multi_processor_count)
+
+
+@cache
+def _shared_bytes(number: int) -> int:
+    return int(cupy.cuda.runtime.deviceGetAttribute(MOST_SHARED_MEMORY, number))
 
 
 def _number(device: torch.device) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from impls.cuda.tiles import CONVOLUTION, TYPES, WEIGHT_GRADIENT, Family, Tile
+from impls.cuda.tiles import CONVOLUTION, TYPES, WEIGHT_GRADIENT, Family, Tile, Tiles
 
 FOLDER = Path(__file__).parents[2] / "kernels"
 VALUE_TYPES = {
@@ -81,6 +81,19 @@ def _steps_bytes(tile: Tile) -> int:
     """Of `Steps` in kernels/steps.cuh: both operands, rows seen, and a word an offset and a row."""
     operands = tile.stages * STEP_BYTES * (tile.rows + tile.columns)
     return operands + 4 * (LOOKED_UP * tile.rows + LOOKED_UP + tile.rows)
+
+
+@cache
+def tiles_within(family: Family, shared_bytes: int) -> Tiles:
+    """Tiles of a convolution whose operands fit into so much shared memory of a block."""
+    tiles = CONVOLUTION[family]
+    if family is Family.TILES:  # which hold one step, and less than any device has
+        return tiles
+
+    def fitting(some: tuple[Tile, ...]) -> tuple[Tile, ...]:
+        return tuple(tile for tile in some if _steps_bytes(tile) <= shared_bytes)
+
+    return Tiles(*map(fitting, (tiles.by_rule, tiles.by_measuring, tiles.of_many)))
 
 
 @cache
@@ -173,6 +186,10 @@ class Launcher(ABC):
     @abstractmethod
     def multiprocessors(self, device: torch.device) -> int:
         """Number of multiprocessors: how many blocks keep a device busy."""
+
+    @abstractmethod
+    def shared_bytes(self, device: torch.device) -> int:
+        """Most shared memory that a launch can give a block."""
 
     @abstractmethod
     def compile(self, kernel: Kernel, device: torch.device) -> None:

@@ -16,7 +16,7 @@ from impls.cuda.places import Places, blocks_of
 from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Launch, Problem, Shape
 from impls.cuda.sites import KernelMap, View
 from impls.cuda.structures import pointer
-from impls.cuda.tiles import CONVOLUTION, TYPES, Family, Tile, choose_family
+from impls.cuda.tiles import TYPES, Family, Tile, Tiles, choose_family
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +100,13 @@ class ProductLaunch(Launch):
         if is_narrow and self.family is not Family.TENSOR_CORES:
             return Shape(Family.FEW, None, tuning.blocks_each)
         least = busy_blocks(self.places, tuning.tiles_each)
-        tile = CONVOLUTION[self.family].choose(product.rows, outs, least)
+        tile = self._tiles.choose(product.rows, outs, least)
         return Shape(self.family, tile, tuning.blocks_each)
 
     def candidates(self) -> list[Shape]:
         """All tiles of its kernel that are not too wide, and few threads a row where weights fit."""
         kinds: list[tuple[Family, Tile | None]] = [
-            (self.family, tile)
-            for tile in CONVOLUTION[self.family].fitting(self.product.out_channels)
+            (self.family, tile) for tile in self._tiles.fitting(self.product.out_channels)
         ]
         if self._weights_fit():
             kinds.append((Family.FEW, None))
@@ -219,6 +218,13 @@ class ProductLaunch(Launch):
     def _weights_fit(self) -> bool:
         """Whether `convolve_few` can hold them."""
         return self.product.weight.numel() <= launching.MOST_FEW_WEIGHTS
+
+    @property
+    def _tiles(self) -> Tiles:
+        """Of its family, that the device's shared memory holds."""
+        places = self.places
+        most = places.launcher.shared_bytes(places.coordinates.device)
+        return launching.tiles_within(self.family, most)
 
     @cached_property
     def family(self) -> Family:

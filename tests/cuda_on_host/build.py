@@ -101,12 +101,17 @@ class HostLauncher(Launcher):
     Args:
         folder: where compiled kernels are kept.
         seed: of the order in which threads and blocks run; 0 for ascending.
+        most_shared_bytes: of a block; by default as on the largest GPUs.
     """
 
-    def __init__(self, folder, seed=0):
+    def __init__(self, folder, seed=0, most_shared_bytes=227 * 2**10):
         self.folder = folder
         self.seed = seed
+        self.most_shared_bytes = most_shared_bytes
         self.launched = []
+
+    def shared_bytes(self, device):
+        return self.most_shared_bytes
 
     def multiprocessors(self, device):
         return MULTIPROCESSORS
@@ -116,6 +121,7 @@ class HostLauncher(Launcher):
 
     def launch(self, kernel, blocks, parameters, device):
         self.launched.append(kernel)
+        assert kernel.shared_bytes <= self.most_shared_bytes
         given = (kernel.threads, parameters, self.seed, kernel.shared_bytes)
         run(*self._find(kernel), blocks, *given)
 

@@ -102,3 +102,13 @@ def test_preparing_imports_cupy_and_opens_nothing(done):
     Cuda().prepare()
     assert "impls.cuda.cupy_launcher" in sys.modules
     assert done == []
+
+
+def test_how_much_shared_memory_a_block_can_be_given_is_asked_of_the_gpu_once(done):
+    asked = []
+    runtime = sys.modules["cupy"].cuda.runtime
+    runtime.deviceGetAttribute = lambda *which: asked.append(which) or 101_376
+    launcher = importlib.import_module("impls.cuda.cupy_launcher").CUPY_LAUNCHER
+    device = torch.device("cuda", 1)
+    assert launcher.shared_bytes(device) == launcher.shared_bytes(device) == 101_376
+    assert asked == [(97, 1)]
