@@ -41,28 +41,23 @@ __device__ __forceinline__ void begin_rows(typename Steps::Rows& to, const void*
     }
 }
 
-// Add up a block's share of the rows, SIDE x SIDE sums. Grid: tiles of the channels x offsets x splits.
-// `Sums` multiplies a step, and writes what came out.
-template <class Steps, class Sums>
-__device__ __forceinline__ void add_up_by_steps(const WeightGradient& p, Steps& steps, Sums& sums) {
-    constexpr int STAGES = Steps::STAGES;
-    const int tiles_out = (p.out_channels + Steps::SIDE - 1) / Steps::SIDE;
-    const int first_in = blockIdx.x / tiles_out * Steps::SIDE;
-    const int first_out = blockIdx.x % tiles_out * Steps::SIDE;
-    const int offset = blockIdx.y;
-    const long long end = p.begin(blockIdx.z + 1);
-    const int* seen_by = p.table + offset * p.rows;
+// Sums of SIDE x SIDE channels. `Held` is what a thread holds of them: it adds a step's products, and writes.
+template <class Steps, class Held>
+struct SteppedSums {
+    const WeightGradient& p;
+    Steps& steps;
+    int first_in;
+    int first_out;
+    Held sums;
 
-    int waiting = 0;
-    int seen[Steps::LOOKS];
-    steps.pairs.look_up(seen_by, p.begin(blockIdx.z), end, seen);
-    for (long long first = p.begin(blockIdx.z);; first += steps.pairs.ROWS) {
-        const bool more = first < end;
-        if (more) {
-            waiting = steps.pairs.append(seen, first, waiting);
-            steps.pairs.look_up(seen_by, first + steps.pairs.ROWS, end, seen);
-        }
-        const int ready = more ? waiting / Steps::DEPTH * Steps::DEPTH : waiting;
+    __device__ SteppedSums(const WeightGradient& parameters, Steps& memory) : p(parameters), steps(memory) {
+        const int tiles_out = (p.out_channels + Steps::SIDE - 1) / Steps::SIDE;
+        first_in = blockIdx.x / tiles_out * Steps::SIDE;
+        first_out = blockIdx.x % tiles_out * Steps::SIDE;
+    }
+
+    __device__ __forceinline__ void add(int ready) {
+        constexpr int STAGES = Steps::STAGES;
         const int count = (ready + Steps::DEPTH - 1) / Steps::DEPTH;
         int arriving = 0;    // stage
         int multiplied = 0;  // stage
@@ -86,10 +81,17 @@ __device__ __forceinline__ void add_up_by_steps(const WeightGradient& p, Steps& 
                 multiplied = multiplied + 1 == STAGES ? 0 : multiplied + 1;
             }
         }
-        if (!more) {
-            break;
-        }
-        waiting = steps.pairs.drop(ready, waiting);
     }
-    sums.write(p, first_in, first_out);
+
+    __device__ __forceinline__ void keep(int block, int offset) {
+        sums.write(p, block, offset, first_in, first_out);
+        sums = Held();
+    }
+};
+
+// Add up a block's part of the work.
+template <class Held, class Steps>
+__device__ __forceinline__ void add_up_by_steps(const WeightGradient& p, Steps& steps) {
+    SteppedSums<Steps, Held> sums(p, steps);
+    add_up_pairs(p, steps.pairs, sums);
 }

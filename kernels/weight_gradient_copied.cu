@@ -52,7 +52,8 @@ struct ThreadSums {
     }
 
     // Output channels side by side at a time: there are multiples of as many.
-    __device__ __forceinline__ void write(const WeightGradient& p, int first_in, int first_out) const {
+    __device__ __forceinline__ void write(const WeightGradient& p, int block, int offset, int first_in,
+                                          int first_out) const {
 #pragma unroll
         for (int number = 0; number < INS_EACH; ++number) {
             const int in = first_in + my_in(number / WIDTH) + number % WIDTH;
@@ -65,7 +66,7 @@ struct ThreadSums {
                     for (int place = 0; place < WIDTH; ++place) {
                         sums.values[place] = values[number][side * WIDTH + place];
                     }
-                    *reinterpret_cast<Channels*>(&p.share<float>(blockIdx.z, blockIdx.y, in, out)) = sums;
+                    *reinterpret_cast<Channels*>(&p.share<float>(block, offset, in, out)) = sums;
                 }
             }
         }
@@ -76,6 +77,5 @@ template <int SIDE, int INS_EACH, int OUTS_EACH, int STAGES>
 __global__ void __launch_bounds__(SIDE / INS_EACH * (SIDE / OUTS_EACH))
     weight_gradient_copied(const WeightGradient p) {
     using Steps = PairSteps<float, SIDE, STAGES, SIDE / INS_EACH * (SIDE / OUTS_EACH) / LANES>;
-    ThreadSums<Steps, INS_EACH, OUTS_EACH> sums;
-    add_up_by_steps(p, shared<Steps>(), sums);
+    add_up_by_steps<ThreadSums<Steps, INS_EACH, OUTS_EACH>>(p, shared<Steps>());
 }

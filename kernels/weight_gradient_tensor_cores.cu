@@ -33,7 +33,8 @@ struct FragmentSums {
     }
 
     // Two channels at a time: they are multiples of more.
-    __device__ __forceinline__ void write(const WeightGradient& p, int first_in, int first_out) const {
+    __device__ __forceinline__ void write(const WeightGradient& p, int block, int offset, int first_in,
+                                          int first_out) const {
 #pragma unroll
         for (int part = 0; part < PARTS; ++part) {
 #pragma unroll
@@ -44,7 +45,7 @@ struct FragmentSums {
                     const int out = first_out + warp_out() + number * 8 + column_of_sum(value);
                     if (in < p.in_channels && out < p.out_channels) {
                         const float(&sum)[4] = values[part][number];
-                        *reinterpret_cast<Packed<float, 2>*>(&p.share<float>(blockIdx.z, blockIdx.y, in, out)) = {
+                        *reinterpret_cast<Packed<float, 2>*>(&p.share<float>(block, offset, in, out)) = {
                             {sum[value], sum[value + 1]}};
                     }
                 }
@@ -56,6 +57,5 @@ struct FragmentSums {
 template <class Value, int SIDE, int STAGES>
 __global__ void __launch_bounds__(WARPS * LANES) weight_gradient_tensor_cores(const WeightGradient p) {
     using Steps = PairSteps<Value, SIDE, STAGES, WARPS>;
-    FragmentSums<Steps> sums;
-    add_up_by_steps(p, shared<Steps>(), sums);
+    add_up_by_steps<FragmentSums<Steps>>(p, shared<Steps>());
 }

@@ -55,7 +55,7 @@ class Cuda(Implementation):
         "tf32 one before it, which rounds the weight",
         Phase.DECODE: "nothing but handing out the rows, which are in canonical order",
         Phase.TRAIN_STEP: "encode, map, forward and backward; for gradients of strided layers at their "
-        "input, the table of the other direction too, looked up and sorted",
+        "input, the table of the other direction too, looked up and sorted; the table's pairs, counted",
     }
     tuning: Tuning = Tuning()
     chooser: Chooser = BY_RULE

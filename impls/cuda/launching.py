@@ -152,6 +152,7 @@ LOOK_UP_ALL_IN_BITMAP = Kernel("table.cu", "look_up_all_inputs<unsigned>")
 LOOK_UP_ALL_IN_HASH_TABLE = Kernel("table.cu", "look_up_all_inputs<long long>")
 LOOK_UP_OUTPUTS = Kernel("table.cu", "look_up_outputs")
 NEIGHBOUR_KEYS = Kernel("table.cu", "neighbour_keys")
+COUNT_PAIRS = Kernel("count_pairs.cu", "count_pairs")
 
 
 def all_kernels() -> list[Kernel]:
@@ -159,6 +160,7 @@ def all_kernels() -> list[Kernel]:
     kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS, COUNT_TILES]
     kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS]
     kernels += [LOOK_UP_ALL_IN_BITMAP, LOOK_UP_ALL_IN_HASH_TABLE]
+    kernels += [COUNT_PAIRS]
     kernels += [
         convolution(family, dtype, tile, transposed=transposed)
         for family, tiles in CONVOLUTION.items()

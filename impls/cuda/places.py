@@ -17,6 +17,8 @@ WORD_BITS = 32
 TILE_WORDS = 256  # of kernels/outputs.cu
 THREADS = 256
 KEY_BITS = 31  # of kernels/table.cu
+CHUNK_ROWS = 1024  # of kernels/weight_gradient.cuh
+WARP_THREADS = 32
 MOST_ROWS = 2**31 - 1
 """Rows are numbered in 32 bits."""
 
@@ -38,7 +40,8 @@ class Tuning:
             in a quarter of the instructions; of fewer rows, too few threads would wait for memory.
         share_offsets: least number of kernel offsets that a block adds up where tiles are too few to
             keep the device busy: its sums are written and read once more.
-        share_rows: least number of rows that a block adds up for the gradient at the weights.
+        share_rows: least number of rows, on average, whose pairs at an offset a block adds up for the
+            gradient at the weights.
         blocks_each: blocks that keep a multiprocessor busy.
         tiles_each: large tiles a multiprocessor that do so, the last of which may find no company.
     """
@@ -183,6 +186,25 @@ class Places:
             self.launch(launching.NEIGHBOUR_KEYS, (blocks_of(rows),), parameters)
         order = keys.sort(stable=True).indices.to(torch.int32)
         return table.index_select(1, order), order
+
+    def count_pairs(self, table: Tensor) -> Tensor:
+        """How many pairs a table has before each chunk of rows, offset by offset.
+
+        Args:
+            table: int32 `[K, M]`, negative where there is no pair.
+
+        Returns:
+            int64 `[K * chunks + 1]`, whose last element counts all pairs.
+        """
+        offsets, rows = table.shape
+        chunks = offsets * math.ceil(rows / CHUNK_ROWS)
+        counts = self.empty(chunks, torch.int32)
+        parameters = structures.PairCounts(pointer(table), pointer(counts), rows, offsets)
+        self.launch(launching.COUNT_PAIRS, (blocks_of(chunks * WARP_THREADS),), parameters)
+        before = self.empty(chunks + 1, torch.int64)
+        before[0] = 0
+        torch.cumsum(counts, 0, out=before[1:])
+        return before
 
     def _groups(self, offsets: int, rows: int) -> bool:
         """Whether rows with the same neighbours are computed together."""

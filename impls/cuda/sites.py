@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from torch import Tensor
 
@@ -32,6 +33,7 @@ class KernelMap:
         inputs: number of input rows.
         group_rows: brings a table's columns into an order in which tiles skip more offsets, where
             that pays.
+        count_pairs: counts a table's pairs before each chunk of rows, for who shares them out.
         look_back: looks the other direction up, the output row that sees each input row; None where it
             is the same table with the offsets in reverse, as in every submanifold convolution.
     """
@@ -41,14 +43,21 @@ class KernelMap:
         seen: Seen,
         inputs: int,
         group_rows: Callable[[Seen], tuple[Tensor, Tensor] | None],
+        count_pairs: Callable[[Tensor], Tensor],
         look_back: Callable[[], Seen] | None = None,
     ) -> None:
         self._seen = seen
         self.inputs = inputs
         self._group_rows = group_rows
+        self._count_pairs = count_pairs
         self._look_back = look_back
         self._seen_back: Seen | None = None
         self._grouped: dict[bool, View] = {}
+
+    @cached_property
+    def pairs_before(self) -> Tensor:
+        """What `count_pairs` counts in `table`; counted once."""
+        return self._count_pairs(self.table)
 
     @property
     def table(self) -> Tensor:
@@ -108,7 +117,9 @@ class Sites:
         if submanifold or window.keeps_sites:
             if window not in self._submanifold:
                 seen = places.look_up_inputs(places.coordinates, window)
-                self._submanifold[window] = KernelMap(seen, places.count, places.group_rows)
+                self._submanifold[window] = KernelMap(
+                    seen, places.count, places.group_rows, places.count_pairs
+                )
             return self._submanifold[window], self
         if window not in self._full:
             outputs = touched(places, window)
@@ -118,7 +129,7 @@ class Sites:
                 return outputs.look_up_outputs(inputs, window)
 
             seen = places.look_up_inputs(outputs.coordinates, window)
-            built = KernelMap(seen, places.count, places.group_rows, look_back)
+            built = KernelMap(seen, places.count, places.group_rows, places.count_pairs, look_back)
             self._full[window] = built, Sites(outputs)
         return self._full[window]
 
@@ -136,6 +147,6 @@ class Sites:
             return places.look_up_inputs(source.coordinates, window)
 
         seen = source.look_up_outputs(places.coordinates, window)
-        built = KernelMap(seen, source.count, places.group_rows, look_back)
+        built = KernelMap(seen, source.count, places.group_rows, places.count_pairs, look_back)
         self._inverse[window] = source, built
         return built

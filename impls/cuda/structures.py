@@ -146,6 +146,17 @@ class WeightRounding(Structure):
     )
 
 
+class PairCounts(Structure):
+    """Of `count_pairs`."""
+
+    _fields_ = (
+        ("table", c_void_p),
+        ("counts", c_void_p),
+        ("rows", c_int64),
+        ("offsets", c_int32),
+    )
+
+
 class WeightGradient(Structure):
     """Of `weight_gradient`, `weight_gradient_tensor_cores` and `add_shares`."""
 
@@ -154,13 +165,14 @@ class WeightGradient(Structure):
         ("upstream", c_void_p),
         ("scale", c_void_p),
         ("table", c_void_p),
+        ("pairs_before", c_void_p),
         ("shares", c_void_p),
         ("gradient", c_void_p),
         ("rows", c_int64),
         ("offsets", c_int32),
         ("in_channels", c_int32),
         ("out_channels", c_int32),
-        ("splits", c_int32),
+        ("blocks", c_int32),
     )
 
 

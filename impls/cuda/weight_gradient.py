@@ -18,8 +18,10 @@ from impls.cuda.sites import KernelMap
 from impls.cuda.structures import pointer
 from impls.cuda.tiles import WEIGHT_GRADIENT, Family, Tile, choose_family
 
-MOST_SHARES = 65535
-"""Blocks along the grid's z axis."""
+MOST_BLOCKS = 65535
+"""Along the grid's y axis."""
+MOST_SUMS_EACH = 2**15
+"""That a multiprocessor's blocks keep: half of its registers; it bounds the memory of shares."""
 
 
 def weight_gradient(
@@ -92,33 +94,36 @@ class GradientLaunch(Launch):
         return shape.tile, self._blocks(shape)
 
     def compile(self, shape: Shape) -> None:
-        """Its kernel, and what adds up its shares."""
+        """Its kernel, what counts the pairs, and what adds up its shares."""
+        self.places.compile(launching.COUNT_PAIRS)
         self.places.compile(self._kernel(shape))
         self.places.compile(launching.add_shares(self.weight.dtype))
 
     def run(self, shape: Shape) -> Tensor:
-        """Launch its kernel, and what adds up its shares."""
+        """Launch its kernel, and what adds up its shares; pairs are counted before, once for a map."""
         weight, places = self.weight, self.places
         offsets, ins, outs = weight.shape
         blocks = self._blocks(shape)
-        splits = blocks[2]
+        parts = blocks[1]
         gradient = torch.empty_like(weight)
-        shares = weight.new_empty((splits, *weight.shape), dtype=sum_type(weight.dtype))
+        shares = weight.new_empty((parts + offsets - 1, ins, outs), dtype=sum_type(weight.dtype))
         parameters = structures.WeightGradient(
             pointer(self.features),
             pointer(self.upstream),
             pointer(self.scale),
             pointer(self.kernel_map.table),
+            pointer(self.kernel_map.pairs_before),
             pointer(shares),
             pointer(gradient),
             self.kernel_map.outputs,
             offsets,
             ins,
             outs,
-            splits,
+            parts,
         )
         places.launch(self._kernel(shape), blocks, parameters)
-        places.launch(launching.add_shares(weight.dtype), (blocks_of(weight.numel()),), parameters)
+        shared = blocks_of(ins * outs), offsets
+        places.launch(launching.add_shares(weight.dtype), shared, parameters)
         return gradient
 
     def allowed(self) -> Tensor:
@@ -133,13 +138,29 @@ class GradientLaunch(Launch):
         return launching.weight_gradient(shape.family, self.weight.dtype, tile)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
-        """Tiles of the channels, offsets, and splits of the rows, so that enough blocks have work."""
+        """Tiles of the channels, and parts of the pairs."""
         tile = cast("Tile", shape.tile)
-        offsets, ins, outs = self.weight.shape
-        tiles = math.ceil(ins / tile.rows) * math.ceil(outs / tile.columns)
-        wanted = math.ceil(busy_blocks(self.places, shape.blocks_each) / (tiles * offsets))
-        most = math.ceil(self.kernel_map.outputs / self.places.tuning.share_rows)
-        return tiles, offsets, max(1, min(wanted, most, MOST_SHARES))
+        parts = min(self._wanted_blocks(tile, shape.blocks_each), self._most_blocks, MOST_BLOCKS)
+        return self._tiles(tile), max(1, parts), 1
+
+    def _tiles(self, tile: Tile) -> int:
+        """Of the channels."""
+        _, ins, outs = self.weight.shape
+        return math.ceil(ins / tile.rows) * math.ceil(outs / tile.columns)
+
+    def _wanted_blocks(self, tile: Tile, each: int) -> int:
+        """For each tile of the channels, so that the device is busy.
+
+        Not one more: they take equally long, so a few that wait for others' end would double the time.
+        """
+        each = min(each, MOST_SUMS_EACH // (tile.rows * tile.columns))
+        return busy_blocks(self.places, each) // self._tiles(tile)
+
+    @property
+    def _most_blocks(self) -> int:
+        """For each tile of the channels, so that all have enough to do."""
+        rows = math.ceil(self.kernel_map.outputs / self.places.tuning.share_rows)
+        return len(self.weight) * rows
 
     @property
     def _channels(self) -> int:

@@ -248,6 +248,7 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
             },
         ),
         (structures.WeightRounding, {"round_weight"}),
+        (structures.PairCounts, {"count_pairs"}),
         (structures.Pooling, {"pool"}),
         (structures.PoolingGradient, {"pool_gradient"}),
     ],
