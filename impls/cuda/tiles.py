@@ -140,7 +140,7 @@ WEIGHT_GRADIENT = {
         (Tile(32, 32, 4, 4, 3), Tile(64, 64, 8, 8, 3)), (Tile(128, 128, 8, 8, 2),)
     ),
     Family.TENSOR_CORES: Tiles(
-        (Tile(32, 32, 4, 2, 3), Tile(64, 64, 8, 4, 3)), (Tile(128, 128, 16, 8, 2),)
+        (Tile(32, 32, 4, 2, 3), Tile(64, 64, 8, 4, 3), Tile(128, 128, 16, 8, 2))
     ),
 }
 """Of input x output channels."""

@@ -22,6 +22,8 @@ MOST_BLOCKS = 65535
 """Along the grid's y axis."""
 MOST_SUMS_EACH = 2**15
 """That a multiprocessor's blocks keep: half of its registers; it bounds the memory of shares."""
+WIDE = 64
+"""Channels of a tile; a wider one pays where both operands have more, and rows are many."""
 
 
 def weight_gradient(
@@ -76,9 +78,13 @@ class GradientLaunch(Launch):
         )
 
     def rule(self) -> Shape:
-        """The narrowest tile that holds all channels."""
-        tile = WEIGHT_GRADIENT[self.family].narrowest(self._channels)
-        return Shape(self.family, tile, self.places.tuning.blocks_each)
+        """The narrowest tile that holds all channels; a wide one where it and the device are full."""
+        tiles, each = WEIGHT_GRADIENT[self.family], self.places.tuning.blocks_each
+        tile = tiles.narrowest(self._channels)
+        is_filled = min(self.weight.shape[1:]) > WIDE
+        if not is_filled or self._most_blocks < self._wanted_blocks(tile, each):
+            tile = tiles.narrowest(min(self._channels, WIDE))
+        return Shape(self.family, tile, each)
 
     def candidates(self) -> list[Shape]:
         """All tiles that are not too wide."""

@@ -146,6 +146,23 @@ def test_pairs_are_counted_before_each_chunk_once_for_a_map(subject, rows):
     assert COUNT_PAIRS not in subject.host.launched
 
 
+@pytest.mark.parametrize(
+    ("channels", "rows", "side"),
+    [
+        ((64, 64), 100_000, 64),
+        ((64, 128), 100_000, 64),  # half of a wide tile would be empty
+        ((128, 96), 100_000, 128),
+        ((256, 256), 100_000, 128),
+        ((128, 128), 1000, 64),  # too few to keep the device busy by wide tiles
+    ],
+)
+def test_wide_tiles_are_the_rule_where_they_and_the_device_are_full(on_host, channels, rows, side):
+    subject = on_host()
+    subject.host.multiprocessors = lambda device: 132
+    launch = launch_of(subject, "tensor cores", random_table(rows, density=0), channels)
+    assert launch.rule().tile.columns == side
+
+
 @pytest.mark.parametrize("channels", [16, 64, 128, 512])
 def test_shares_take_128_kib_a_multiprocessor_and_once_the_weight_at_most(on_host, channels):
     launch = launch_of(
