@@ -23,6 +23,7 @@ struct Steps {
     static constexpr int STAGES = TILE_STAGES;
     static constexpr bool TRANSPOSED = IS_TRANSPOSED;
     static constexpr int THREADS = WARPS * LANES;
+    static_assert(THREADS >= ROWS, "a thread counts the sites of a row");
     static constexpr int OFFSETS = LANES;  // looked up at a time, a bit each
     static constexpr int DEPTH = 4 * CHUNK<Value>;  // input channels of a step
     using Left = Matrix<Value, ROWS, DEPTH>;
@@ -95,12 +96,18 @@ __device__ __forceinline__ void begin_step(
         const int in = channel + chunk * CHUNK<Value>;
         const int row_bytes = p.in_channels * static_cast<int>(sizeof(Value));
         const Value* features = static_cast<const Value*>(p.features) + in;
+        constexpr int EACH = Step::ROWS * CHUNKS / THREADS;
+        constexpr int APART = THREADS / CHUNKS;
+        const int first_row = thread / CHUNKS;
+        int seen[EACH];  // before the first copy: what is read after one waits for it to have begun
 #pragma unroll
-        for (int part = 0; part < Step::ROWS * CHUNKS / THREADS; ++part) {
-            const int row = thread / CHUNKS + part * (THREADS / CHUNKS);
-            const int seen = steps.seen[number][row];
-            copy_16_bytes(steps.left[stage].chunk(row, chunk), row_of(features, seen, row_bytes),
-                          seen >= 0 && in < p.in_channels);
+        for (int part = 0; part < EACH; ++part) {
+            seen[part] = steps.seen[number][first_row + part * APART];
+        }
+#pragma unroll
+        for (int part = 0; part < EACH; ++part) {
+            copy_16_bytes(steps.left[stage].chunk(first_row + part * APART, chunk),
+                          row_of(features, seen[part], row_bytes), seen[part] >= 0 && in < p.in_channels);
         }
     }
     constexpr int CHUNKS = Step::Right::CHUNKS;
