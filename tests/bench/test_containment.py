@@ -77,7 +77,7 @@ class Mortal(Gather):
 
 def test_a_preparation_that_kills_the_template_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "mortal.py").write_text(MORTAL)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     templates = Templates("quick", 1, count=1)
     try:
         templates.prepare(Preparation((Reference("mortal", "mortal:Mortal"),), "cpu"))
@@ -145,7 +145,7 @@ class Rash(Gather):
 @pytest.fixture
 def wary(tmp_path, monkeypatch):
     (tmp_path / "wary.py").write_text(WARY)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     templates = Templates("quick", 1, count=1)
     yield templates
     templates.close()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from impls.cuda.launching import COUNT_PAIRS
-from impls.cuda.places import CHUNK_ROWS, Places, Tuning
+from impls.cuda.places import CHUNK_ROWS, Places, Seen, Tuning
 from impls.cuda.sites import KernelMap
 from impls.cuda.tiles import Tile
 from impls.cuda.weight_gradient import MOST_SUMS_EACH, GradientLaunch
@@ -73,7 +73,7 @@ def launch_of(implementation, family, table, channels=(INS, OUTS)):
     sites = torch.zeros(0, 3, dtype=torch.int32)
     places = Places(sites, 1, (4, 4), implementation.launcher(), implementation.tuning)
     rows = table.shape[1]
-    kernel_map = KernelMap(table, INPUTS, places.group_rows, places.count_pairs)
+    kernel_map = KernelMap(Seen(table), INPUTS, places.group_rows, places.count_pairs)
     return GradientLaunch(
         torch.randn(INPUTS, channels[0]).to(dtype),
         torch.randn(rows, channels[1]).to(dtype),

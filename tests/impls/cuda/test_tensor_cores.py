@@ -11,7 +11,7 @@ from bench.dtypes import products_in, rounded
 from bench.network import single
 from bench.operators import convolution
 from impls.cuda import launching, structures
-from impls.cuda.places import Places, Tuning
+from impls.cuda.places import Places, Seen, Tuning
 from impls.cuda.products import Product, ProductLaunch
 from impls.cuda.shapes import Shape
 from impls.cuda.sites import KernelMap
@@ -145,7 +145,7 @@ def test_a_warp_leaves_out_an_offset_only_where_none_of_its_own_rows_sees_someth
     features = torch.randn(rows, ins).half()
     weight = torch.randn(offsets, ins, outs).half()
     launcher = CountingLauncher(kernels_folder)
-    kernel_map = KernelMap(table, rows, group_rows=lambda table: None)
+    kernel_map = KernelMap(Seen(table), rows, lambda seen: None, lambda table: None)
     places = Places(torch.empty((0, 3), dtype=torch.int32), 1, (1, 1), launcher, Tuning())
     product = Product(features, weight, kernel_map, tensor_cores=True)
     output = ProductLaunch(product, places).run(Shape(Family.TENSOR_CORES, tile, 1))
