@@ -84,7 +84,7 @@ class ProductLaunch(Launch):
             self.family,
             product.features.shape[1],
             product.out_channels,
-            len(product.weight),
+            product.weight.shape[0],
             product.rows.bit_length(),
             product.features.device,
         )
@@ -148,7 +148,7 @@ class ProductLaunch(Launch):
             pointer(output),
             pointer(shares),
             product.rows,
-            len(weight),
+            weight.shape[0],
             features.shape[1],
             product.out_channels,
             view.turned_round,
@@ -170,7 +170,7 @@ class ProductLaunch(Launch):
             bias=None if product.bias is None else product.bias.abs(),
         )
         magnitude = ProductLaunch(absolute, self.places).run(self.rule())
-        terms = len(product.weight) * product.features.shape[1]
+        terms = product.weight.shape[0] * product.features.shape[1]
         return rounding(magnitude, terms, tensor_cores=self.family is Family.TENSOR_CORES)
 
     def view(self, shape: Shape) -> View:
@@ -197,7 +197,7 @@ class ProductLaunch(Launch):
         rows = math.ceil(product.rows / shape.tile.rows)
         columns = math.ceil(product.out_channels / shape.tile.columns)
         wanted = busy // max(1, rows * columns)
-        most = len(product.weight) // places.tuning.share_offsets
+        most = product.weight.shape[0] // places.tuning.share_offsets
         return rows, columns, max(1, min(wanted, most))
 
     def _is_rounded(self, shape: Shape) -> bool:

@@ -157,11 +157,12 @@ def choose_family(
         tensor_cores: whether they may compute it.
         least_channels: from which on they do.
     """
-    if scale is not None or not all(_can_be_copied(*operand) for operand in operands):
+    (first, ins), (second, outs) = operands
+    if scale is not None or not (_can_be_copied(first, ins) and _can_be_copied(second, outs)):
         return Family.TILES
-    if tensor_cores and all(channels >= least_channels for _, channels in operands):
+    if tensor_cores and min(ins, outs) >= least_channels:
         return Family.TENSOR_CORES
-    is_copied = all(tensor.dtype in TYPES[Family.COPIED] for tensor, _ in operands)
+    is_copied = first.dtype in TYPES[Family.COPIED] and second.dtype in TYPES[Family.COPIED]
     return Family.COPIED if is_copied else Family.TILES
 
 
