@@ -16,7 +16,6 @@ from bench.cli import selection
 from bench.cli.names import split
 from bench.cli.output import say
 from bench.cli.run import PRECISION, TIMEOUT
-from bench.clock import now
 from bench.dtypes import TF32, products_in, torch_dtype
 from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
@@ -30,6 +29,7 @@ from bench.measure.plan import Plan
 from bench.registry import choose, load
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
 from bench.results.store import Journal, merge
+from bench.time_of_day import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

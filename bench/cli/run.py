@@ -342,9 +342,9 @@ def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal
 
 
 def _journal_of(arguments: argparse.Namespace, suite: str, device: str) -> "Journal":
-    from bench.clock import stamp  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
+    from bench.time_of_day import stamp  # noqa: PLC0415
 
     if arguments.resume is not None:
         if arguments.device == "auto":

@@ -182,11 +182,11 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _begun(arguments: argparse.Namespace, group: "Group") -> "tuple[None, Job]":
     """Plan a new training."""
     from bench.background import Background  # noqa: PLC0415
-    from bench.clock import stamp  # noqa: PLC0415
     from bench.dtypes import torch_dtype  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
     from bench.results.accuracy import TrainingSettings  # noqa: PLC0415
+    from bench.time_of_day import stamp  # noqa: PLC0415
     from bench.training.session import Job, check_target  # noqa: PLC0415
     from suites.accuracy.experiments import find  # noqa: PLC0415
 

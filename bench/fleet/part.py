@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.clock import now
 from bench.errors import UserError
 from bench.results.schema import Run
 from bench.results.store import Journal
+from bench.time_of_day import now
 
 FAILURES_IN_A_ROW = 3
 """So many units that cannot be measured, one after the other, end a part."""

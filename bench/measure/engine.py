@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from bench.clock import now
 from bench.errors import UserError
 from bench.gpu import conditions, watched
 from bench.implementation import ledger
@@ -33,6 +32,7 @@ from bench.results.schema import (
     Unit,
 )
 from bench.results.store import Journal
+from bench.time_of_day import now
 from bench.workload import Workload
 
 RATE_TIMEOUT = 120.0

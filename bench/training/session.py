@@ -10,7 +10,6 @@ from uuid import uuid4
 import torch
 from threadpoolctl import threadpool_limits
 
-from bench.clock import now
 from bench.dtypes import products_in
 from bench.errors import UserError
 from bench.implementation import Implementation
@@ -19,6 +18,7 @@ from bench.measure.failures import why_unavailable
 from bench.results import accuracy
 from bench.results.accuracy import AccuracyRun, TrainingSettings
 from bench.results.schema import Machine
+from bench.time_of_day import now
 from bench.training import checkpoint as checkpoints
 from bench.training.checkpoint import Checkpoint
 from bench.training.experiment import Experiment
