@@ -8,6 +8,8 @@ constexpr int LANES = 32;
 constexpr int TILE_THREADS = 256;
 constexpr int TILE_WORDS = TILE_THREADS;  // a thread looks at one
 constexpr int TILES_EACH = 16;            // that a thread adds up at a time
+constexpr int FEW_THREADS = 1024;         // of the one block that does everything
+constexpr int WORDS_EACH = 4;             // that one of its threads adds up at a time
 constexpr unsigned EVERY_LANE = 0xffffffffu;
 constexpr long long NOWHERE = 0x7fffffffffffffffll;
 
@@ -20,21 +22,32 @@ struct Touch {
     long long* candidates;  // [offsets, N], a key for each pair, NOWHERE where there is no output
 };
 
+// The output site that sees an input site's row through a kernel offset, or NOWHERE.
+__device__ __forceinline__ long long touched_key(const Touch& p, long long row, int offset) {
+    Site output;
+    const bool touched =
+        sees_through(p.window, offset, p.outputs, site_at(p.inputs, row), output);
+    return touched ? key_of(output, p.outputs) : NOWHERE;
+}
+
+__device__ __forceinline__ void mark(unsigned* words, long long key) {
+    if (key != NOWHERE) {
+        atomicOr(words + key / WORD_BITS, 1u << key % WORD_BITS);
+    }
+}
+
 // One thread a pair of input site and kernel offset, offsets along the grid's y axis.
 __global__ void touch_outputs(const Touch p) {
     const long long row = thread_number();
     if (row >= p.inputs.count) {
         return;
     }
-    Site output;
     const int offset = blockIdx.y;
-    const bool touched =
-        sees_through(p.window, offset, p.outputs, site_at(p.inputs, row), output);
-    const long long key = touched ? key_of(output, p.outputs) : NOWHERE;
+    const long long key = touched_key(p, row, offset);
     if (p.candidates != nullptr) {
         p.candidates[offset * p.inputs.count + row] = key;
-    } else if (touched) {
-        atomicOr(p.words + key / WORD_BITS, 1u << key % WORD_BITS);
+    } else {
+        mark(p.words, key);
     }
 }
 
@@ -70,8 +83,15 @@ struct Ranking {
     Coordinates sites;        // of the set bits
 };
 
+template <int THREADS>
+struct WarpSums {
+    int of_warps[THREADS / LANES];
+};
+
 // Exclusive prefix sum over a block's threads; the sum over all comes back in `total`.
-__device__ __forceinline__ int prefix_sum(int value, int* of_warps, int& total) {
+template <int THREADS>
+__device__ __forceinline__ int prefix_sum(int value, int& total) {
+    int* of_warps = shared<WarpSums<THREADS>>().of_warps;
     const int lane = threadIdx.x % LANES;
     const int warp = threadIdx.x / LANES;
     int sum = value;
@@ -87,17 +107,13 @@ __device__ __forceinline__ int prefix_sum(int value, int* of_warps, int& total) 
     int earlier = 0;
     total = 0;
 #pragma unroll
-    for (int other = 0; other < TILE_THREADS / LANES; ++other) {
+    for (int other = 0; other < THREADS / LANES; ++other) {
         earlier += other < warp ? of_warps[other] : 0;
         total += of_warps[other];
     }
     __syncthreads();
     return earlier + sum - value;
 }
-
-struct WarpSums {
-    int of_warps[TILE_THREADS / LANES];
-};
 
 __device__ __forceinline__ long long word_of_thread() {
     return static_cast<long long>(blockIdx.x) * TILE_WORDS + threadIdx.x;
@@ -110,7 +126,7 @@ __device__ __forceinline__ unsigned bits_of_thread(const Ranking& p) {
 // One block a tile.
 __global__ void __launch_bounds__(TILE_THREADS) count_tiles(const Ranking p) {
     int total;
-    prefix_sum(__popc(bits_of_thread(p)), shared<WarpSums>().of_warps, total);
+    prefix_sum<TILE_THREADS>(__popc(bits_of_thread(p)), total);
     if (threadIdx.x == 0) {
         p.tile_counts[blockIdx.x] = total;
     }
@@ -129,7 +145,7 @@ __global__ void __launch_bounds__(TILE_THREADS) add_up_tiles(const Ranking p) {
             count += counts[number];
         }
         int total;
-        int before = prefix_sum(count, shared<WarpSums>().of_warps, total);
+        int before = prefix_sum<TILE_THREADS>(count, total);
 #pragma unroll
         for (int number = 0; number < TILES_EACH; ++number) {
             if (tile + number < p.tiles) {
@@ -144,18 +160,69 @@ __global__ void __launch_bounds__(TILE_THREADS) add_up_tiles(const Ranking p) {
     }
 }
 
-// One block a tile: the rank of every word, and the site of every set bit.
-__global__ void __launch_bounds__(TILE_THREADS) emit_sites(const Ranking p) {
-    const long long word = word_of_thread();
-    const unsigned bits = bits_of_thread(p);
-    int total;
-    const int before = prefix_sum(__popc(bits), shared<WarpSums>().of_warps, total);
-    int row = static_cast<int>(p.tile_starts[blockIdx.x]) + before;
-    if (p.ranks != nullptr && word < p.word_count) {
+// The rank of a word, which is the row of its first set bit, and the sites of its set bits.
+__device__ __forceinline__ void emit_word(
+    const Ranking& p, long long word, unsigned bits, int row) {
+    if (p.ranks != nullptr) {
         p.ranks[word] = row;
     }
     for (unsigned left = bits; left != 0; left &= left - 1) {
         const long long place = word * WORD_BITS + (__ffs(static_cast<int>(left)) - 1);
         write_site(p.sites, row++, p.keys == nullptr ? place : p.keys[place], p.grid);
+    }
+}
+
+// One block a tile.
+__global__ void __launch_bounds__(TILE_THREADS) emit_sites(const Ranking p) {
+    const unsigned bits = bits_of_thread(p);
+    int total;
+    const int before = prefix_sum<TILE_THREADS>(__popc(bits), total);
+    if (word_of_thread() < p.word_count) {
+        const int row = static_cast<int>(p.tile_starts[blockIdx.x]) + before;
+        emit_word(p, word_of_thread(), bits, row);
+    }
+}
+
+struct FewOutputs {
+    Touch touch;      // of words that may hold anything before
+    Ranking ranking;  // of these words; the number of sites comes back in `tile_starts`
+};
+
+// One block for all of the above, where that is quickly done: each launch takes the host longer.
+__global__ void __launch_bounds__(FEW_THREADS) find_few_outputs(const FewOutputs p) {
+    unsigned* words = p.touch.words;
+    const int word_count = static_cast<int>(p.ranking.word_count);
+    for (int word = threadIdx.x; word < word_count; word += FEW_THREADS) {
+        words[word] = 0;
+    }
+    __syncthreads();
+    const int inputs = static_cast<int>(p.touch.inputs.count);
+    for (int pair = threadIdx.x; pair < inputs * p.touch.offsets; pair += FEW_THREADS) {
+        mark(words, touched_key(p.touch, pair % inputs, pair / inputs));
+    }
+    __syncthreads();
+    int start = 0;
+    for (int first = 0; first < word_count; first += FEW_THREADS * WORDS_EACH) {
+        const int word = first + threadIdx.x * WORDS_EACH;
+        unsigned bits[WORDS_EACH];
+        int count = 0;
+#pragma unroll
+        for (int number = 0; number < WORDS_EACH; ++number) {
+            bits[number] = word + number < word_count ? words[word + number] : 0;
+            count += __popc(bits[number]);
+        }
+        int total;
+        int row = start + prefix_sum<FEW_THREADS>(count, total);
+#pragma unroll
+        for (int number = 0; number < WORDS_EACH; ++number) {
+            if (word + number < word_count) {
+                emit_word(p.ranking, word + number, bits[number], row);
+            }
+            row += __popc(bits[number]);
+        }
+        start += total;
+    }
+    if (threadIdx.x == 0) {
+        *p.ranking.tile_starts = start;
     }
 }

@@ -49,10 +49,10 @@ def convolve(
         bias = None if bias is None else _autocast(bias)
     given = (features, weight) if bias is None else (features, weight, bias)
     dtype = features.dtype
-    if any(each.dtype is not dtype for each in given):
+    if {each.dtype for each in given} != {dtype}:
         found = ", ".join(str(each.dtype) for each in given)
         raise TypeError(f"features, weight and bias must be of one type, not {found}: convert them")
-    if any(each.device != device for each in (places.coordinates, *given)):
+    if {each.device for each in (places.coordinates, *given)} != {device}:
         found = ", ".join(str(each.device) for each in (places.coordinates, *given))
         raise ValueError(
             f"coordinates, features, weight and bias must be on one device, not {found}: move them"

@@ -147,6 +147,7 @@ MARK_FIRST_OF_RUNS = Kernel("outputs.cu", "mark_first_of_runs")
 COUNT_TILES = Kernel("outputs.cu", "count_tiles")
 ADD_UP_TILES = Kernel("outputs.cu", "add_up_tiles")
 EMIT_SITES = Kernel("outputs.cu", "emit_sites")
+FIND_FEW_OUTPUTS = Kernel("outputs.cu", "find_few_outputs", threads=1024)
 LOOK_UP_INPUTS = Kernel("table.cu", "look_up_inputs")
 LOOK_UP_ALL_IN_BITMAP = Kernel("table.cu", "look_up_all_inputs<unsigned>")
 LOOK_UP_ALL_IN_HASH_TABLE = Kernel("table.cu", "look_up_all_inputs<long long>")
@@ -157,10 +158,10 @@ COUNT_PAIRS = Kernel("count_pairs.cu", "count_pairs")
 
 def all_kernels() -> list[Kernel]:
     """Every instantiation that may ever be launched."""
-    kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS, COUNT_TILES]
-    kernels += [ADD_UP_TILES, EMIT_SITES, LOOK_UP_INPUTS, LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS]
-    kernels += [LOOK_UP_ALL_IN_BITMAP, LOOK_UP_ALL_IN_HASH_TABLE]
-    kernels += [COUNT_PAIRS]
+    kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS]
+    kernels += [COUNT_TILES, ADD_UP_TILES, EMIT_SITES, FIND_FEW_OUTPUTS]
+    kernels += [LOOK_UP_INPUTS, LOOK_UP_ALL_IN_BITMAP, LOOK_UP_ALL_IN_HASH_TABLE]
+    kernels += [LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS, COUNT_PAIRS]
     kernels += [
         convolution(family, dtype, tile, transposed=transposed)
         for family, tiles in CONVOLUTION.items()

@@ -14,7 +14,6 @@ from impls.cuda.shapes import BY_RULE, Chooser
 from impls.cuda.structures import pointer
 
 WORD_BITS = 32
-TILE_WORDS = 256  # of kernels/outputs.cu
 THREADS = 256
 KEY_BITS = 31  # of kernels/table.cu
 CHUNK_ROWS = 1024  # of kernels/weight_gradient.cuh
@@ -38,6 +37,9 @@ class Tuning:
             skips the offsets that none of its rows has, and sorting takes some ten launches.
         whole_rows: from so many rows for each multiprocessor on, a thread looks up all offsets of a row
             in a quarter of the instructions; of fewer rows, too few threads would wait for memory.
+        few_pairs: up to so many pairs of an input site and a kernel offset, sixteen for each of its
+            threads, one block finds all output sites, in one launch instead of four.
+        few_words: largest bitmap of output sites that it does so in, 64 words for each thread.
         share_offsets: least number of kernel offsets that a block adds up where tiles are too few to
             keep the device busy: its sums are written and read once more.
         share_rows: least number of rows, on average, whose pairs at an offset a block adds up for the
@@ -52,6 +54,8 @@ class Tuning:
     tensor_core_channels: int = 16
     grouped_rows: int = 8192
     whole_rows: int = 256
+    few_pairs: int = 2**14
+    few_words: int = 2**16
     share_offsets: int = 3
     share_rows: int = 1024
     blocks_each: int = 4
@@ -143,8 +147,8 @@ class Places:
     def index(self) -> structures.Index:
         """Build the bitmap or hash table, once; the structure is valid as long as this object."""
         if self._index is None:
-            size = _grid_sites(self.batch_size, self.grid_size)
-            self._is_bitmap = _affordable(size, self.count, self.tuning)
+            size = grid_sites(self.batch_size, self.grid_size)
+            self._is_bitmap = affordable(size, self.count, self.tuning)
             self._index = self._bitmap(size) if self._is_bitmap else self._hash_table()
         return self._structure(*self._index)
 
@@ -261,68 +265,9 @@ class Places:
         """Make a vector on the sites' device."""
         return torch.empty(size, dtype=dtype, device=self.coordinates.device)
 
-
-def touched(inputs: Places, window: Window) -> Places:
-    """Active output sites of a window, in canonical order. Waits for the device once, for their number.
-
-    Raises:
-        ValueError: if there are more of them than 32 bits can number.
-    """
-    grid_size = window.output_grid(inputs.grid_size)
-    size = _grid_sites(inputs.batch_size, grid_size)
-    pairs = window.volume * inputs.count
-    marks = _affordable(size, inputs.count, inputs.tuning)
-    bits = size if marks else pairs
-    word_count = math.ceil(bits / WORD_BITS)
-    words = inputs.empty(word_count, torch.int32).zero_()
-    candidates = None if marks else inputs.empty(pairs, torch.int64)
-    parameters = structures.Touch(
-        structures.coordinates(inputs.coordinates),
-        structures.grid(grid_size),
-        structures.window(window),
-        window.volume,
-        pointer(words),
-        pointer(candidates),
-    )
-    inputs.launch(launching.TOUCH_OUTPUTS, (blocks_of(inputs.count), window.volume), parameters)
-    keys = None if candidates is None else candidates.sort().values
-    if keys is not None:
-        runs = structures.FirstOfRuns(pointer(keys), pointer(words), pairs)
-        inputs.launch(launching.MARK_FIRST_OF_RUNS, (blocks_of(pairs),), runs)
-    return _emit(inputs, grid_size, words, keys)
-
-
-def _emit(inputs: Places, grid_size: Axes, words: Tensor, keys: Tensor | None) -> Places:
-    """Number the set bits; each is an output site, by its own number or by a key in `keys`."""
-    tiles = math.ceil(words.shape[0] / TILE_WORDS)
-    tile_counts = inputs.empty(tiles, torch.int32)
-    tile_starts = inputs.empty(tiles + 1, torch.int64)
-    ranks = torch.empty_like(words) if keys is None else None
-    ranking = structures.Ranking(
-        pointer(words),
-        words.shape[0],
-        pointer(tile_counts),
-        pointer(tile_starts),
-        tiles,
-        pointer(ranks),
-        pointer(keys),
-        structures.grid(grid_size),
-    )
-    inputs.launch(launching.COUNT_TILES, (tiles,), ranking)
-    inputs.launch(launching.ADD_UP_TILES, (1,), ranking)
-    count = read_back(tile_starts[-1])
-    check_count(count)
-    device = inputs.coordinates.device
-    sites = torch.empty((count, 1 + len(grid_size)), dtype=torch.int32, device=device)
-    ranking.sites = structures.coordinates(sites)
-    inputs.launch(launching.EMIT_SITES, (tiles,), ranking)
-    index = None if ranks is None else (words, ranks)
-    return inputs.others(sites, grid_size, index)
-
-
-def read_back(number: Tensor) -> int:
-    """Wait for the device and read one number: the only place in this package that does."""
-    return int(number)
+    def empty_sites(self, count: int, axes: int) -> Tensor:
+        """Make rows for the coordinates of so many sites there, `[count, 1 + axes]`."""
+        return self.coordinates.new_empty((count, 1 + axes))
 
 
 def blocks_of(threads: int) -> int:
@@ -343,9 +288,11 @@ def check_count(count: int) -> None:
         )
 
 
-def _grid_sites(batch_size: int, grid_size: Axes) -> int:
+def grid_sites(batch_size: int, grid_size: Axes) -> int:
+    """Number of sites, active or not."""
     return batch_size * math.prod(grid_size)
 
 
-def _affordable(size: int, active: int, tuning: Tuning) -> bool:
+def affordable(size: int, active: int, tuning: Tuning) -> bool:
+    """Whether a grid of so many sites gets a bitmap."""
     return size <= min(tuning.bitmap_sites, tuning.bitmap_sites_each * max(active, 1))

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,8 +34,7 @@ class Shape:
         return f"{self.family}{tile}, {self.blocks_each} blocks each"
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """What one choice is made for: coarse, so that few are measured.
 
     How many neighbours rows have is no part of it: to know that, a call would wait for the device.

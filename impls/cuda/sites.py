@@ -7,7 +7,8 @@ from functools import cached_property
 from torch import Tensor
 
 from bench.window import Window
-from impls.cuda.places import Places, Seen, touched
+from impls.cuda.outputs import touched
+from impls.cuda.places import Places, Seen
 
 
 @dataclass(frozen=True, eq=False)

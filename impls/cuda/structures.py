@@ -1,6 +1,7 @@
 """What kernels are given: the structures of kernels/*.cu, field by field."""
 
 from ctypes import Structure, c_int32, c_int64, c_void_p
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -87,6 +88,12 @@ class Ranking(Structure):
         ("grid", Grid),
         ("sites", Coordinates),
     )
+
+
+class FewOutputs(Structure):
+    """Of `find_few_outputs`."""
+
+    _fields_ = (("touch", Touch), ("ranking", Ranking))
 
 
 class Table(Structure):
@@ -214,13 +221,15 @@ def coordinates(rows: Tensor) -> Coordinates:
     return Coordinates(rows.data_ptr(), rows.shape[0], rows.shape[1] - 1)
 
 
+@lru_cache(1024)
 def grid(size: Axes) -> Grid:
-    """Of a grid of up to three axes."""
+    """Of a grid of up to three axes; the same one again for the same size."""
     return Grid(_axes(size, 1))
 
 
+@lru_cache(1024)
 def window(geometry: Geometry) -> Window:
-    """Of a window of up to three axes."""
+    """Of a window of up to three axes; the same one again for the same geometry."""
     return Window(
         _axes(geometry.kernel_size, 1),
         _axes(geometry.stride, 1),

@@ -100,12 +100,12 @@ class Tiles:
             channels: that it has as columns.
             least: number of larger tiles that keep the device busy; of fewer, none is chosen.
         """
-        enough = [
-            tile
-            for tile in self.fitting(channels)
-            if tile in self.of_many and tile.count(rows, channels) >= least
-        ]
-        both = [self.narrowest(channels), *enough]
+        narrowest = self.narrowest(channels)
+        enough = [tile for tile in self.of_many if tile.count(rows, channels) >= least]
+        if not enough:  # as for all products that take the device less time than the host
+            return narrowest
+        fitting = self.fitting(channels)
+        both = [narrowest, *(tile for tile in enough if tile in fitting)]
         return min(both, key=lambda tile: tile.reads(rows, channels))
 
     def fitting(self, channels: int) -> list[Tile]:

@@ -24,8 +24,11 @@ TILES_AND_HASHES = Tuning(
     share_rows=16,
 )
 """What large grids and many channels take, on small ones; rows are sorted, and split into shares."""
-SORTED_AND_WHOLE = Tuning(few_channels=0, grouped_rows=0, whole_rows=0, share_offsets=1000)
-"""What many rows take: sorted ones, looked up by a thread each, and blocks that add up all offsets."""
+SORTED_AND_WHOLE = Tuning(
+    few_channels=0, grouped_rows=0, whole_rows=0, few_pairs=-1, share_offsets=1000
+)
+"""What many rows take: sorted ones, output sites found in several launches, a thread looking up a row's
+neighbours, and blocks that add up all offsets."""
 
 half_cases = pytest.mark.parametrize(
     ("dtype", "rule", "channels", "tuned"),

@@ -9,7 +9,7 @@ from bench.conformance.checks import Result, check, check_batch
 from bench.conformance.properties import check_properties
 from bench.network import single
 from bench.operators import convolution
-from impls.cuda import places, structures
+from impls.cuda import outputs, structures
 from impls.cuda.launching import all_kernels
 from tests.cuda_on_host.build import COMPILER
 from tests.impls import libraries
@@ -127,13 +127,13 @@ def test_a_new_map_waits_for_the_device_once_and_a_submanifold_one_never(
     subject, random_batch, monkeypatch
 ):
     reads = []
-    read_back = places.read_back
+    read_back = outputs.read_back
 
     def counted(number):
         reads.append(number)
         return read_back(number)
 
-    monkeypatch.setattr(places, "read_back", counted)
+    monkeypatch.setattr(outputs, "read_back", counted)
     batch = random_batch()
     for rule, waits in (("submanifold", 0), ("full", 1), ("sparsity_invariant", 1)):
         operator = convolution(2, rule, 3, 5, 3, padding=1)
@@ -226,6 +226,7 @@ def test_autocast_leaves_float64_alone(subject, random_batch):
         (structures.Touch, {"touch_outputs"}),
         (structures.FirstOfRuns, {"mark_first_of_runs"}),
         (structures.Ranking, {"count_tiles", "add_up_tiles", "emit_sites"}),
+        (structures.FewOutputs, {"find_few_outputs"}),
         (structures.Neighbours, {"neighbour_keys"}),
         (structures.Table, {"look_up_inputs", "look_up_all_inputs", "look_up_outputs"}),
         (
