@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,30 +99,6 @@ def thread_pools() -> str:
         for pool in threadpool_info()
     ]
     return "; ".join(sorted(pools))
-
-
-def commit() -> str:
-    """Commit of the checkout, with `+dirty` where it has changes; empty outside of git."""
-    folder = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(  # noqa: S603
-                ["git", "-C", str(folder), *arguments],  # noqa: S607
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    head = git("rev-parse", "--short=12", "HEAD")
-    if head is None:
-        return ""
-    # A file that git does not know, such as a run file, changes nothing that was committed.
-    return head + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def _doubts(threads: int, logical: int, gpu: float | None) -> list[str]:

@@ -6,6 +6,7 @@ named is the user's to mend. Two that share a name are an error: results could n
 
 import hashlib
 import inspect
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,12 @@ def load(reference: Reference) -> Implementation:
         if kind.name == reference.name:
             return kind()
     raise UserError(f"{reference.source} no longer has an implementation {reference.name!r}")
+
+
+def source_of(implementation: Implementation) -> Path | None:
+    """The file that an implementation's class is defined in, where there is one."""
+    file = getattr(sys.modules.get(type(implementation).__module__), "__file__", None)
+    return Path(file).resolve() if file else None
 
 
 def references_in(path: Path) -> list[Reference]:

@@ -48,6 +48,7 @@ def join(runs: Sequence[Run]) -> Run:
         ),
         planned=_distinct(name for run in named for name in run.header.planned),
         suite_files={name: file for run in named for name, file in run.header.suite_files.items()},
+        suite_commits={name: at for run in named for name, at in run.header.suite_commits.items()},
     )
     units = tuple(with_settings(run, unit, first) for run in named for unit in run.units)
     finished = max(run.finished for run in named) if all(run.finished for run in named) else ""
@@ -96,12 +97,14 @@ def _replaced(runs: list[Run], merged: Run) -> list[str]:
 def _versions(runs: list[Run]) -> list[str]:
     workloads: dict[tuple[str, str], set[str]] = {}
     implementations: dict[str, set[str]] = {}
+    commits: dict[str, dict[str, None]] = {}
     for run in runs:
         for unit in run.units:
             place = unit.workload.suite, unit.workload.name
             workloads.setdefault(place, set()).add(unit.workload.version)
         for record in run.header.implementations:
             implementations.setdefault(record.name, set()).add(record.version)
+            commits.setdefault(record.name, {})[record.commit or "none"] = None
     found = []
     changed = [words.label(name) for (_, name), versions in workloads.items() if len(versions) > 1]
     if changed:
@@ -113,6 +116,10 @@ def _versions(runs: list[Run]) -> list[str]:
         if len(versions) > 1:
             told = words.listed(words.label(version, 30) for version in sorted(versions))
             found.append(f"{words.label(name)} was measured in versions {told}")
+    for name, at in commits.items():
+        if len(at) > 1:
+            told = words.listed(words.label(commit, 30) for commit in at)
+            found.append(f"{words.label(name)} was measured at commits {told}")
     return found
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.commits import moved
 from bench.errors import UserError
-from bench.results.schema import Run
+from bench.results.schema import Header, Run
 from bench.results.store import Journal
 from bench.time_of_day import now
 
@@ -57,7 +58,7 @@ class Part:
             command = ("sparsebench", *sys.argv[1:])
             self._header = replace(run.header, command=command, planned=self.workloads)
             self.journal.begin(self._header)
-        elif _how(run) != _how(Run(self._header, ())):
+        elif _how(run.header) != _how(self._header) or _moved(self._header, run.header):
             raise UserError(
                 f"{name} came back with other settings, implementations or another commit than "
                 f"{self.journal.path} has"
@@ -90,7 +91,13 @@ class Part:
         return f"{self.machine}: {reason}; {kept if done else 'nothing was finished'}"
 
 
-def _how(run: Run) -> object:
+def _how(header: Header) -> object:
     """What units of one run file have in common."""
-    implementations = [(record.name, record.version) for record in run.header.implementations]
-    return run.header.settings, run.header.commit, implementations
+    implementations = [(record.name, record.version) for record in header.implementations]
+    return header.settings, header.commit, implementations
+
+
+def _moved(first: Header, later: Header) -> bool:
+    """Whether a plug-in or a suite is known to be at another commit; not every worker has git."""
+    begun, at = (each.commits | each.suite_commits for each in (first, later))
+    return bool(moved(begun, at))

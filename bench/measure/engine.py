@@ -11,16 +11,17 @@ from pathlib import Path
 
 import torch
 
+from bench.commits import commits_of, moved, own_commit
 from bench.errors import UserError
 from bench.gpu import conditions, watched
 from bench.implementation import ledger
-from bench.machine import busy_seconds, commit, describe_machine
+from bench.machine import busy_seconds, describe_machine
 from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
 from bench.measure.record import Record, unit_of
 from bench.plugins import Broken, Reference
-from bench.registry import load
+from bench.registry import load, source_of
 from bench.results.schema import (
     OTHERS,
     WRONG,
@@ -189,13 +190,16 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     dtypes = {cell.dtype for cell in earlier.cells}
     devices = {cell.device for cell in earlier.cells}
     machine = describe_machine(device, plan.settings.threads)
+    implementations, suites = _commits(plan)
+    elsewhere = moved(header.commits | header.suite_commits, implementations | suites)
     differences = {
         "suite": header.suites != (plan.suite.name,),
         "settings": header.settings != plan.settings,
         "implementations": recorded != [(each.name, str(each.version)) for each in loaded],
         "choice of workloads": header.planned != planned,
         "element types": bool(dtypes) and dtypes != set(plan.dtypes),
-        "commit": header.commit != commit(),
+        "commit": header.commit != own_commit(),
+        "plug-ins' commits": bool(elsewhere),
         "machine": header.machine.name != machine.name,
         "device": bool(devices) and devices != {plan.device},
         "libraries": header.machine.facts.get("libraries") != machine.facts["libraries"],
@@ -205,9 +209,11 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     }
     differing = [what for what, differs in differences.items() if differs]
     if differing:
+        places = [f"{name} at {at}" for name, at in elsewhere.items()]
+        begun = ", ".join([header.commit or "no commit", *places])
         raise UserError(
             f"the unfinished run {header.id} differs in its {', '.join(differing)}: it was begun at "
-            f"{header.commit or 'no commit'} with `{shlex.join(header.command)}`, to which "
+            f"{begun} with `{shlex.join(header.command)}`, to which "
             f"--resume PATH.partial is to be added"
         )
 
@@ -269,24 +275,40 @@ def _facts(surroundings: Surroundings) -> dict[str, str]:
 
 
 def _header(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header:
+    commits, suite_commits = _commits(plan)
     return Header(
         id=uuid.uuid4().hex[:12],
         started=now(),
         command=("sparsebench", *sys.argv[1:]),
-        commit=commit(),
+        commit=own_commit(),
         suites=(plan.suite.name,),
         machine=machine,
         settings=plan.settings,
         implementations=tuple(
-            [_record(each, unavailable.get(each.name, "")) for each in plan.implementations]
+            [
+                _record(each, unavailable.get(each.name, ""), commits.get(each.name, ""))
+                for each in plan.implementations
+            ]
             + [_broken_record(broken) for broken in plan.broken]
         ),
         planned=tuple(workload.name for workload in plan.workloads),
         suite_files={plan.suite.name: Path(plan.suite.file).name} if plan.suite.file else {},
+        suite_commits=suite_commits,
     )
 
 
-def _record(reference: Reference, unavailable: str) -> ImplementationRecord:
+def _commits(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """Commits of the repositories that implementations, and a suite's file, lie in; where known."""
+    sources = {each.name: source_of(load(each)) for each in plan.implementations}
+    suites = {plan.suite.name: Path(plan.suite.file)} if plan.suite.file else {}
+    commits = commits_of([*filter(None, sources.values()), *suites.values()])
+    return (
+        {name: commits[file] for name, file in sources.items() if file in commits},
+        {name: commits[file] for name, file in suites.items() if file in commits},
+    )
+
+
+def _record(reference: Reference, unavailable: str, commit: str) -> ImplementationRecord:
     implementation = load(reference)
     # A plug-in's whole path is its user's own affair, and pages are published.
     file = Path(reference.source).name if reference.is_file else ""
@@ -298,6 +320,7 @@ def _record(reference: Reference, unavailable: str) -> ImplementationRecord:
         unavailable=unavailable,
         ledger=ledger(implementation),
         file=file,
+        commit=commit,
     )
 
 

@@ -193,6 +193,8 @@ class ImplementationRecord:
         unavailable: why it could not run here, or empty.
         ledger: by phase, what lies inside its timed region.
         file: name of the plug-in file that it came from, or empty.
+        commit: of the repository that its source file lies in, with `+dirty` where that has changes;
+            empty outside of git, and for what lies in sparsebench's own checkout.
     """
 
     name: str
@@ -202,6 +204,7 @@ class ImplementationRecord:
     unavailable: str
     ledger: dict[str, str]
     file: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True)
@@ -309,6 +312,7 @@ class Header:
     Attributes:
         suite_files: by name, the file, without its folder, that a suite was loaded from; of those
             that are not installed.
+        suite_commits: of the repositories that these files lie in, as of implementations.
     """
 
     id: str
@@ -321,6 +325,12 @@ class Header:
     implementations: tuple[ImplementationRecord, ...]
     planned: tuple[str, ...]
     suite_files: dict[str, str] = field(default_factory=dict)
+    suite_commits: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def commits(self) -> dict[str, str]:
+        """Commits of the repositories that implementations lie in, by name; of those that have one."""
+        return {record.name: record.commit for record in self.implementations if record.commit}
 
 
 @dataclass(frozen=True)

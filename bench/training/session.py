@@ -10,10 +10,11 @@ from uuid import uuid4
 import torch
 from threadpoolctl import threadpool_limits
 
+from bench.commits import own_commit
 from bench.dtypes import products_in
 from bench.errors import UserError
 from bench.implementation import Implementation
-from bench.machine import commit, describe_machine
+from bench.machine import describe_machine
 from bench.measure.failures import why_unavailable
 from bench.results import accuracy
 from bench.results.accuracy import AccuracyRun, TrainingSettings
@@ -179,7 +180,7 @@ def _record(
         started=progress.started,
         finished=now(),
         command=job.command,
-        commit=commit(),
+        commit=own_commit(),
         machine=machine,
         settings=job.settings,
         description=experiment.description,

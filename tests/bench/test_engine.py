@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from repositories import committed
 from stored_runs import unit
 
 from bench.errors import UserError
@@ -23,6 +24,7 @@ from bench.results.schema import Run, Settings, Status
 from bench.results.store import Journal, load
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-1%"
 BIASED_FULL = "2d-full-k2-c16to32-grid96-strokes"
 PHASES = (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_COLD)
@@ -168,7 +170,7 @@ def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monke
     first = plan(["gather"], phases=(Phase.FORWARD,))
     journal = Journal(tmp_path / "run.json")
     execute(first, journal)
-    monkeypatch.setattr(engine, "commit", lambda: "0123456789ab")
+    monkeypatch.setattr(engine, "own_commit", lambda: "0123456789ab")
     workload = load_suite("quick").find(BIASED_FULL)
     other = replace(first, dtypes=("float64",), workloads=(*first.workloads, workload))
     with pytest.raises(UserError, match=r"choice of workloads, element types, commit: .*--resume"):
@@ -189,6 +191,28 @@ def test_a_run_is_not_resumed_with_other_libraries_or_on_another_device():
     elsewhere = replace(elsewhere, cells=cells)
     with pytest.raises(UserError, match="differs in its device, workloads: "):
         engine._check_resumable(planned, replace(earlier, units=(elsewhere,)))
+
+
+def test_plug_ins_and_suites_have_the_commits_of_their_own_repositories(tmp_path):
+    plugin, own = tmp_path / "plug-in", tmp_path / "suite"
+    commits = [
+        committed(plugin, (EXAMPLES / "unfold.py").read_text(), "unfold.py"),
+        committed(own, (EXAMPLES / "my_layers.py").read_text(), "my_layers.py"),
+    ]
+    suite = load_suite(str(own / "my_layers.py"))
+    planned = replace(plan(["dense", str(plugin / "unfold.py")]), suite=suite)
+    machine = describe_machine(torch.device("cpu"), 1)
+    header = engine._header(planned, machine, {})
+    assert header.commits == {"unfold": commits[0]}
+    assert header.suite_commits == {"my-layers": commits[1]}
+
+    begun = Run(header, ())
+    (plugin / "unfold.py").write_text("# not what was imported")
+    with pytest.raises(UserError, match=rf"plug-ins' commits: .*, unfold at {commits[0]} with"):
+        engine._check_resumable(planned, begun)
+    records = tuple(replace(record, commit="") for record in header.implementations)
+    older = Run(replace(header, implementations=records, suite_commits={}), ())
+    engine._check_resumable(planned, older)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What a machine is called, by which runs are told apart."""
 
-import subprocess
 from random import Random
 
 import pytest
@@ -34,29 +33,6 @@ def test_arm_processors_of_other_parts_are_other_machines(name_with):
     first, second = name_with(ARM.format("0xd0c")), name_with(ARM.format("0xd40"))
     assert first != second
     assert "cpu implementer 0x41, cpu part 0xd0c, cpu variant 0x3" in first
-
-
-def test_a_commit_is_dirty_by_what_was_changed_and_not_by_files_that_git_does_not_know(
-    tmp_path, monkeypatch
-):
-    def git(*arguments):
-        identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        subprocess.run(command, check=True)
-
-    known = tmp_path / "known.py"
-    known.write_text("")
-    monkeypatch.setattr(machine, "__file__", str(known))
-    assert machine.commit() == ""
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-q", "-m", "as it is")
-    clean = machine.commit()
-    assert len(clean) == 12
-    (tmp_path / "run.json.partial").write_text("a run that goes on here")
-    assert machine.commit() == clean
-    known.write_text("changed")
-    assert machine.commit() == f"{clean}+dirty"
 
 
 def test_the_processors_that_others_use_least_are_chosen_of_those_that_are_allowed(monkeypatch):

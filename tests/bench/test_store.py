@@ -77,6 +77,7 @@ def test_the_golden_file_stays_readable():
     )
     assert golden.header.settings.phases == (Phase.FORWARD,)
     assert [record.name for record in golden.header.implementations] == ["gather", "dense", "wrong"]
+    assert (golden.header.commits, golden.header.suite_commits) == ({}, {})
     assert golden.header.implementations[1].starts_dense
     (workload,) = golden.workloads
     assert (workload.version, workload.sites, workload.grid_size) == ("b775ea7f63ca", 922, (96, 96))
