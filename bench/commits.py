@@ -51,6 +51,12 @@ def moved(earlier: Mapping[str, str], later: Mapping[str, str]) -> dict[str, str
     return {name: at for name, at in earlier.items() if later.get(name, at) != at}
 
 
+def short(commit: str) -> str:
+    """A commit's first digits, and whether there were changes beside it."""
+    digits, plus, changed = commit.partition("+")
+    return f"{digits[:DIGITS]}{plus}{changed}"
+
+
 def _root(file: Path) -> Path | None:
     """Root of the repository around a file, found without git."""
     # Path.exists() raises where a folder may not be looked into.

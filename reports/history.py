@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from bench.history.events import Breakage, Event, events
+from bench.history.events import Breakage, Commits, Event, events
 from bench.history.series import History, RunPoint, Series
 from bench.history.steps import FEWEST_RUNS, Step
 from reports import words
+from reports.commit_links import Links
 from reports.exports import plain
 
 SHOWN = 20
 """So many series, and so many cells of an event, are listed where not all are asked for."""
-COMMIT_DIGITS = 12
 
 
 def headline(history: History) -> str:
@@ -71,21 +71,36 @@ def step_words(step: Step) -> str:
     )
 
 
-def commits(before: RunPoint, after: RunPoint) -> str:
-    """The range of commits that an event lies in, its first excluded."""
-    if is_same_commit(before, after):
-        return f"{commit_name(after)} before and after"
-    return f"{commit_name(before)}..{commit_name(after)}"
+def commits(between: Commits) -> str:
+    """The range of commits that an event lies in, its first excluded, and whose they are."""
+    after = words.commit(between.after)
+    if is_same_commit(between):
+        return f"{after}{whose(between)} before and after"
+    return f"{words.commit(between.before)}..{after}{whose(between)}"
 
 
-def is_same_commit(before: RunPoint, after: RunPoint) -> bool:
+def is_same_commit(between: Commits) -> bool:
     """Whether no change of the code can be what lies between two runs."""
-    return commit_name(before) == commit_name(after)
+    return words.commit(between.before) == words.commit(between.after)
 
 
-def commit_name(run: RunPoint) -> str:
-    """A commit as it is written, short; a run that has none says so."""
-    return words.label(run.commit[:COMMIT_DIGITS]) if run.commit else "no commit"
+def whose(between: Commits) -> str:
+    """Whose repository commits are of, where it is not sparsebench's."""
+    return f" of {words.listed(map(words.label, between.of))}" if between.of else ""
+
+
+def plugin_commits(history: History) -> dict[str, list[Commits]]:
+    """By the name of a run, at which commits of their own repositories implementations were."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for series in history.series:
+        for place, commit in zip(series.runs, series.commits, strict=True):
+            if commit:
+                own = found.setdefault(history.runs[place].name, {})
+                own.setdefault(commit, {})[series.key.implementation] = None
+    return {
+        run: [Commits(commit, commit, tuple(sorted(names))) for commit, names in own.items()]
+        for run, own in found.items()
+    }
 
 
 def summary(event: Event) -> str:
@@ -95,7 +110,7 @@ def summary(event: Event) -> str:
     also = f"; {'; '.join(words.label(each, words.LONGEST_TITLE) for each in event.also)}"
     return (
         f"{words.count(len(event.changes), 'cell')} {kind} since {day(event.after)}, "
-        f"{commits(event.before, event.after)}, up to {words.percent(_extent(worst.step))}"
+        f"{commits(event.commits)}, up to {words.percent(_extent(worst.step))}"
         f"{also if event.also else ''}"
     )
 
@@ -106,10 +121,10 @@ def day(run: RunPoint) -> str:
 
 
 def alerts_text(
-    history: History, found: Sequence[Event], broken: Sequence[Breakage], url: str | None
+    history: History, found: Sequence[Event], broken: Sequence[Breakage], links: Links
 ) -> str:
     """What changed lately, for a terminal."""
-    del url  # a terminal has no links
+    del links  # a terminal has none
     lines = [verdict(history, found, broken)]
     lines += [
         f"{each.status} since {day(each.since)}: {words.label(each.series.title, 200)}"
@@ -127,7 +142,7 @@ def alerts_text(
 
 
 def alerts_markdown(
-    history: History, found: Sequence[Event], broken: Sequence[Breakage], url: str | None
+    history: History, found: Sequence[Event], broken: Sequence[Breakage], links: Links
 ) -> str:
     """The same for an issue or a comment, cells folded."""
     lines = [f"**{plain(verdict(history, found, broken))}**", ""]
@@ -137,14 +152,15 @@ def alerts_markdown(
         for each in broken
     ]
     for event in found:
-        links = commit_link(event.after, url)
-        if links:
-            links = f" ([{commit_name(event.after)}]({links}))"
+        after, of = event.commits.after, event.commits.of
+        link = links.to(after, of)
+        if link:
+            link = f" ([{words.commit(after)}]({link}))"
         lines += [
             "",
             f"<details><summary>{plain(summary(event))}</summary>",
             "",
-            f"{plain(words.label(event.after.machine, words.LONGEST_TITLE))}{links}",
+            f"{plain(words.label(event.after.machine, words.LONGEST_TITLE))}{link}",
             "",
             "| cell | change |",
             "| --- | --- |",
@@ -169,14 +185,6 @@ def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
         return f"Too few runs to say: {FEWEST_RUNS} per machine are needed."
     return "Nothing became slower recently."
-
-
-def commit_link(run: RunPoint, url: str | None) -> str:
-    """Where a run's commit can be looked at, if that is known and it is one."""
-    commit = run.commit.partition("+")[0]
-    if url is None or not commit or not all(each in "0123456789abcdef" for each in commit):
-        return ""
-    return url.replace("{commit}", commit)
 
 
 def _extent(step: Step) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
+from bench.history.events import commits_between
 from bench.history.series import Series
 from bench.history.steps import Step, levels
 from reports import history as told
@@ -94,8 +95,9 @@ def environment() -> Environment:
         "latest": told.latest,
         "step_words": told.step_words,
         "is_same_commit": told.is_same_commit,
-        "commit_name": told.commit_name,
-        "commit_link": told.commit_link,
+        "commit_name": words.commit,
+        "commits_between": commits_between,
+        "whose": told.whose,
         "summary": told.summary,
         "day": told.day,
         "setting": setting,

@@ -8,6 +8,7 @@ from bench.history.events import breakages, events
 from bench.history.series import History
 from reports import history as told
 from reports import markers
+from reports.commit_links import NO_LINKS, Links
 from reports.environment import stylesheet
 from reports.history_lines import draw, environment, setting
 from reports.script import script
@@ -15,12 +16,12 @@ from reports.script import script
 CELLS_OF_EVENT = 5
 
 
-def render(history: History, commit_url: str | None = None) -> str:
+def render(history: History, links: Links = NO_LINKS) -> str:
     """Make the page; the same history gives the same bytes.
 
     Args:
         history: what is drawn.
-        commit_url: where a commit can be looked at, with `{commit}` in it.
+        links: where commits can be looked at.
     """
     text, digest = script("history.js")
     drawn = told.ordered(history)
@@ -46,7 +47,8 @@ def render(history: History, commit_url: str | None = None) -> str:
                 "phase": _distinct([series.key.phase for series, _ in drawn]),
                 "type": _distinct([setting(series) for series, _ in drawn]),
             },
-            commit_url=commit_url,
+            links=links,
+            plugin_commits=told.plugin_commits(history),
             cells_of_event=CELLS_OF_EVENT,
         )
     )

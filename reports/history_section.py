@@ -10,6 +10,7 @@ from bench.history.series import History, Key, Series, read_cells
 from bench.results.schema import Run
 from reports import history as told
 from reports import words
+from reports.commit_links import NO_LINKS
 from reports.history_lines import draw, environment
 
 MOST_EVENTS = 10
@@ -60,6 +61,7 @@ def section(runs: Sequence[Run], archive: Archive) -> Markup:
                 for machine in dict.fromkeys(each.key.machine for each in shown)
             ],
             finding=_finding(history, len(shown)),
+            links=NO_LINKS,
         )
     )
 

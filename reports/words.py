@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+from bench.commits import short
 from bench.statistics import Interval, Verdict
 
 DASH = "\N{EN DASH}"
@@ -139,6 +140,11 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     if len(shown) <= 1:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def commit(own: str) -> str:
+    """A commit as it is written, short; where there is none, that."""
+    return label(short(own)) or "no commit"
 
 
 @lru_cache(maxsize=4096)

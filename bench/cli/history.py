@@ -1,7 +1,6 @@
 """`sparsebench history`: what an archive of runs says, machine by machine, and where times stepped."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +64,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
             verb.add_argument(f"--{name}", metavar="PATTERNS", help="names, * and ? allowed")
         verb.add_argument(
             "--commit-url",
-            metavar="URL",
-            help="of a commit, with {commit} in it (default: from the git remote `origin`)",
+            action="append",
+            default=[],
+            metavar="[IMPL=]URL",
+            help="of a commit of sparsebench, or of the repository of an implementation, with {commit} "
+            "in it; may be repeated (default: from the git remote `origin`, of those that are here)",
         )
 
 
@@ -104,13 +106,14 @@ def _show(arguments: argparse.Namespace) -> int:
 def _page(arguments: argparse.Namespace, history: "History") -> int:
     import webbrowser  # noqa: PLC0415
 
+    from bench.cli.commit_links import commit_links  # noqa: PLC0415
     from bench.cli.files import refuse_foreign, write  # noqa: PLC0415
     from reports import markers  # noqa: PLC0415
     from reports.history_page import render  # noqa: PLC0415
 
     target = arguments.output or Path("history.html")
     refuse_foreign(target, markers.HISTORY.encode(), "history page")
-    write(target, render(history, _commit_url(arguments.commit_url, history)))
+    write(target, render(history, commit_links(arguments.commit_url, history)))
     print(f"written: {target}")  # noqa: T201
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
@@ -119,6 +122,7 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
 
 def _alerts(arguments: argparse.Namespace) -> int:
     history = _read(arguments)
+    from bench.cli.commit_links import commit_links  # noqa: PLC0415
     from bench.history.events import breakages, events, recent  # noqa: PLC0415
     from bench.history.steps import FEWEST_RUNS  # noqa: PLC0415
     from reports import history as told  # noqa: PLC0415
@@ -131,9 +135,9 @@ def _alerts(arguments: argparse.Namespace) -> int:
 
         print_json({"events": found, "breakages": broken, "skipped": history.skipped})
     else:
-        url = _commit_url(arguments.commit_url, history)
+        links = commit_links(arguments.commit_url, history)
         write = told.alerts_markdown if arguments.markdown else told.alerts_text
-        print(write(history, found, broken, url), end="")  # noqa: T201
+        print(write(history, found, broken, links), end="")  # noqa: T201
         _print_skipped(history)
     if broken:
         return ExitCode.WRONG
@@ -180,56 +184,6 @@ def open_archive(url: str) -> Any:  # noqa: ANN401  # the class is an extra's
             f"history needs {error.name}: python -m pip install -e '.[history]' in the checkout"
         ) from error
     return Archive(url)
-
-
-def _commit_url(given: str | None, history: "History") -> str | None:
-    """Where a commit can be looked at: as given, or on the forge that `origin` names.
-
-    The working directory's repository may be another than the one that was measured: there are no
-    links unless it has the commits of all runs.
-
-    Raises:
-        UserError: if what is given has no place for the commit.
-    """
-    import subprocess  # noqa: PLC0415
-
-    from bench.errors import UserError  # noqa: PLC0415
-
-    if given is not None:
-        if "{commit}" not in given or not given.startswith(("https://", "http://")):
-            raise UserError(f"--commit-url is a web address with {{commit}} in it, not {given!r}")
-        return given
-    try:
-        done = subprocess.run(
-            ["git", "remote", "get-url", "origin"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    found = re.fullmatch(
-        r"(?:https://|git@|ssh://git@)(git(?:hub|lab)\.com)[:/](.+?)(?:\.git)?/?",
-        done.stdout.strip(),
-    )
-    if not found or not _has_commits({run.commit.removesuffix("+dirty") for run in history.runs}):
-        return None
-    return f"https://{found[1]}/{found[2]}/commit/{{commit}}"
-
-
-def _has_commits(commits: set[str]) -> bool:
-    """Whether the working directory's repository has all of these that are named."""
-    import subprocess  # noqa: PLC0415
-
-    asked = [f"{commit}^{{commit}}" for commit in commits if commit]
-    done = subprocess.run(
-        ["git", "cat-file", "--batch-check=%(objecttype)"],  # noqa: S607
-        input="\n".join(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.split("\n")[:-1] == ["commit"] * len(asked)
 
 
 def _print_json(history: "History") -> None:

@@ -1,7 +1,7 @@
 """An archive of run files: a folder or bucket to which every run adds two files, each written once.
 
     runs/20261121T034334-1f0c7d2a9b3e.json          the run file, byte for byte: the record
-    cells/1/20261121T034334-1f0c7d2a9b3e.parquet    a row for each of its cells, derived, for DuckDB
+    cells/2/20261121T034334-1f0c7d2a9b3e.parquet    a row for each of its cells, derived, for DuckDB
 
 Names come from the start of the run and the digest of the file, so that writers never meet. A run file
 that somebody only copied into `runs/` is summed up when it is first asked for. Reading runs no code.

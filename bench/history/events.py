@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from bench.commits import short
 from bench.history.series import History, RunPoint, Series
 from bench.history.steps import Step
 
@@ -16,12 +18,28 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Commits:
+    """Commits of one repository that something lies between, the first excluded.
+
+    Attributes:
+        before: at the last run on the old level; empty outside of git.
+        after: at the first run on the new one.
+        of: implementations whose own repository it is; none where it is sparsebench's.
+    """
+
+    before: str
+    after: str
+    of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Event:
-    """All steps in one direction between the same two runs.
+    """All steps in one direction between the same two runs and commits.
 
     Attributes:
         before: last run on the old level.
         after: first run on the new one.
+        commits: of the repository that those lie in which stepped.
         changes: the largest first.
         also: what else differs between the two runs, in words.
     """
@@ -29,6 +47,7 @@ class Event:
     before: RunPoint
     after: RunPoint
     is_slower: bool
+    commits: Commits
     changes: tuple[Change, ...]
     also: tuple[str, ...]
 
@@ -44,18 +63,26 @@ class Breakage:
 
 def events(history: History) -> list[Event]:
     """Return all events, the newest first, slowdowns before speed-ups."""
-    found: dict[tuple[str, str, bool], list[Change]] = {}
+    found: dict[_Place, list[Change]] = {}
     for series, step in _steps(history):
         before, after = history.run_of(series, step.at - 1), history.run_of(series, step.at)
-        key = (before.name, after.name, step.is_slower)
-        found.setdefault(key, []).append(Change(series, step))
-    named = {run.name: run for run in history.runs}
-    made = [
-        _event(named[before], named[after], changes, is_slower=is_slower)
-        for (before, after, is_slower), changes in found.items()
-    ]
+        commits = commits_between(history, series, step)
+        place = _Place(
+            before, after, step.is_slower, commits.before, commits.after, bool(commits.of)
+        )
+        found.setdefault(place, []).append(Change(series, step))
+    made = [_event(place, changes) for place, changes in found.items()]
     newest = sorted(made, key=lambda event: event.is_slower, reverse=True)
     return sorted(newest, key=lambda event: event.after.name, reverse=True)
+
+
+def commits_between(history: History, series: Series, step: Step) -> Commits:
+    """The commits that a step lies between: the implementation's own where both runs have one."""
+    places = [series.points[step.at - 1][0], series.points[step.at][0]]
+    before, after = (series.commits[series.runs.index(place)] for place in places)
+    if before and after:
+        return Commits(before, after, (series.key.implementation,))
+    return Commits(history.runs[places[0]].commit, history.runs[places[1]].commit)
 
 
 def breakages(history: History) -> list[Breakage]:
@@ -83,9 +110,25 @@ def _steps(history: History) -> Iterator[tuple[Series, Step]]:
             yield series, step
 
 
-def _event(before: RunPoint, after: RunPoint, changes: list[Change], *, is_slower: bool) -> Event:
-    largest = sorted(changes, key=lambda each: each.step.size.estimate, reverse=is_slower)
+class _Place(NamedTuple):
+    """Where steps are that make one event."""
+
+    before: RunPoint
+    after: RunPoint
+    is_slower: bool
+    commit_before: str
+    commit_after: str
+    is_own: bool
+
+
+def _event(place: _Place, changes: list[Change]) -> Event:
+    before, after = place.before, place.after
+    largest = sorted(changes, key=lambda each: each.step.size.estimate, reverse=place.is_slower)
+    names = sorted({each.series.key.implementation for each in changes})
+    of = tuple(names) if place.is_own else ()
     also = []
+    if place.is_own and before.commit != after.commit:
+        also.append(f"sparsebench: {_at(before)} became {_at(after)}")
     if before.libraries != after.libraries:
         also.append(f"libraries: {_difference(before.libraries, after.libraries)}")
     versions = {
@@ -94,7 +137,12 @@ def _event(before: RunPoint, after: RunPoint, changes: list[Change], *, is_slowe
         if (pair := _versions(each)) and (old := pair[0]) != (new := pair[1])
     }
     also += [f"{name} {old} became {new}" for name, old, new in sorted(versions)]
-    return Event(before, after, is_slower, tuple(largest), tuple(also))
+    commits = Commits(place.commit_before, place.commit_after, of)
+    return Event(before, after, place.is_slower, commits, tuple(largest), tuple(also))
+
+
+def _at(run: RunPoint) -> str:
+    return short(run.commit) or "no commit"
 
 
 def _versions(change: Change) -> tuple[str, str]:

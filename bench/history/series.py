@@ -21,7 +21,7 @@ FILTERS = ("machine", "implementation", "workload", "phase")
 
 @dataclass(frozen=True)
 class RunPoint:
-    """One run of one machine, as history shows it."""
+    """One run of one machine, as history shows it; its commit is sparsebench's."""
 
     name: str
     started: str
@@ -52,6 +52,8 @@ class Series:
         baseline: what `relative` is relative to; None where its runs have no baseline.
         runs: places in `History.runs`, ascending; one for each of the following.
         statuses: how the cell ended there.
+        commits: of the repository that the implementation lies in; empty where that is sparsebench's,
+            or none.
         seconds: times of those that are `ok`, else None.
         relative: the same over the baseline's, measured in turn in the same run; None where that is
             missing, and for the baseline itself.
@@ -62,6 +64,7 @@ class Series:
     runs: tuple[int, ...]
     statuses: tuple[str, ...]
     versions: tuple[str, ...]
+    commits: tuple[str, ...]
     seconds: tuple[float | None, ...]
     relative: tuple[float | None, ...]
 
@@ -213,7 +216,8 @@ def _query(
         rows = database.execute(
             f"SELECT {', '.join(Key._fields)}, baseline, "  # noqa: S608
             "list(place ORDER BY place), list(status ORDER BY place), "
-            "list(implementation_version ORDER BY place), list(seconds ORDER BY place), "
+            "list(implementation_version ORDER BY place), "
+            "list(implementation_commit ORDER BY place), list(seconds ORDER BY place), "
             "list(relative ORDER BY place) FROM cells JOIN places USING (run) WHERE "
             + (kept or "true")  # names are ours, patterns are parameters
             + " GROUP BY ALL ORDER BY ALL",

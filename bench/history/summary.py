@@ -12,7 +12,7 @@ from bench.baseline import BASELINE
 from bench.results.schema import Cell, Run, Timing
 from bench.statistics import ratio, seconds_per_call
 
-VERSION = 1
+VERSION = 2
 """Raise it when the columns or their meaning change: all summaries are then derived anew."""
 MAGIC = b"PAR1"
 """What a Parquet file begins and ends with."""
@@ -24,8 +24,11 @@ class Row:
 
     Attributes:
         run: name of the run within the archive, which sorts by time.
+        commit: of sparsebench.
         machine: what must agree for times to be compared.
         libraries: versions that matter.
+        implementation_commit: of the repository that the implementation lies in; empty where that is
+            sparsebench's, or none.
         seconds: median time of a call; None where the cell has none.
         relative: time over that of the baseline, the run's first implementation that starts from a
             dense tensor, by rounds that were measured in turn; None for the baseline itself.
@@ -41,6 +44,7 @@ class Row:
     workload_version: str
     implementation: str
     implementation_version: str
+    implementation_commit: str
     phase: str
     dtype: str
     device: str
@@ -79,6 +83,7 @@ def rows(run: Run, name: str) -> Iterator[Row]:
     """Yield one row for each cell of a run."""
     baseline = baseline_of(run)
     header = run.header
+    commits = header.commits
     libraries = header.machine.facts.get("libraries", "")
     for unit in run.units:
         times = {
@@ -97,6 +102,7 @@ def rows(run: Run, name: str) -> Iterator[Row]:
                 cell.workload_version,
                 cell.implementation,
                 cell.implementation_version,
+                commits.get(cell.implementation, ""),
                 str(cell.phase),
                 cell.dtype,
                 cell.device,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from synthetic_runs import Noise, make_run, workload
+from synthetic_runs import Noise, at_commits, make_run, workload
 
 from bench.history.archive import Archive
 from bench.phases import Phase
@@ -20,18 +20,24 @@ def commit(number):
     return f"{number:02x}".ljust(40, "0")
 
 
-def nightly(number, *, factor=1.0, records=RECORDS, names=("dense", "gather")):
-    """The run of one night; gather is slower by a factor."""
+def nightly(number, *, factor=1.0, records=RECORDS, names=("dense", "gather"), commits=None):
+    """The run of one night; gather is slower by a factor.
+
+    Args:
+        number: of the night.
+        factor: of gather's times.
+        records: of workloads.
+        names: of implementations.
+        commits: by implementation, of the repository of its own that it lies in.
+    """
 
     def times(name, record):
         return 1e-3 * (factor if name == "gather" else 1.0)
 
     run = make_run(records, names, times=times, phases=(Phase.FORWARD,), noise=FEW, seed=number)
     started = (START + timedelta(days=number)).isoformat()
-    return replace(
-        run,
-        header=replace(run.header, id=f"{number:012x}", started=started, commit=commit(number)),
-    )
+    header = replace(run.header, id=f"{number:012x}", started=started, commit=commit(number))
+    return at_commits(replace(run, header=header), commits or {})
 
 
 def saved(run, folder):

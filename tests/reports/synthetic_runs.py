@@ -1,6 +1,6 @@
 """Runs made up through the schema's own types, with known times."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -241,3 +241,12 @@ def renamed(run: Run, old: str, new: str) -> Run:
         for record in run.header.implementations
     )
     return replace(run, units=units, header=replace(run.header, implementations=records))
+
+
+def at_commits(run: Run, commits: Mapping[str, str]) -> Run:
+    """The same run, implementations lying in repositories of their own at these commits, by name."""
+    records = tuple(
+        replace(record, commit=commits.get(record.name, ""))
+        for record in run.header.implementations
+    )
+    return replace(run, header=replace(run.header, implementations=records))

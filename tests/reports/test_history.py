@@ -7,7 +7,6 @@ import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from synthetic_runs import cell, make_run, renamed
@@ -17,15 +16,15 @@ pytest.importorskip("ruptures")
 
 from nights import FEW, RECORDS, SLOW_FROM, START, commit, fill, nightly, saved
 
-from bench.cli.history import _commit_url
 from bench.cli.main import main
 from bench.errors import DataError, UserError
-from bench.history.archive import Archive
+from bench.history.archive import CELLS, Archive
 from bench.history.events import breakages, events, recent
 from bench.history.series import read
 from bench.phases import Phase
 from bench.results.schema import Status
-from bench.results.store import load, write
+from bench.results.store import write
+from reports.commit_links import Links
 from reports.history_page import render
 
 
@@ -190,13 +189,13 @@ def test_a_run_that_was_only_copied_in_is_summed_up(store, tmp_path, monkeypatch
     before = len(read(Archive(str(store)), {}).runs)
     write(nightly(20), store / "runs" / "copied.json")
     assert len(read(Archive(str(store)), {}).runs) == before + 1
-    assert (store / "cells" / "1" / "copied.parquet").exists()
+    assert (store / CELLS / "copied.parquet").exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nothing PAR1", b"PAR"])
 def test_a_damaged_summary_is_made_anew(store, damage, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    victim = sorted((store / "cells" / "1").iterdir())[3]
+    victim = sorted((store / CELLS).iterdir())[3]
     victim.write_bytes(damage)
     history = read(Archive(str(store)), {})
     assert len(history.runs) == 12
@@ -261,8 +260,9 @@ def test_a_missing_library_is_one_line_with_its_cure(store):
 
 def test_the_page_marks_the_step_and_is_the_same_every_time(store, tmp_path, capsys):
     history = read(Archive(str(store)), {})
-    page = render(history, "https://example.org/c/{commit}")
-    assert page == render(history, "https://example.org/c/{commit}")
+    links = Links({"": "https://example.org/c/{commit}"})
+    page = render(history, links)
+    assert page == render(history, links)
     assert page.count('<svg class="spark"') == 4
     assert len(re.findall(r'<path class="slower" d="M\d+ 0V40"/>', page)) == 2
     assert f'href="https://example.org/c/{commit(SLOW_FROM)}"' in page
@@ -278,35 +278,14 @@ def test_hostile_names_are_text_on_the_page(tmp_path):
     hostile = "<script>alert(1)</script>\"'"
     archive = Archive(str(tmp_path / "store"))
     archive.add(saved(renamed(nightly(0), "gather", hostile), tmp_path))
-    page = render(read(archive, {}), None)
+    page = render(read(archive, {}))
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
-
-
-def test_a_commit_url_needs_a_place_for_the_commit(store, capsys):
-    for given in ("https://example.org", "javascript:{commit}"):
-        arguments = ["history", "alerts", "--store", str(store), "--commit-url", given]
-        assert main(arguments) == 2
-    assert "{commit}" in capsys.readouterr().err
 
 
 def test_the_last_runs_are_counted_by_machine(store):
     history = read(Archive(str(store)), {})
     assert recent(history, 2) == {run.name for run in history.runs[-2:]}
-
-
-def test_a_step_within_one_commit_is_no_range_of_commits(store, tmp_path, capsys):
-    one = tmp_path / "one"
-    for path in (store / "runs").iterdir():
-        run = load(path)
-        header = replace(run.header, commit=commit(7))
-        Archive(str(one)).add(saved(replace(run, header=header), tmp_path))
-    assert main(["history", "alerts", "--store", str(one)]) == 1
-    target = tmp_path / "page.html"
-    assert main(["history", "show", "--store", str(one), "-o", str(target)]) == 0
-    for text in (capsys.readouterr().out, target.read_text()):
-        assert "070000000000 before and after" in text
-        assert "070000000000..07" not in text
 
 
 def test_files_that_cannot_be_read_are_refused_in_a_line(tmp_path, monkeypatch):
@@ -336,26 +315,3 @@ def test_where_no_summary_can_be_kept_the_reason_is_told(store, monkeypatch):
     monkeypatch.setattr("bench.history.archive.write_once", forbidden)
     with pytest.raises(UserError, match=r"nothing in the archive .* Read-only file system"):
         read(Archive(str(store)), {})
-
-
-@pytest.mark.parametrize("has_commits", [True, False])
-def test_commits_are_linked_only_into_a_repository_that_has_them(
-    has_commits, tmp_path, monkeypatch
-):
-    def git(*words):
-        identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
-        command = ["git", *identity, *words]
-        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    git("init", "-q")
-    git("commit", "-q", "--allow-empty", "-m", "one")
-    git("remote", "add", "origin", "https://github.com/somebody/layers.git")
-    own = git("rev-parse", "--short=12", "HEAD")
-    monkeypatch.chdir(tmp_path)
-    found = SimpleNamespace(commit=own), SimpleNamespace(commit=f"{own}+dirty")
-    found += (SimpleNamespace(commit=""),)
-    if not has_commits:
-        found += (SimpleNamespace(commit="0123456789ab"),)
-    url = _commit_url(None, SimpleNamespace(runs=found))
-    assert url == ("https://github.com/somebody/layers/commit/{commit}" if has_commits else None)
