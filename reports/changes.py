@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from bench.commits import short
 from bench.comparison import CellChange, Changes, Family, abs_change
+from bench.results.schema import Header
 from bench.statistics import Verdict
 from reports import markers, words
 from reports.conditions import slowed
@@ -10,7 +12,8 @@ from reports.exports import plain
 
 """By this line a comment is known to be ours, to be updated in place of another one."""
 ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.AMBIGUOUS, Verdict.SAME)
-LONGEST_HEADLINE = 1000
+NONE = "(no commit)"
+LONGEST = 1000
 SHOWN = 12
 """So many cells are listed where not all are asked for."""
 
@@ -80,17 +83,31 @@ def _slower(changes: Changes) -> str:
 def caveat(changes: Changes) -> str:
     """What such a comparison cannot know."""
     base, head = changes.base.header, changes.head.header
+    judged = (
+        "Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get no verdict."
+    )
     if changes.in_lock_step:
         return (
-            f"Base {_short(base.commit)} and head {_short(head.commit)} were measured in turn, visit "
-            f"by visit. Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get "
-            f"no verdict."
+            f"Base {short(base.commit) or NONE} and head {short(head.commit) or NONE} were measured in "
+            f"turn, visit by visit. {judged}"
         )
     return (
         f"Base: {base.commit or 'no commit'}, {words.moment(base.started)}. "
         f"Head: {head.commit or 'no commit'}, {words.moment(head.started)}. "
-        f"Two runs at two times: what else changed on the machine is in the ratios too. "
-        f"Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get no verdict."
+        f"{_plugins(base, head)}"
+        f"Two runs at two times: what else changed on the machine is in the ratios too. {judged}"
+    )
+
+
+def _plugins(base: Header, head: Header) -> str:
+    """At which commits of their own repositories implementations were, if any have one."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name in base.commits | head.commits:
+        both = words.commit(base.commits.get(name, "")), words.commit(head.commits.get(name, ""))
+        names.setdefault(both, []).append(words.label(name))
+    return "".join(
+        f"{words.listed(own)}: {before} in the base, {after} in the head. "
+        for (before, after), own in names.items()
     )
 
 
@@ -100,12 +117,6 @@ def doubts(changes: Changes) -> list[str]:
         return slowed(changes.head.units)
     sides = {"base": changes.base, "head": changes.head}
     return [f"{side}: {doubt}" for side, run in sides.items() for doubt in slowed(run.units)]
-
-
-def _short(commit: str) -> str:
-    """A commit's first digits, and whether there were changes beside it."""
-    digits, plus, changed = commit.partition("+")
-    return f"{digits[:12]}{plus}{changed}" or "(no commit)"
 
 
 def families(changes: Changes) -> list[dict[str, str]]:
@@ -159,7 +170,7 @@ def left_out(changes: Changes) -> list[str]:
 
 def to_markdown(changes: Changes) -> str:
     """Write a comment: the verdict first, details folded."""
-    lines = [markers.MARKDOWN_COMPARISON, f"**{plain(headline(changes), LONGEST_HEADLINE)}**", ""]
+    lines = [markers.MARKDOWN_COMPARISON, f"**{plain(headline(changes), LONGEST)}**", ""]
     lines += _table(families(changes))
     if broken := missing(changes):
         lines += ["", "Without a time now:", "", *_table(broken)]
@@ -172,7 +183,7 @@ def to_markdown(changes: Changes) -> str:
         lines += ["", "Not compared:", "", *(f"- {plain(line)}" for line in others)]
     if found_doubts := doubts(changes):
         lines += ["", "Doubts:", "", *(f"- {plain(doubt)}" for doubt in found_doubts)]
-    return "\n".join([*lines, "", plain(caveat(changes))]) + "\n"
+    return "\n".join([*lines, "", plain(caveat(changes), LONGEST)]) + "\n"
 
 
 def _commonest_reason(changes: Changes) -> str:

@@ -50,6 +50,7 @@ CSV_COLUMNS = (
     "commit",
     "started",
     "other_clock_seconds",
+    "implementation_commit",
 )
 """Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
 CSV_MARKER = ",".join(CSV_COLUMNS[:9])
@@ -168,6 +169,7 @@ def _record(table: Table, row: Row, headers: Mapping[tuple[str, ...], Header]) -
         str(header.settings.threads),
         *(_text(value) for value in (header.commit, header.started)),
         _other_clock(cell.timing),
+        _text(header.commits.get(cell.implementation, "")),
     ]
 
 

@@ -77,6 +77,7 @@ def _facts(run: Run, headers: Sequence[Header], samples: list[Samples]) -> list[
             words.listed(dict.fromkeys(header.commit for header in headers if header.commit))
             or "unknown: measured outside of git",
         ),
+        *_plugin_commits(headers),
         (
             "budget",
             of_settings(lambda each: f"{each.seconds:g} s")
@@ -114,3 +115,13 @@ def _facts(run: Run, headers: Sequence[Header], samples: list[Samples]) -> list[
         spent.update(unit.seconds)
     facts += [(f"time spent: {what}", f"{time:,.0f} s") for what, time in spent.most_common()]
     return facts
+
+
+def _plugin_commits(headers: Sequence[Header]) -> list[tuple[str, str]]:
+    """At which commits implementations and suites were that have repositories of their own."""
+    found: dict[str, dict[str, None]] = {}
+    for header in headers:
+        suites = {f"suite {name}": commit for name, commit in header.suite_commits.items()}
+        for name, commit in (header.commits | suites).items():
+            found.setdefault(f"commit of {words.label(name)}", {})[words.commit(commit)] = None
+    return [(name, words.listed(commits)) for name, commits in found.items()]

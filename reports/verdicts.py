@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from statistics import median
 
+from bench.commits import DIRTY
 from bench.phases import Phase
 from bench.results.schema import OTHERS, Run
 from bench.statistics import DEAD_BAND, RESOLUTION, Interval, Verdict, stray_processes
@@ -105,8 +106,11 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
             f"fresh processes per workload: {fewest:,}; published numbers need "
             f"at least {FEWEST_PROCESSES}, because memory layout differs between processes"
         )
-    if run.header.commit.endswith("+dirty"):
+    if run.header.commit.endswith(DIRTY):
         found.append("the checkout had uncommitted changes")
+    commits = run.header.commits | run.header.suite_commits
+    if dirty := [words.label(name) for name, commit in commits.items() if commit.endswith(DIRTY)]:
+        found.append(f"the repository of {words.listed(dirty)} had uncommitted changes")
     if crowded := _crowded(run):
         least, most = (words.number(pick(crowded), 2) for pick in (min, max))
         found.append(

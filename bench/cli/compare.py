@@ -115,6 +115,12 @@ def _print_json(changes: "Changes") -> None:
 
 
 def _side(run: "Run") -> dict[str, object]:
-    """Which run it is, and how its GPU fared."""
+    """Which run it is, of which code, and how its GPU fared."""
     gpu = {unit.workload.name: unit.gpu for unit in run.units if unit.gpu is not None}
-    return {"id": run.header.id, "commit": run.header.commit, "gpu": gpu}
+    header = run.header
+    return {
+        "id": header.id,
+        "commit": header.commit,
+        "implementation_commits": header.commits,
+        "gpu": gpu,
+    }

@@ -1,0 +1,82 @@
+"""Where a run's commit is told, those of plug-ins' and suites' own repositories are, too."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from page_parser import PageParser
+from synthetic_runs import Noise, at_commits, density_group, make_run
+
+from bench.cli.main import main
+from bench.comparison import compare_runs
+from bench.results.store import write
+from reports.changes import caveat, to_markdown
+from reports.exports import to_csv
+from reports.method import method
+from reports.page import render
+from reports.speed import compare
+from reports.verdicts import doubts
+
+FEW = Noise(length=4)
+OURS = "0123456789ab"
+FIRST, SECOND = "aaaaaaaaaaaa", "bbbbbbbbbbbb+dirty"
+
+
+@pytest.fixture
+def run():
+    return make_run(density_group()[:2], noise=FEW)
+
+
+def test_csv_has_the_commit_of_each_implementation_in_the_run_that_a_cell_is_from(run):
+    later = make_run(density_group()[1:3], noise=FEW, seed=2)
+    both = [at_commits(run, {"gather": FIRST}), at_commits(later, {"gather": SECOND})]
+    rows = list(csv.DictReader(io.StringIO(to_csv(both))))
+    workloads = [record.name for record in density_group()[:3]]
+    told = {
+        (row["workload"], row["implementation_commit"])
+        for row in rows
+        if row["implementation"] == "gather"
+    }
+    assert told == set(zip(workloads, (FIRST, SECOND, SECOND), strict=True))
+    others = [row for row in rows if row["implementation"] != "gather"]
+    assert {(row["commit"], row["implementation_commit"]) for row in others} == {(OURS, "")}
+
+
+def test_the_section_on_method_names_whose_commits_there_are(run):
+    header = replace(at_commits(run, {"gather": FIRST}).header, suite_commits={"made": SECOND})
+    later = at_commits(run, {"gather": SECOND}).header
+    facts = dict(method(run, (header, later)).facts)
+    assert facts["commit"] == OURS
+    assert facts["commit of gather"] == f"{FIRST} and {SECOND}"
+    assert facts["commit of suite made"] == SECOND
+    page = PageParser(render(replace(run, header=header)))
+    assert "commit of gather" in page.text("method")
+    assert not any(name.startswith("commit of") for name, _ in method(run).facts)
+
+
+def test_changes_beside_the_commit_of_a_plug_in_or_suite_are_doubted(run):
+    comparison = compare(run)
+    assert not any("uncommitted" in each for each in doubts(run, comparison))
+    dirty = at_commits(run, {"gather": SECOND, "masked": FIRST})
+    dirty = replace(dirty, header=replace(dirty.header, suite_commits={"made": SECOND}))
+    assert "the repository of gather and made had uncommitted changes" in doubts(dirty, comparison)
+
+
+def test_a_comparison_of_two_runs_tells_at_which_commits_plug_ins_were(run, tmp_path, capsys):
+    base = at_commits(run, {"gather": FIRST, "masked": FIRST})
+    head = at_commits(run, {"gather": SECOND, "masked": SECOND, "dense": SECOND})
+    told = caveat(compare_runs(base, head))
+    assert f"gather and masked: {FIRST} in the base, {SECOND} in the head. " in told
+    assert f"dense: no commit in the base, {SECOND} in the head. " in told
+    markdown = to_markdown(compare_runs(base, head))
+    assert markdown.endswith("changes within 1 % get no verdict.\n")
+    assert "in the base" not in caveat(compare_runs(run, run))
+    assert "in the base" not in caveat(compare_runs(base, head, paired=True))
+    paths = [tmp_path / "base.json", tmp_path / "head.json"]
+    for path, own in zip(paths, (base, head), strict=True):
+        write(own, path)
+    main(["compare", *map(str, paths), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["base"]["implementation_commits"] == {"gather": FIRST, "masked": FIRST}
