@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.history.events import Breakage, Commits, Event, events
+from bench.history.events import Breakage, Commits, Event, commits_between, events
 from bench.history.series import History, RunPoint, Series
 from bench.history.steps import FEWEST_RUNS, Step
 from reports import words
@@ -45,7 +45,11 @@ def rows(history: History) -> list[dict[str, str]]:
             "cell": words.label(series.title, words.LONGEST_TITLE),
             "runs": str(len(series.points)),
             "latest": latest(series),
-            "steps": "; ".join(step_words(step) for step in steps) or "none",
+            "steps": "; ".join(
+                f"{step_words(step)}, {commits(commits_between(history, series, step))}"
+                for step in steps
+            )
+            or "none",
         }
         for series, steps in ordered(history)
     ]

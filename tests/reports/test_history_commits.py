@@ -22,6 +22,7 @@ from bench.history.series import read
 from bench.results.store import load
 from reports.commit_links import Links
 from reports.history import commits as told_commits
+from reports.history import rows
 from reports.history_page import render
 
 NIGHTS = 12
@@ -74,12 +75,18 @@ def test_a_step_of_a_plug_in_is_told_by_the_commits_of_its_own_repository(archiv
     assert event["commits"] == {"before": BEFORE, "after": AFTER, "of": ["gather"]}
 
 
+def test_the_series_tell_between_which_commits_they_stepped(archive):
+    told = {row["cell"].split()[1]: row["steps"] for row in rows(read(archive, {}))}
+    assert told["gather"].endswith(f"), {BEFORE}..{AFTER} of gather")
+    assert told["dense"] == "none"
+
+
 def test_the_page_tells_the_commits_of_the_repository_that_stepped(archive):
     page = PageParser(render(read(archive, {})))
     between = f"{BEFORE}..{AFTER} of gather"
     assert between in page.text("changes")
-    rows = [row for row in page.table("those with the largest steps").rows if row[3] != "none"]
-    assert [row[3].endswith(between) for row in rows[1:]] == [True] * len(RECORDS)
+    stepped = [row for row in page.table("those with the largest steps").rows if row[3] != "none"]
+    assert [row[3].endswith(between) for row in stepped[1:]] == [True] * len(RECORDS)
     last = page.table("Every run of the archive").rows[1]
     assert last[1] == f"{commit(7)[:12]}, {plugin_commit(NIGHTS - 1)} of gather"
 
@@ -127,8 +134,8 @@ def as_gather(unit):
 
 def keep_older(summary, target):
     """Write a summary as it was before there was a column for commits of implementations."""
-    rows = duckdb.read_parquet(str(summary)).project("* EXCLUDE implementation_commit")
-    rows.write_parquet(str(target))
+    older = duckdb.read_parquet(str(summary)).project("* EXCLUDE implementation_commit")
+    older.write_parquet(str(target))
 
 
 def test_what_was_summed_up_before_there_were_such_commits_is_summed_up_anew(
