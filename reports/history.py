@@ -131,7 +131,8 @@ def alerts_text(
     del links  # a terminal has none
     lines = [verdict(history, found, broken)]
     lines += [
-        f"{each.status} since {day(each.since)}: {words.label(each.series.title, 200)}"
+        f"{each.status} since {day(each.since)}, {commits(each.commits)}: "
+        f"{words.label(each.series.title, 200)}"
         for each in broken
     ]
     for event in found:
@@ -151,7 +152,7 @@ def alerts_markdown(
     """The same for an issue or a comment, cells folded."""
     lines = [f"**{plain(verdict(history, found, broken))}**", ""]
     lines += [
-        f"- {plain(each.status)} since {plain(day(each.since))}: "
+        f"- {plain(each.status)} since {plain(day(each.since))}, {plain(commits(each.commits))}: "
         f"{plain(words.label(each.series.title, 200))}"
         for each in broken
     ]

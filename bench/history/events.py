@@ -54,10 +54,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Breakage:
-    """A cell that had times once and has none since a run."""
+    """A cell that had times once and has none since a run; between these commits it lost them."""
 
     series: Series
     since: RunPoint
+    commits: Commits
     status: str
 
 
@@ -78,20 +79,17 @@ def events(history: History) -> list[Event]:
 
 def commits_between(history: History, series: Series, step: Step) -> Commits:
     """The commits that a step lies between: the implementation's own where both runs have one."""
-    places = [series.points[step.at - 1][0], series.points[step.at][0]]
-    before, after = (series.commits[series.runs.index(place)] for place in places)
-    if before and after:
-        return Commits(before, after, (series.key.implementation,))
-    return Commits(history.runs[places[0]].commit, history.runs[places[1]].commit)
+    return _commits(history, series, series.points[step.at - 1][0], series.points[step.at][0])
 
 
 def breakages(history: History) -> list[Breakage]:
     """Return the cells that lost their time, the newest first."""
-    found = [
-        Breakage(series, history.runs[series.broken_since], series.statuses[-1])
-        for series in history.series
-        if series.broken_since is not None
-    ]
+    found = []
+    for series in history.series:
+        if (since := series.broken_since) is not None:
+            before = series.runs[series.runs.index(since) - 1]
+            commits = _commits(history, series, before, since)
+            found.append(Breakage(series, history.runs[since], commits, series.statuses[-1]))
     return sorted(found, key=lambda each: each.since.name, reverse=True)
 
 
@@ -102,6 +100,15 @@ def recent(history: History, last: int) -> set[str]:
         own = [run.name for run in history.runs if run.machine == machine]
         names |= set(own[-last:])
     return names
+
+
+def _commits(history: History, series: Series, *places: int) -> Commits:
+    """The commits of two runs that have a series."""
+    before, after = (series.commits[series.runs.index(place)] for place in places)
+    if before and after:
+        return Commits(before, after, (series.key.implementation,))
+    before, after = (history.runs[place].commit for place in places)
+    return Commits(before, after)
 
 
 def _steps(history: History) -> Iterator[tuple[Series, Step]]:

@@ -19,6 +19,7 @@ from bench.errors import UserError
 from bench.history.archive import CELLS, Archive
 from bench.history.events import Commits, events
 from bench.history.series import read
+from bench.results.schema import Status
 from bench.results.store import load
 from reports.commit_links import Links
 from reports.history import commits as told_commits
@@ -89,6 +90,27 @@ def test_the_page_tells_the_commits_of_the_repository_that_stepped(archive):
     assert [row[3].endswith(between) for row in stepped[1:]] == [True] * len(RECORDS)
     last = page.table("Every run of the archive").rows[1]
     assert last[1] == f"{commit(7)[:12]}, {plugin_commit(NIGHTS - 1)} of gather"
+
+
+def test_a_cell_that_lost_its_time_is_told_with_the_commits_between_which_it_did(
+    archive, tmp_path, capsys
+):
+    lost = plugin_commit(NIGHTS)
+    run = nightly(NIGHTS, commits={"gather": lost})
+    units = tuple(replace(unit, cells=tuple(map(without_time, unit.cells))) for unit in run.units)
+    archive.add(saved(replace(run, units=units), tmp_path))
+    between = f"{plugin_commit(NIGHTS - 1)}..{lost} of gather"
+    for form in ((), ("--markdown",)):
+        assert main(["history", "alerts", "--store", archive.url, *form]) == 4
+        assert capsys.readouterr().out.count(f"incorrect since 2026-01-13 00:00, {between}: ") == 2
+    assert PageParser(render(read(archive, {}))).text("changes").count(between) == 2
+
+
+def without_time(cell):
+    """Gather's cell of a night in which it is wrong."""
+    if cell.implementation != "gather":
+        return cell
+    return replace(cell, status=Status.INCORRECT, reason="wrong", timing=None, verified="")
 
 
 @pytest.mark.parametrize("first", [SLOW_FROM, NIGHTS], ids=["at one", "at neither"])
