@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve()
 DIGITS = 12
 PATIENCE_SECONDS = 10
 DIRTY = "+dirty"
-OTHERS_WORDS = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"})
+GIT_VARIABLES = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"})
 """Variables by which git's hooks name the repository that they are run for."""
 
 
@@ -91,7 +91,7 @@ def _git(root: Path, *arguments: str) -> str:
             capture_output=True,
             timeout=PATIENCE_SECONDS,
             check=True,
-            env={name: text for name, text in os.environ.items() if name not in OTHERS_WORDS},
+            env={name: text for name, text in os.environ.items() if name not in GIT_VARIABLES},
         )
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -10,7 +10,6 @@ from reports import markers, words
 from reports.conditions import slowed
 from reports.exports import plain
 
-"""By this line a comment is known to be ours, to be updated in place of another one."""
 ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.AMBIGUOUS, Verdict.SAME)
 NONE = "(no commit)"
 LONGEST = 1000
