@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from bench.measure.rounds import Contestant
+from bench.measure.contestant import Contestant
 
 CALLS = 3
 """So many calls are counted, and the fewest instructions kept: a first one does more."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from bench.measure.rounds import Contestant
+from bench.measure.contestant import Contestant
 from bench.measure.timers import GpuTimer, Hold, Timer
 
 MOST_PASSES = 9

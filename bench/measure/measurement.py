@@ -20,6 +20,7 @@ from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.known_suites import known_suite
 from bench.measure.candidate import Candidate, Step
+from bench.measure.contestant import Contestant, hidden_work
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
 from bench.measure.guard import Guard
@@ -38,7 +39,7 @@ from bench.measure.messages import (
 )
 from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
-from bench.measure.rounds import Contestant, Spent, hidden_work, run_rounds
+from bench.measure.rounds import Spent, run_rounds
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from bench.measure.contestant import Contestant
 from bench.measure.failures import ensure_device_lives
-from bench.measure.rounds import Contestant
 from bench.measure.timers import Timer
 
 MOST_TURNS = 25

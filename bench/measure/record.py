@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from bench.measure.contestant import ALIKE
 from bench.measure.description import undescribed
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, PhaseDone, Task
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
-from bench.measure.rounds import ALIKE
 from bench.phases import Phase
 from bench.plugins import Reference
 from bench.registry import load

@@ -1,34 +1,22 @@
 """Rounds: every implementation is visited in each, in a fresh random order."""
 
 import gc
-import math
 import random
 import resource
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bench.measure.candidate import Step
+from bench.measure.contestant import Contestant, settle
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
-from bench.results.schema import Samples, value_of_round
+from bench.results.schema import value_of_round
 
 CPU = torch.device("cpu")
-SHORTEST_SAMPLE_NS = 200_000
-"""Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so. Not
-longer: what a sample's calls are given is alive together, with what they keep in it, such as maps, and
-pushes itself out of the caches."""
-VISIT_NS = 8_000_000
-MOST_SAMPLES = 24
-"""A visit takes up to this many samples while it stays within this time; their median counts."""
-ALIKE = 1.5
-"""Contestants whose calls differ by less than this factor get the same numbers of both."""
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
 BLOCKS = 3
@@ -48,79 +36,6 @@ MOST_LOST = 8
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
-HIDDEN_SHARE = 0.5
-HIDDEN_NS = 200_000
-"""A GPU that goes on for longer than its events tell, by this share of their time and by so many
-nanoseconds, does what they do not see. Waiting for it takes some microseconds in any case."""
-
-
-@dataclass
-class Contestant:
-    """One implementation's step in a phase, and what was measured of it so far.
-
-    Attributes:
-        name: of the implementation.
-        number: of the implementation, for the sign of life.
-        first_ns: duration of one call, from which the numbers of calls and samples follow.
-        calls: in one sample.
-        samples: in one visit.
-        other_rounds: by the other clock of a GPU.
-        late: samples that began before all was queued.
-        after_ns: for how long a GPU went on after calls had returned, as far as anybody looked.
-        shortest_ns: of all visits, timed regions only.
-    """
-
-    name: str
-    number: int
-    step: Step
-    first_ns: int
-    rounds: list[tuple[int, ...]] = field(default_factory=list)
-    other_rounds: list[tuple[int, ...]] = field(default_factory=list)
-    disturbed: list[int] = field(default_factory=list)
-    after_ns: list[int] = field(default_factory=list)
-    late: int = 0
-    last: object = None
-    calls: int = field(init=False)
-    samples: int = field(init=False)
-    shortest_ns: float = math.inf
-
-    def __post_init__(self) -> None:
-        self.settle()
-
-    def settle(self, alike: "Contestant | None" = None, most_calls: int | None = None) -> None:
-        """Choose the numbers of calls and samples, or take those of one whose calls last as long."""
-        in_sample, in_visit = self.step.most_calls
-        in_sample = min(in_sample, most_calls or in_sample)
-        if alike is not None:
-            self.calls, self.samples = min(in_sample, alike.calls), alike.samples
-        else:
-            doublings = round(math.log2(SHORTEST_SAMPLE_NS / self.first_ns))
-            self.calls = min(in_sample, 2 ** max(0, doublings))
-            self.samples = min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls))
-        self.samples = max(1, min(self.samples, in_visit // self.calls))
-
-    def begin_anew(self, first_ns: int) -> None:
-        """Forget what was measured."""
-        self.first_ns = first_ns
-        self.shortest_ns = math.inf
-        self.late = 0
-        for kept in (self.rounds, self.other_rounds, self.disturbed, self.after_ns):
-            kept.clear()
-
-    def result(self, process: int, stop: str, timer: Timer) -> Samples:
-        """What the run file keeps."""
-        other, none = tuple(self.other_rounds), ()
-        return Samples(
-            process=process,
-            calls=self.calls,
-            rounds=tuple(self.rounds),
-            wall_rounds=other if timer.is_coarse else none,
-            device_rounds=none if timer.is_coarse else other,
-            disturbed=tuple(self.disturbed),
-            late=self.late,
-            is_coarse=timer.is_coarse,
-            stop=stop,
-        )
 
 
 @dataclass
@@ -164,7 +79,7 @@ def run_rounds(
         device: that the calls run on.
     """
     start = time.perf_counter()
-    _settle(contestants, timer.most_calls)
+    settle(contestants, timer.most_calls)
     renewals = _renewals(contestants, seconds)
     renewed = done = 0
     lost = 0.0
@@ -213,20 +128,6 @@ def _is_spent(elapsed: float, lost: float, seconds: float, done: int) -> bool:
     return bool(done) and used > seconds * (1 if done >= FEWEST_ROUNDS else LONGEST_OVERRUN)
 
 
-def _settle(contestants: list[Contestant], most_calls: int | None) -> None:
-    """Choose numbers of calls and samples, the same where calls take about as long.
-
-    Otherwise two that hardly differ could fall on either side of a limit, and one of them feel its own
-    results in the caches more than the other.
-    """
-    ascending = sorted(contestants, key=lambda each: each.first_ns)
-    before = None
-    for contestant in ascending:
-        is_alike = before is not None and contestant.first_ns < ALIKE * before.first_ns
-        contestant.settle(before if is_alike else None, most_calls)
-        before = contestant
-
-
 def _is_rehearsal(contestants: list[Contestant]) -> bool:
     """Whether the first round shows that calls are much shorter than they seemed."""
     return any(
@@ -242,7 +143,7 @@ def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spe
         spent.timed -= seconds
         spent.warm_up += seconds
         contestant.begin_anew(max(1, nanoseconds))
-    _settle(contestants, most_calls)
+    settle(contestants, most_calls)
 
 
 def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:
@@ -301,25 +202,6 @@ def _blocks(order: random.Random, device: torch.device) -> list[Tensor]:
 
 def _value(durations: tuple[int, ...], timer: Timer) -> float:
     return value_of_round(durations, is_coarse=timer.is_coarse)
-
-
-def hidden_work(contestant: Contestant, timer: Timer) -> str | None:
-    """Say that a GPU works longer than the events on the caller's stream tell, if it does.
-
-    Work on a stream that does not wait for the caller's runs while that is held, and seems to take no
-    time.
-    """
-    if not timer.is_coarse or not contestant.after_ns:
-        return None
-    after = statistics.median(contestant.after_ns)
-    told = statistics.median(chain.from_iterable(contestant.rounds))
-    if after <= (1 + HIDDEN_SHARE) * told + HIDDEN_NS:
-        return None
-    return (
-        f"the GPU works for {after / 1000:,.0f} µs after a call has returned, while events on the "
-        f"caller's stream tell of {told / 1000:,.0f} µs: it works on another stream, which does not "
-        f"wait for the caller's"
-    )
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import random
 
 from bench.measure import rounds
 from bench.measure.candidate import Step
-from bench.measure.rounds import Contestant, Spent, run_rounds
+from bench.measure.contestant import Contestant
+from bench.measure.rounds import Spent, run_rounds
 from bench.measure.timers import Duration
 
 MILLISECOND = 1_000_000

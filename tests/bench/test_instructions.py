@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from bench.measure.candidate import Step
+from bench.measure.contestant import Contestant
 from bench.measure.instructions import Counter, instructions
-from bench.measure.rounds import Contestant
 
 SOFTWARE, TASK_CLOCK = 1, 1
 

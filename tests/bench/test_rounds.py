@@ -6,6 +6,7 @@ import pytest
 from racing import MILLISECOND, AfterRounds, Race
 
 from bench.measure import rounds
+from bench.measure.contestant import MOST_SAMPLES
 from bench.measure.rounds import FEWEST_ROUNDS
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration
@@ -223,13 +224,13 @@ def test_a_timer_that_takes_one_call_a_sample_gets_one_of_fast_and_slow_alike(ra
     field.clock.most_calls = 1
     field.run(AfterRounds(3))
     assert [each.calls for each in field.contestants] == [1, 1]
-    assert [len(each.rounds[0]) for each in field.contestants] == [rounds.MOST_SAMPLES, 1]
+    assert [len(each.rounds[0]) for each in field.contestants] == [MOST_SAMPLES, 1]
     again = race(10 * MILLISECOND)
     again.clock.most_calls = 1
     again.contestants[0].step = again.step(0, 1_000)  # much shorter than it seemed
     again.run(AfterRounds(3))
     assert again.contestants[0].calls == 1
-    assert len(again.contestants[0].rounds[0]) == rounds.MOST_SAMPLES
+    assert len(again.contestants[0].rounds[0]) == MOST_SAMPLES
 
 
 def test_the_garbage_collector_rests_while_measuring_and_works_again_afterwards(race):

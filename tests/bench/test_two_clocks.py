@@ -7,7 +7,7 @@ import torch
 from racing import MILLISECOND, AfterRounds, Race
 
 from bench.measure import rounds
-from bench.measure.rounds import hidden_work
+from bench.measure.contestant import hidden_work
 from bench.measure.timers import Duration
 
 pytestmark = pytest.mark.usefixtures("unfrozen")
