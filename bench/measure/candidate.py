@@ -1,9 +1,6 @@
-"""One implementation in one worker: built, verified, and turned into steps that can be timed."""
+"""One implementation in one worker: built with a workload's weights, tuned and verified."""
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,43 +22,9 @@ from bench.verification import (
     run_with_gradients,
 )
 
-FRESH_BATCHES = 8, 64
-"""Copying the input for every call costs time that is not measured, and for the shortest calls many
-times what is: so many for one sample, and for one visit."""
-
-
-ALIKE = 0.05
-"""Of a gradient: by how much rounding may change it at most, in any type."""
-Parts = list[tuple[Tensor, int]]
-"""What an output holds, and at how many sites it holds each of it."""
-
 
 class IncorrectError(Exception):
     """An implementation returned something else than the oracle; the message says what."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A timed region and what surrounds it.
-
-    Attributes:
-        prepare: makes the argument of one call, outside of the timed region.
-        call: the timed region.
-        check: raises `IncorrectError` where the last timed call's result is wrong.
-        most_calls: how many arguments may be made for one sample, and for one visit.
-        marked: the same call, which tells a mark the name of every layer that is done; None where
-            there are no layers to tell apart.
-        renew: makes what the calls share anew, so that it lies elsewhere in memory.
-        ablations: makes calls that lack one part each, by the part's name; None for networks.
-    """
-
-    prepare: Callable[[], Any]
-    call: Callable[[Any], Any]
-    check: Callable[[Any], None]
-    most_calls: tuple[int, int] = (64, 1024)
-    marked: Callable[[Any, Mark], Any] | None = None
-    renew: Callable[[], None] = lambda: None
-    ablations: Callable[[], Mapping[str, Callable[[], object]]] | None = None
 
 
 class Candidate:
@@ -112,8 +75,8 @@ class Candidate:
         if not overrides(self.implementation, "tune"):
             return
         with torch.no_grad():
-            self.implementation.tune(lambda: self._encode_and_run(self.batch.copied()))
-            self._encode_again()
+            self.implementation.tune(lambda: self.encode_and_run(self.batch.copied()))
+            self.encode_again()
 
     def tune_gradients(self) -> None:
         """Have the implementation tune itself for calls with gradients, if it ever does."""
@@ -127,16 +90,16 @@ class Candidate:
             IncorrectError: at the first difference from the oracle.
         """
         with torch.no_grad():
-            self._check_encoded(self.native)
+            self.check_encoded(self.native)
             for which in ("first call", "second call"):
-                self._check_answer(self.built.answer(self.native), which)
+                self.check_answer(self.built.answer(self.native), which)
             self._is_warm = True
             self._check_that_it_computes()
             cold = self.implementation.encode(self.batch.copied())
-            self._check_answer(self.built.answer(cold), "cold call")
+            self.check_answer(self.built.answer(cold), "cold call")
             self._check_that_it_builds_maps()
-            dropped = self.implementation.without_maps(self.native)
-            self._check_answer(self.built.answer(dropped), "call without cached maps")
+            dropped = self.native_without_maps()
+            self.check_answer(self.built.answer(dropped), "call without cached maps")
 
     def verify_first_call(self) -> None:
         """Check encode and one warm call, of what has been found right in another process.
@@ -145,8 +108,8 @@ class Candidate:
             IncorrectError: at the first difference from the oracle.
         """
         with torch.no_grad():
-            self._check_encoded(self.native)
-            self._check_answer(self.built.answer(self.native), "first call in another process")
+            self.check_encoded(self.native)
+            self.check_answer(self.built.answer(self.native), "first call in another process")
             self._is_warm = True
 
     def verify_gradients(self) -> None:
@@ -166,215 +129,51 @@ class Candidate:
     def _run_with_gradients(self) -> tuple[SparseBatch, dict[str, Tensor]]:
         expectation = self.expectation
         return run_with_gradients(
-            self._in_training(dropout=False),
+            self.in_training(dropout=False),
             self.batch,
             expectation.upstream,
             expectation.background_upstream,
         )
 
-    def step(self, phase: Phase) -> Step:
-        """Make the timed region of a phase."""
-        return {
-            Phase.ENCODE: self._encode_step,
-            Phase.MAP: self._map_step,
-            Phase.FORWARD: self._forward_step,
-            Phase.BACKWARD: self._backward_step,
-            Phase.DECODE: self._decode_step,
-            Phase.FORWARD_COLD: self._forward_cold_step,
-            Phase.TRAIN_STEP: self._train_step,
-        }[phase]()
-
-    def _encode_step(self) -> Step:
-        return Step(
-            self.batch.copied, self.implementation.encode, self._check_encoded, FRESH_BATCHES
-        )
-
-    def _map_step(self) -> Step:
-        module = next(iter(self.built.layers.values()))
-
-        def build(native: Native) -> Native:
-            self.implementation.build_map(module, native)
-            return native
-
-        return Step(
-            lambda: self.implementation.without_maps(self.native),
-            build,
-            lambda native: self._check_answer(self.built.answer(native), "call after build_map"),
-            renew=self._encode_again,
-        )
-
-    def _encode_again(self) -> None:
+    def encode_again(self) -> None:
+        """Make the native tensor anew, without maps and elsewhere in memory."""
         self.native = self.implementation.encode(self.batch.copied())
         self._is_warm = False
 
-    def _encode_and_warm_up(self) -> None:
-        self._encode_again()
-        self._warm_up()
-
-    def _warm_up(self) -> None:
-        """Have the native tensor hold the maps that a warm call finds there."""
+    def warm_up(self) -> None:
+        """Make the native tensor hold the maps that a warm call finds there."""
         if not self._is_warm:
             self.built.answer(self.native)
             self._is_warm = True
 
-    def _forward_step(self) -> Step:
-        self._warm_up()
-        return Step(
-            lambda: self.native,
-            self._run,
-            lambda answer: self._check_answer(answer, "last timed call"),
-            marked=self._run if self.has_layers else None,
-            renew=self._encode_and_warm_up,
-            ablations=None if self.has_layers else self._ablations,
-        )
-
-    def _ablations(self) -> Mapping[str, Callable[[], object]]:
-        module = next(iter(self.built.layers.values()))
-        return self.implementation.ablations(module, self.native)
-
-    def _decode_step(self) -> Step:
-        output = self.built(self.native)
-
-        def renew() -> None:
-            nonlocal output
-            output = self.built(self.native)
-
-        return Step(
-            lambda: output,
-            self.implementation.decode,
-            lambda batch: self._check_batch(batch, "last timed call"),
-            renew=renew,
-        )
-
-    def _forward_cold_step(self) -> Step:
-        if self.implementation.starts_dense:
-            prepare: Callable[[], Any] = self._native_without_maps
-            call: Callable[..., Answer] = self._run
-        else:
-            prepare = self.batch.copied
-            call = self._encode_and_run
-        return Step(
-            prepare,
-            call,
-            lambda answer: self._check_answer(answer, "last timed call"),
-            FRESH_BATCHES,
-            call if self.has_layers else None,
-            self._renewal(),
-        )
-
-    def _renewal(self) -> Callable[[], None]:
-        """How to make anew what cold calls share: the native tensor, where they start from it."""
-        return self._encode_again if self.implementation.starts_dense else lambda: None
-
-    def _run(self, native: Native, mark: Mark = nobody) -> Answer:
-        """Run the network until its values are there, of one that would put that off, too."""
+    def run(self, native: Native, mark: Mark = nobody) -> Answer:
+        """Run the network until its values are there, even where they are computed only on demand."""
         answer = self.built.answer(native, mark)
         self.implementation.features(answer.native)
         return answer
 
-    def _encode_and_run(self, batch: SparseBatch, mark: Mark = nobody) -> Answer:
+    def encode_and_run(self, batch: SparseBatch, mark: Mark = nobody) -> Answer:
+        """Run the network on a batch, as a cold call does; encoding is marked like a layer."""
         native = self.implementation.encode(batch)
         mark(str(Phase.ENCODE))
-        return self._run(native, mark)
+        return self.run(native, mark)
 
-    def _native_without_maps(self) -> Native:
+    def native_without_maps(self) -> Native:
+        """What a cold call is given if it starts from the native tensor."""
         return self.implementation.without_maps(self.native)
 
-    def _backward_step(self) -> Step:
-        implementation = self.implementation
-        network = self._in_training(dropout=self.drops_out)
-
-        def record() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-            with torch.enable_grad():
-                features = self._leaf(implementation.features(self.native))
-                native = implementation.with_features(self.native, features)
-                parts = self._at_every_site(network.answer(native))
-            outputs = [values for values, _ in parts]
-            upstreams = [values.detach() * sites for values, sites in parts]
-            return outputs, self._leaves(network, features), upstreams
-
-        recorded = record()
-
-        def renew() -> None:
-            nonlocal recorded
-            recorded = record()
-
-        def call(_: None) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(*recorded, retain_graph=True)
-
-        def check(last: tuple[Tensor, ...]) -> None:
-            for upstream in recorded[2]:
-                upstream.data.neg_()
-            for before, after in zip(last, call(None), strict=True):
-                if before.any() and torch.equal(before, after):
-                    raise IncorrectError(
-                        "its upstream was changed, but it returned a gradient again: it remembers them"
-                    )
-            self.verify_gradients()
-
-        return Step(lambda: None, call, check, renew=renew)
-
-    def _train_step(self) -> Step:
-        implementation = self.implementation
-        network = self._in_training(dropout=self.drops_out)
-
-        def run(native: Native, leaf: Tensor) -> tuple[Parts, list[Tensor]]:
-            return self._at_every_site(network.answer(native)), self._leaves(network, leaf)
-
-        def from_batch(batch: SparseBatch) -> tuple[Parts, list[Tensor]]:
-            leaf = self._leaf(batch.features)
-            return run(implementation.encode(batch.with_features(leaf)), leaf)
-
-        def from_native(native: Native) -> tuple[Parts, list[Tensor]]:
-            leaf = self._leaf(implementation.features(native))
-            return run(implementation.with_features(native, leaf), leaf)
-
-        start: Callable[[Any], tuple[Parts, list[Tensor]]] = from_batch
-        prepare: Callable[[], Any] = self.batch.copied
-        if implementation.starts_dense:
-            start, prepare = from_native, self._native_without_maps
-
-        def call(given: object) -> tuple[Tensor, ...]:
-            with torch.enable_grad():
-                ((values, _), *rest), leaves = start(given)
-                loss = values.sum()
-                for constant, sites in rest:
-                    loss = loss + constant.sum() * sites
-                return torch.autograd.grad(loss, leaves)
-
-        def check(last: tuple[Tensor, ...]) -> None:
-            self.verify_gradients()
-            if self.has_layers:
-                return  # rounding may be all that such a loss leaves behind a batch norm
-            with torch.enable_grad():
-                _check_gradients_of_sum(last, *start(prepare()))
-
-        return Step(prepare, call, check, FRESH_BATCHES, renew=self._renewal())
-
-    def _in_training(self, *, dropout: bool) -> BuiltNetwork:
+    def in_training(self, *, dropout: bool) -> BuiltNetwork:
         """The network that gradients are taken of."""
         if self.trained is not self.built:
             self.trained.training_with(dropout=dropout)
         return self.trained
 
-    def _at_every_site(self, answer: Answer) -> Parts:
-        """What the output holds and, if that is rows, what all other sites do and their number."""
-        features = self.implementation.features(answer.native)
-        if answer.background is None or features.ndim > 2:
-            return [(features, 1)]
-        all_sites = self.batch.batch_size * math.prod(self.expectation.grid_size)
-        return [(features, 1), (answer.background, all_sites - len(features))]
+    def check_encoded(self, native: Native) -> None:
+        """Check that a native tensor decodes to the batch.
 
-    def _leaf(self, features: Tensor) -> Tensor:
-        """The input, recorded only where gradients are taken at it."""
-        return features.detach().requires_grad_(self.gradient_at_input)
-
-    def _leaves(self, network: BuiltNetwork, features: Tensor) -> list[Tensor]:
-        """What gradients are taken at: weights, and for a single operator its input too."""
-        leaves = [tensor for _, _, tensor in network.leaves()]
-        return [features, *leaves] if self.gradient_at_input else leaves
-
-    def _check_encoded(self, native: Native) -> None:
+        Raises:
+            IncorrectError: if it does not.
+        """
         decoded = self.implementation.decode(native)
         same = (
             decoded.grid_size == self.given.grid_size
@@ -424,14 +223,23 @@ class Candidate:
             )
 
     def _rows_of_cold_call(self, batch: SparseBatch) -> Tensor:
-        return self.implementation.decode(self._encode_and_run(batch).native).features.clone()
+        return self.implementation.decode(self.encode_and_run(batch).native).features.clone()
 
     def _rows_of_answer(self) -> Tensor:
         return self.implementation.decode(self.built.answer(self.native).native).features
 
-    def _check_answer(self, answer: Answer, which: str) -> None:
+    def check_answer(self, answer: Answer, which: str) -> None:
+        """Check a network's output, inactive sites included.
+
+        Args:
+            answer: the output.
+            which: of the calls returned it, for the message.
+
+        Raises:
+            IncorrectError: if the oracle expects another.
+        """
         output = self.implementation.decode(answer.native)
-        self._check_batch(output, which)
+        self.check_batch(output, which)
         values = self.implementation.features(answer.native)
         expected = self.expectation.background
         fault = None
@@ -442,23 +250,8 @@ class Candidate:
         if fault is not None:
             raise IncorrectError(f"{which}: {fault}")
 
-    def _check_batch(self, output: SparseBatch, which: str) -> None:
+    def check_batch(self, output: SparseBatch, which: str) -> None:
+        """Check the active sites of a decoded output, as `check_answer` does."""
         fault = output_fault(self.expectation, output, self.dtype)
         if fault is not None:
             raise IncorrectError(f"{which}: {fault}")
-
-
-def _check_gradients_of_sum(found: tuple[Tensor, ...], parts: Parts, leaves: list[Tensor]) -> None:
-    """Take the gradients of as many ones, each in memory of its own.
-
-    Raises:
-        IncorrectError: if those of the sum are others.
-    """
-    ones = [torch.full_like(values, sites) for values, sites in parts]
-    wanted = torch.autograd.grad([values for values, _ in parts], leaves, ones)
-    for one, other in zip(found, wanted, strict=True):
-        if not (one - other).norm() <= ALIKE * other.norm():
-            raise IncorrectError(
-                "gradients of the output's sum, whose upstream is a single one in memory, differ from "
-                "those of as many ones"
-            )

@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass, field
 from itertools import chain
 
-from bench.measure.candidate import Step
+from bench.measure.steps import Step
 from bench.measure.timers import Timer
 from bench.results.schema import Samples
 

@@ -19,7 +19,7 @@ from bench.expectation import expect
 from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.known_suites import known_suite
-from bench.measure.candidate import Candidate, Step
+from bench.measure.candidate import Candidate
 from bench.measure.contestant import Contestant, hidden_work
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
@@ -40,6 +40,7 @@ from bench.measure.messages import (
 from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
 from bench.measure.rounds import Spent, run_rounds
+from bench.measure.steps import Step, step_of
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns
@@ -376,7 +377,7 @@ class Measurement:
     ) -> tuple[Contestant, int | None]:
         """Make the step, warm it up, learn how long a call takes and how much memory."""
         started = time.perf_counter()
-        step = candidate.step(phase)
+        step = step_of(candidate, phase)
         name = candidate.implementation.name
         known = self.task.known_ns.get(name, {}).get(phase)
         peak = None

@@ -3,9 +3,9 @@
 import random
 
 from bench.measure import rounds
-from bench.measure.candidate import Step
 from bench.measure.contestant import Contestant
 from bench.measure.rounds import Spent, run_rounds
+from bench.measure.steps import Step
 from bench.measure.timers import Duration
 
 MILLISECOND = 1_000_000

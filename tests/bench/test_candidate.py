@@ -9,6 +9,7 @@ from torch import nn
 
 from bench.background import Background
 from bench.measure.candidate import IncorrectError
+from bench.measure.steps import step_of
 from bench.network import INPUT, Layer, Network, single
 from bench.operators import BatchNorm, Dropout, Linear, Rectifier, convolution, max_pooling
 from bench.phases import Phase
@@ -47,12 +48,12 @@ def test_training_uses_the_batchs_statistics_and_evaluation_does_not(implementat
 @every_implementation
 def test_timed_training_steps_change_nothing_that_is_checked(implementation, random_batch):
     subject = candidate(implementation, TRAINED, random_batch())
-    step = subject.step(Phase.TRAIN_STEP)
+    step = step_of(subject, Phase.TRAIN_STEP)
     for _ in range(20):
         call(step)
     step.check(None)
     subject.verify_outputs()
-    forward = subject.step(Phase.FORWARD)
+    forward = step_of(subject, Phase.FORWARD)
     forward.check(call(forward))
 
 
@@ -64,7 +65,7 @@ def modules(network, kind):
 def test_dropout_is_timed_and_not_checked(implementation, random_batch):
     subject = candidate(implementation, TRAINED, random_batch())
     torch.manual_seed(0)
-    step = subject.step(Phase.TRAIN_STEP)
+    step = step_of(subject, Phase.TRAIN_STEP)
     assert all(module.training for module in modules(subject.trained, nn.Dropout))
     first, second = call(step), call(step)
     assert not all(torch.equal(*pair) for pair in zip(first, second, strict=True))
@@ -76,7 +77,7 @@ def test_dropout_is_timed_and_not_checked(implementation, random_batch):
 @pytest.mark.parametrize("phase", [Phase.ENCODE, Phase.FORWARD_COLD, Phase.TRAIN_STEP])
 def test_cold_calls_get_coordinates_that_were_never_seen_before(phase, random_batch):
     batch = random_batch()
-    step = candidate(Gather(), TRAINED, batch).step(phase)
+    step = step_of(candidate(Gather(), TRAINED, batch), phase)
     arguments = [step.prepare() for _ in range(3)]
     seen = {each.coordinates.data_ptr() for each in (batch, *arguments)}
     assert len(seen) == 4
@@ -86,7 +87,7 @@ def test_cold_calls_get_coordinates_that_were_never_seen_before(phase, random_ba
 @every_implementation
 def test_a_recorded_pass_has_dropout(implementation, random_batch):
     subject = candidate(implementation, TRAINED, random_batch())
-    step = subject.step(Phase.BACKWARD)
+    step = step_of(subject, Phase.BACKWARD)
     before = call(step)
     assert all(torch.equal(*pair) for pair in zip(before, call(step), strict=True))
     step.renew()  # drawn anew
@@ -96,7 +97,7 @@ def test_a_recorded_pass_has_dropout(implementation, random_batch):
 @every_implementation
 def test_dropout_is_left_out_where_the_ground_state_is_kept(implementation, random_batch):
     subject = candidate(implementation, VALID, random_batch(), Background.GROUND_STATE)
-    step = subject.step(Phase.TRAIN_STEP)
+    step = step_of(subject, Phase.TRAIN_STEP)
     assert not any(module.training for module in modules(subject.trained, nn.Dropout))
     for left, right in zip(call(step), call(step), strict=True):
         assert torch.equal(left, right)
@@ -114,7 +115,7 @@ def test_every_implementation_computes_the_same_gradients_in_a_timed_step(
     found = []
     for implementation in IMPLEMENTATIONS:
         subject = candidate(implementation, WITHOUT_DROPOUT, batch, background)
-        gradients = call(subject.step(phase))
+        gradients = call(step_of(subject, phase))
         leaves = subject.built.leaves()
         found.append(
             {
@@ -131,7 +132,7 @@ def test_every_implementation_computes_the_same_gradients_in_a_timed_step(
 def test_the_loss_of_a_training_step_sums_all_sites_of_the_output(random_batch):
     batch = random_batch(density=0.05)
     subject = candidate(Gather(), WITHOUT_DROPOUT, batch, Background.GROUND_STATE)
-    gradients = call(subject.step(Phase.TRAIN_STEP))
+    gradients = call(step_of(subject, Phase.TRAIN_STEP))
     names = [name for name, _, _ in subject.built.leaves()]
     sites = batch.batch_size * math.prod(subject.expectation.grid_size)
     at_last_bias = gradients[names.index("last.bias")]
@@ -141,11 +142,11 @@ def test_the_loss_of_a_training_step_sums_all_sites_of_the_output(random_batch):
 def test_gradients_at_the_input_are_timed_for_a_single_operator_only(random_batch):
     batch = random_batch()
     operator = convolution(2, "submanifold", 3, 4, 3)
-    assert len(call(candidate(Gather(), single(operator), batch).step(Phase.TRAIN_STEP))) == 3
+    assert len(call(step_of(candidate(Gather(), single(operator), batch), Phase.TRAIN_STEP))) == 3
     whole = candidate(Gather(), TRAINED, batch)
-    assert len(call(whole.step(Phase.TRAIN_STEP))) == len(whole.trained.leaves()) == 6
+    assert len(call(step_of(whole, Phase.TRAIN_STEP))) == len(whole.trained.leaves()) == 6
     pooling = Network((Layer("pool", max_pooling(2, 2, 2)), Layer("relu", Rectifier())))
-    assert len(call(candidate(Gather(), pooling, batch).step(Phase.TRAIN_STEP))) == 1
+    assert len(call(step_of(candidate(Gather(), pooling, batch), Phase.TRAIN_STEP))) == 1
 
 
 def test_a_network_without_norms_and_dropout_is_built_once(random_batch):
@@ -199,7 +200,7 @@ def test_marks_name_every_layer_in_order_and_encode_first_when_cold(
     subject = candidate(implementation, VALID, random_batch(), background)
     layers = ["conv", "relu", "dropout", "last"]
     for phase in (Phase.FORWARD, Phase.FORWARD_COLD):
-        step, seen = subject.step(phase), []
+        step, seen = step_of(subject, phase), []
         answer = step.marked(step.prepare(), seen.append)
         step.check(answer)
         cold = phase is Phase.FORWARD_COLD and not implementation.starts_dense
@@ -208,8 +209,8 @@ def test_marks_name_every_layer_in_order_and_encode_first_when_cold(
 
 def test_there_are_no_layers_to_mark_in_a_single_operator(random_batch):
     subject = candidate(Gather(), single(Linear(3, 2)), random_batch())
-    assert subject.step(Phase.FORWARD).marked is None
-    assert subject.step(Phase.FORWARD_COLD).marked is None
+    assert step_of(subject, Phase.FORWARD).marked is None
+    assert step_of(subject, Phase.FORWARD_COLD).marked is None
 
 
 def test_a_network_that_reads_its_input_last_still_has_it(random_batch):
@@ -232,7 +233,7 @@ def test_what_has_been_called_once_is_not_warmed_up_again(
     calls = []
     answer = subject.built.answer
     monkeypatch.setattr(subject.built, "answer", lambda *of: calls.append(1) or answer(*of))
-    step = subject.step(Phase.FORWARD)
+    step = step_of(subject, Phase.FORWARD)
     assert not calls
     step.renew()  # other memory, without maps
     assert len(calls) == 1
@@ -284,7 +285,7 @@ def test_phases_do_not_tune(random_batch):
     implementation = Watched()
     subject = candidate(implementation, WITHOUT_DROPOUT, random_batch())
     for phase in (Phase.FORWARD, Phase.FORWARD_COLD, Phase.BACKWARD, Phase.TRAIN_STEP):
-        call(subject.step(phase))
+        call(step_of(subject, phase))
     assert set(implementation.done) == {"encode"}
 
 

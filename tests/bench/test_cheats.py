@@ -6,6 +6,7 @@ from candidates import IMPLEMENTATIONS, call, candidate, every_implementation
 
 from bench.batch import SparseBatch
 from bench.measure.candidate import IncorrectError
+from bench.measure.steps import step_of
 from bench.network import single
 from bench.operators import convolution
 from bench.phases import Phase
@@ -171,11 +172,11 @@ class RemembersGradients(Gather):
 def test_who_remembers_gradients_is_found_after_the_rounds(random_batch):
     network = single(convolution(2, "submanifold", 3, 4, 3))
     for implementation in IMPLEMENTATIONS:
-        step = candidate(implementation, network, random_batch()).step(Phase.BACKWARD)
+        step = step_of(candidate(implementation, network, random_batch()), Phase.BACKWARD)
         step.check(call(step))
     subject = candidate(RemembersGradients(), network, random_batch())
     subject.verify_gradients()
-    step = subject.step(Phase.BACKWARD)
+    step = step_of(subject, Phase.BACKWARD)
     with pytest.raises(IncorrectError, match="it remembers them"):
         step.check(call(step))
 
@@ -208,11 +209,11 @@ class ReadsRows(Gather):
 def test_who_is_wrong_for_a_sums_gradients_alone_is_found_after_the_rounds(random_batch):
     network = single(convolution(2, "submanifold", 3, 4, 3))
     for implementation in IMPLEMENTATIONS:
-        step = candidate(implementation, network, random_batch()).step(Phase.TRAIN_STEP)
+        step = step_of(candidate(implementation, network, random_batch()), Phase.TRAIN_STEP)
         step.check(call(step))
     subject = candidate(ReadsRows(), network, random_batch())
     subject.verify_gradients()
-    step = subject.step(Phase.TRAIN_STEP)
+    step = step_of(subject, Phase.TRAIN_STEP)
     with pytest.raises(IncorrectError, match="gradients of the output's sum"):
         step.check(call(step))
 
@@ -251,7 +252,7 @@ class PutsOff(Gather):
 def test_what_is_put_off_is_timed(phase, random_batch):
     implementation = PutsOff()
     network = single(convolution(2, "submanifold", 3, 4, 3))
-    step = candidate(implementation, network, random_batch()).step(phase)
+    step = step_of(candidate(implementation, network, random_batch()), phase)
     argument, before = step.prepare(), implementation.convolved
     step.call(argument)
     assert implementation.convolved == before + 1

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from bench.measure.candidate import Step
 from bench.measure.contestant import Contestant
 from bench.measure.instructions import Counter, instructions
+from bench.measure.steps import Step
 
 SOFTWARE, TASK_CLOCK = 1, 1
 

@@ -4,9 +4,9 @@ import time
 import pytest
 import torch
 
-from bench.measure.candidate import Step
 from bench.measure.contestant import Contestant
 from bench.measure.layers import MOST_PASSES, CudaMarks, WallMarks, layer_times, marks_for
+from bench.measure.steps import Step
 from bench.measure.timers import Hold, WallTimer, timer_for
 from bench.phases import Phase
 

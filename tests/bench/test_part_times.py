@@ -4,10 +4,10 @@ import time
 import pytest
 import torch
 
-from bench.measure.candidate import Step
 from bench.measure.contestant import Contestant
 from bench.measure.failures import DeadDeviceError
 from bench.measure.parts import MOST_TURNS, part_times
+from bench.measure.steps import Step
 from bench.measure.timers import Duration
 
 
