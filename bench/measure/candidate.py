@@ -30,10 +30,21 @@ class IncorrectError(Exception):
 class Candidate:
     """An implementation with a workload's weights, input and expectation.
 
-    Phases with gradients run a network in training: its batch norms use the batch's statistics. It is
-    another one than the network in evaluation, whose running statistics must not drift. Dropout is
-    on in what is timed, and off in what is checked, as no two implementations would draw alike; where
-    the ground state is kept it is off in both.
+    Phases with gradients use a second network, which is in training mode: its batch norms use the
+    batch's statistics, and the running statistics of the first must not drift. Timed calls have
+    dropout; checked calls do not, as no two implementations would draw the same numbers. Where the
+    ground state is kept, neither have.
+
+    Attributes:
+        given: the input.
+        batch: a copy of it, which the implementation may spoil without harm to others.
+        built, trained: the network in evaluation and in training; one and the same where no layer
+            behaves differently in training.
+        native: the encoded batch, which holds the kernel maps of earlier calls.
+        has_layers: whether this is a network, and not a single operator.
+        gradient_at_input: whether gradients at the input are timed: those of a single operator are,
+            and those of a network that learns nothing.
+        drops_out: whether timed calls have dropout.
     """
 
     def __init__(
@@ -47,7 +58,6 @@ class Candidate:
     ) -> None:
         self.implementation = implementation
         self.given = batch
-        # Whoever writes to what it is given writes to what is its own.
         self.batch = batch.copied().with_features(batch.features.clone())
         weights = {name: layer.copied() for name, layer in weights.items()}
         self.expectation = expectation
@@ -184,10 +194,11 @@ class Candidate:
             raise IncorrectError("decode(encode(batch)) is not the batch")
 
     def _check_that_it_computes(self) -> None:
-        """Negate the features where they lie: who returns the same has remembered it.
+        """Negate the features in place: whoever then returns the same result has remembered it.
 
-        Only of a single operator, which has no rectifier that could be off for both, and where the
-        native tensor lets its features be changed. They are changed as no version of them tells.
+        For single operators only: in a network, a rectifier may return 0 for both signs. And only
+        where the native tensor hands out its features themselves and not a copy. Writing to `.data`
+        does not raise a tensor's version, so the change cannot be noticed by that.
         """
         values = self.implementation.features(self.native)
         if self.has_layers or not values.any():
@@ -196,7 +207,7 @@ class Candidate:
         try:
             values.data.neg_()
             if not torch.equal(self.implementation.features(self.native), values):
-                return  # they are a copy
+                return  # it handed out a copy
             if before.any() and torch.equal(self._rows_of_answer(), before):
                 raise IncorrectError(
                     "its features were changed, but it returned the same result: it remembers answers"
@@ -205,9 +216,10 @@ class Candidate:
             values.data.copy_(kept)
 
     def _check_that_it_builds_maps(self) -> None:
-        """Mirror the sites where they lie: who maps them as before has known them by their place.
+        """Mirror the coordinates in place: whoever returns the same result has remembered a kernel map.
 
-        Timed cold calls get new coordinates, but at addresses used before, and the same features.
+        It would have recognised them by their address, which timed cold calls use again and again
+        for new coordinates. Where mirrored sites give the same result anyhow, nothing can be told.
         """
         batch = self.batch.copied()
         mirrored = batch.coordinates.clone()

@@ -16,14 +16,12 @@ from bench.measure.candidate import Candidate, IncorrectError
 from bench.phases import Phase
 
 FRESH_BATCHES = 8, 64
-"""Copying the input for every call costs time that is not measured, and for the shortest calls many
-times what is: so many for one sample, and for one visit."""
-
-
-ALIKE = 0.05
-"""Of a gradient: by how much rounding may change it at most, in any type."""
+"""Most calls of a sample, and of a visit, where each call gets a copy of the input. Making the copies
+is not timed, and takes many times as long as the shortest calls."""
+GRADIENT_TOLERANCE = 0.05
+"""The share of a gradient's norm that rounding may change, in any type."""
 Parts = list[tuple[Tensor, int]]
-"""What an output holds, and at how many sites it holds each of it."""
+"""What an output holds: values, and the number of sites that each of them stands for."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,11 @@ class Step:
         prepare: makes the argument of one call, outside of the timed region.
         call: the timed region.
         check: raises `IncorrectError` where the last timed call's result is wrong.
-        most_calls: how many arguments may be made for one sample, and for one visit.
-        marked: the same call, which tells a mark the name of every layer that is done; None where
-            there are no layers to tell apart.
+        most_calls: in one sample, and in one visit.
+        marked: the same call, which also tells a mark the name of every layer when it is done; None
+            for single operators.
         renew: makes what the calls share anew, so that it lies elsewhere in memory.
-        ablations: makes calls that lack one part each, by the part's name; None for networks.
+        ablations: makes calls that each lack one part, by the part's name; None for networks.
     """
 
     prepare: Callable[[], Any]
@@ -225,7 +223,7 @@ _STEPS = {
 
 
 def _at_every_site(candidate: Candidate, answer: Answer) -> Parts:
-    """What the output holds and, if that is rows, what all other sites do and their number."""
+    """The output's values; and, if they are rows of active sites, those of all other sites."""
     features = candidate.implementation.features(answer.native)
     if answer.background is None or features.ndim > 2:
         return [(features, 1)]
@@ -234,7 +232,7 @@ def _at_every_site(candidate: Candidate, answer: Answer) -> Parts:
 
 
 def _leaf(candidate: Candidate, features: Tensor) -> Tensor:
-    """The input, recorded only where gradients are taken at it."""
+    """The input as a leaf of the graph; recorded only where gradients are taken at it."""
     return features.detach().requires_grad_(candidate.gradient_at_input)
 
 
@@ -245,15 +243,17 @@ def _leaves(candidate: Candidate, network: BuiltNetwork, features: Tensor) -> li
 
 
 def _check_gradients_of_sum(found: tuple[Tensor, ...], parts: Parts, leaves: list[Tensor]) -> None:
-    """Take the gradients of as many ones, each in memory of its own.
+    """Check the gradients of the output's sum, whose upstream is one number that stands for all.
+
+    They must be those of an upstream that holds a one for every value.
 
     Raises:
-        IncorrectError: if those of the sum are others.
+        IncorrectError: if they differ.
     """
     ones = [torch.full_like(values, sites) for values, sites in parts]
     wanted = torch.autograd.grad([values for values, _ in parts], leaves, ones)
     for one, other in zip(found, wanted, strict=True):
-        if not (one - other).norm() <= ALIKE * other.norm():
+        if not (one - other).norm() <= GRADIENT_TOLERANCE * other.norm():
             raise IncorrectError(
                 "gradients of the output's sum, whose upstream is a single one in memory, differ from "
                 "those of as many ones"
