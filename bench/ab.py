@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from bench.comparison import Changes, Suspects, compare_runs, suspected, together
+from bench.comparison import Changes, compare_runs
 from bench.errors import UserError
 from bench.gpu import conditions, watched
 from bench.machine import idle_processors
@@ -31,6 +31,7 @@ from bench.measure.processes import Templates
 from bench.measure.record import Record, TurnsAt, unit_of
 from bench.measure.turns import Turnstile
 from bench.results.schema import Header, Run, Unit
+from bench.second_measurement import Suspects, suspected, together
 from bench.workload import Workload
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -1,15 +1,12 @@
 """Two runs of the same workloads, cell by cell: what became faster or slower, and what is missing."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from bench.exit_codes import ExitCode
 from bench.phases import Phase
 from bench.results.schema import WRONG, Cell, Run, Status, Timing, Unit
 from bench.statistics import (
-    DEAD_BAND,
     Interval,
     Ratio,
     Verdict,
@@ -184,7 +181,7 @@ def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
         head: after.
         paired: whether rounds of the same process and number were measured in turn.
     """
-    before, after = dict(_cells(base)), dict(_cells(head))
+    before, after = dict(cells_of(base)), dict(cells_of(head))
     refusal = _refusal(base, head)
     divide = ratio if paired else unpaired_ratio
     found = [
@@ -233,98 +230,11 @@ def _timings(cells: list[CellChange], before: Found, after: Found) -> list[tuple
     return [(head, base) for head, base in found if head is not None and base is not None]
 
 
-Suspects = dict[str, frozenset[tuple[str, Phase]]]
-"""Implementations and phases that may have become slower, by workload."""
-
-
-def suspected(changes: Changes, *, noisy: bool = True) -> Suspects:
-    """What is to be measured again.
-
-    A cell is suspected whose uncorrected interval lies above 1; so are all cells of a family whose
-    shared change does.
-
-    Args:
-        changes: of everything.
-        noisy: whether cells are, too, that are ambiguous and seem slower.
-    """
-    families = {family.key for family in changes.families if _may_be_slower(family.shared)}
-    found: dict[str, set[tuple[str, Phase]]] = {}
-    for cell in changes.compared:
-        seems = noisy and cell.verdict is Verdict.AMBIGUOUS and _shows(cell.ratio)
-        if seems or _may_be_slower(cell.ratio) or cell.family in families:
-            found.setdefault(cell.workload, set()).add((cell.implementation, cell.phase))
-    return {workload: frozenset(cells) for workload, cells in found.items()}
-
-
-def _may_be_slower(found: Ratio | None) -> bool:
-    return found is not None and found.interval.low > 1
-
-
-def together(first: Changes, second: Changes) -> Changes:
-    """Judge by two measurements together; a slowdown must show in the second by itself, too.
-
-    Args:
-        first: of everything, in lock step.
-        second: of what was suspected, measured once more.
-    """
-    both = compare_runs(
-        _joined(first.base, second.base), _joined(first.head, second.head), paired=True
-    )
-    cells_again = {cell.key: cell.ratio for cell in second.compared}
-    families_again = {family.key: family.shared for family in second.families}
-    return replace(
-        both,
-        cells=tuple(_confirmed(cell, cells_again.get(cell.key)) for cell in both.cells),
-        families=tuple(
-            _confirmed(family, families_again.get(family.key)) for family in both.families
-        ),
-    )
-
-
-Judged = TypeVar("Judged", CellChange, Family)
-
-
-def _confirmed(judged: Judged, again: Ratio | None) -> Judged:
-    """Call what is slower ambiguous, unless it shows again."""
-    if judged.verdict is Verdict.SLOWER and not _shows(again):
-        return replace(judged, verdict=Verdict.AMBIGUOUS)
-    return judged
-
-
-def _shows(found: Ratio | None) -> bool:
-    return found is not None and found.interval.estimate > math.exp(DEAD_BAND)
-
-
-def _joined(first: Run, second: Run) -> Run:
-    """The first run, with the samples of both where both have them, and what failed in the second."""
-    more = {key: cell for key, (_, cell) in _cells(second)}
-    later = {unit.workload.name: unit.gpu for unit in second.units}
-    units = []
-    for unit in first.units:
-        cells = []
-        for cell in unit.cells:
-            others = more.get((unit.workload.suite, *cell.key))
-            if others is not None and others.status in WRONG:
-                cell = others  # noqa: PLW2901
-            elif cell.timing is not None and others is not None and others.timing is not None:
-                past = 1 + max(samples.process for samples in cell.timing.processes)
-                shifted = (
-                    replace(samples, process=past + samples.process)
-                    for samples in others.timing.processes
-                )
-                timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
-                cell = replace(cell, timing=timing)  # noqa: PLW2901
-            cells.append(cell)
-        again = later.get(unit.workload.name)
-        gpu = unit.gpu if again is None or unit.gpu is None else unit.gpu.followed_by(again)
-        units.append(replace(unit, cells=tuple(cells), gpu=gpu))
-    return replace(first, units=tuple(units))
-
-
 Divide = Callable[[Timing, Timing], Ratio | None]
 
 
-def _cells(run: Run) -> Iterator[tuple[tuple[str, ...], Placed]]:
+def cells_of(run: Run) -> Iterator[tuple[tuple[str, ...], Placed]]:
+    """Every cell of a run and the unit that it is in, by suite and the cell's key."""
     for unit in run.units:
         for cell in unit.cells:
             yield (unit.workload.suite, *cell.key), (unit, cell)

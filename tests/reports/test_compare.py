@@ -4,53 +4,17 @@ import json
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import Noise, density_group, make_run, renamed, usual_times, workload
+from compared_runs import changed, ended, lock_step, made, noisy_lock_step, verdicts
+from synthetic_runs import Noise, density_group, make_run, renamed, workload
 
 from bench import comparison
 from bench.cli.main import main
-from bench.comparison import compare_runs, suspected, together
-from bench.results.schema import GpuConditions, Status
+from bench.comparison import compare_runs
+from bench.results.schema import Status
 from bench.results.store import write
 from bench.statistics import Interval, Verdict
 from reports import words
 from reports.changes import caveat, headline, missing, to_markdown
-
-NAMES = ("dense", "gather", "masked")
-STEADY = Noise(rounds=0.003, processes=0.001, count=4)
-
-
-def made(factor=1.0, *, seed=1, noise=STEADY, names=NAMES, records=None):
-    """A run in which gather takes so many times as long as usual."""
-
-    def times(name, record):
-        seconds = usual_times(name, record)
-        return seconds * factor if name == "gather" and seconds else seconds
-
-    return make_run(records or density_group()[:3], names, times=times, noise=noise, seed=seed)
-
-
-def changed(run, change, name="gather"):
-    """The same run with one implementation's cells changed."""
-    units = tuple(
-        replace(
-            unit,
-            cells=tuple(
-                change(cell) if cell.implementation == name else cell for cell in unit.cells
-            ),
-        )
-        for unit in run.units
-    )
-    return replace(run, units=units)
-
-
-def ended(status):
-    return lambda cell: replace(
-        cell, status=status, reason="why it ended", timing=None, verified="", work=None
-    )
-
-
-def verdicts(changes, name):
-    return {cell.verdict for cell in changes.cells if cell.implementation == name}
 
 
 def test_two_runs_of_the_same_code_are_the_same():
@@ -261,56 +225,6 @@ def test_instructions_stand_beside_the_times_where_they_were_counted():
     assert "instructions" not in to_markdown(compare_runs(made(seed=1), made(1.1, seed=2)))
 
 
-def lock_step(factor, seed):
-    """Both sides at once: their rounds pair."""
-    base, head = made(seed=seed), made(factor, seed=seed + 1)
-    return compare_runs(base, head, paired=True)
-
-
-def test_what_is_merely_noisy_need_not_be_measured_again():
-    loud = Noise(rounds=0.2, processes=0.2, count=3)
-    base, head = made(seed=1, noise=loud), made(1.05, seed=2, noise=loud)
-    changes = compare_runs(base, head, paired=True)
-    sure, all_of_them = suspected(changes, noisy=False), suspected(changes)
-    assert sum(map(len, sure.values())) < sum(map(len, all_of_them.values()))
-    assert all(cells <= all_of_them[workload] for workload, cells in sure.items())
-    plain = lock_step(1.05, 1)
-    assert suspected(plain, noisy=False) == suspected(plain)
-
-
-def test_what_was_suspected_is_judged_by_both_measurements_together():
-    first, second = lock_step(1.05, 1), lock_step(1.05, 11)
-    assert set(suspected(first)) == {record.name for record in density_group()[:3]}
-    both = together(first, second)
-    assert verdicts(both, "gather") == {Verdict.SLOWER}
-    assert {len(cell.timing.processes) for cell in both.head.cells} == {8}
-    processes = {tuple(s.process for s in cell.timing.processes) for cell in both.head.cells}
-    assert processes == {tuple(range(8))}
-    width, wider = (
-        {cell.key: cell.ratio.detectable for cell in changes.cells} for changes in (both, first)
-    )
-    assert sum(width.values()) < sum(wider.values())
-
-
-@pytest.mark.parametrize(("failing", "code"), [("head", 4), ("base", 0)])
-def test_what_fails_in_the_second_measurement_has_failed(failing, code):
-    second = {"base": made(seed=11), "head": made(1.05, seed=12)}
-    second[failing] = changed(second[failing], ended(Status.INCORRECT))
-    both = together(lock_step(1.05, 1), compare_runs(**second, paired=True))
-    assert both.exit_code == code
-    assert verdicts(both, "gather") == {Verdict.MISSING}
-    assert not {cell.status for cell in both.head.cells} - {Status.OK, Status.INCORRECT}
-
-
-@pytest.mark.parametrize(
-    ("again", "expected"), [(1.005, Verdict.AMBIGUOUS), (1.02, Verdict.SLOWER)]
-)
-def test_what_shows_again_only_within_the_dead_band_is_ambiguous(again, expected):
-    (cell, *_) = lock_step(1.05, 1).of(Verdict.SLOWER)
-    second = replace(cell.ratio, interval=Interval(again, again - 0.001, again + 0.001))
-    assert comparison._confirmed(cell, second).verdict is expected
-
-
 def test_the_largest_change_comes_first_in_either_direction():
     changes = compare_runs(made(seed=1), made(seed=2))
     ratios = [replace(changes.cells[0].ratio, interval=Interval(x, x, x)) for x in (0.9, 0.5, 0.7)]
@@ -335,51 +249,6 @@ def test_families_are_corrected_for_their_number(monkeypatch):
     assert not noisy_lock_step(1.05, 1).slower_families
 
 
-def test_how_the_gpu_fared_is_joined_of_both_measurements():
-    def watched(changes, megahertz):
-        seen = GpuConditions(3, (megahertz, megahertz), (50, 60), {})
-        units = tuple(replace(unit, gpu=seen) for unit in changes.head.units)
-        return replace(changes, head=replace(changes.head, units=units))
-
-    both = together(watched(lock_step(1.05, 1), 1500), watched(lock_step(1.05, 11), 1200))
-    assert {unit.gpu for unit in both.base.units} == {None}
-    assert {(unit.gpu.looks, unit.gpu.megahertz) for unit in both.head.units} == {(6, (1200, 1500))}
-
-
-def test_a_slowdown_that_does_not_come_again_is_ambiguous():
-    both = together(lock_step(1.05, 1), lock_step(1.0, 11))
-    assert Verdict.SLOWER not in verdicts(both, "gather")
-    assert both.exit_code != 1
-
-
-def test_what_was_not_measured_again_keeps_its_verdict():
-    second = lock_step(1.05, 11)
-    only = replace(
-        second,
-        base=replace(second.base, units=second.base.units[:1]),
-        head=replace(second.head, units=second.head.units[:1]),
-        cells=tuple(c for c in second.cells if c.workload == second.base.units[0].workload.name),
-    )
-    both = together(lock_step(1.05, 1), only)
-    found = {cell.workload: cell.verdict for cell in both.cells if cell.implementation == "gather"}
-    assert list(found.values()) == [Verdict.SLOWER, Verdict.AMBIGUOUS, Verdict.AMBIGUOUS]
-    assert verdicts(both, "masked") == {Verdict.SAME}
-
-
-HARDLY = Noise(rounds=0.03, processes=0.01, count=6)
-"""So much that a change of 2 % shows in few cells, and in all of them together."""
-
-
-def noisy_lock_step(factor, seed):
-    """Many cells, each of which is little known."""
-    records = density_group()
-    base, head = (
-        made(own, seed=seed + number, noise=HARDLY, records=records)
-        for number, own in enumerate((1.0, factor))
-    )
-    return compare_runs(base, head, paired=True)
-
-
 def test_what_hardly_a_cell_shows_all_cells_of_a_family_show_together():
     changes = noisy_lock_step(1.02, 1)
     assert len(changes.of(Verdict.SLOWER)) < 3
@@ -400,19 +269,6 @@ def test_families_of_the_same_code_share_nothing():
         if family.verdict in {Verdict.SLOWER, Verdict.FASTER}
     ]
     assert not false
-
-
-def test_a_family_that_may_be_slower_is_measured_again_as_a_whole_and_must_show_again():
-    first = noisy_lock_step(1.02, 1)
-    again = suspected(first)
-    assert set(again) == {record.name for record in density_group()}
-    slow = {family.phase for family in first.slower_families}
-    for suspects in again.values():
-        assert {("gather", phase) for phase in slow} <= suspects
-    assert together(first, noisy_lock_step(1.02, 21)).slower_families
-    gone = together(first, noisy_lock_step(1.0, 21))
-    assert not gone.slower_families
-    assert gone.exit_code != 1
 
 
 def test_runs_at_two_times_share_whatever_the_machine_did():
