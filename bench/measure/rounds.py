@@ -174,7 +174,7 @@ def _samples(contestant: Contestant, timer: Timer, spent: Spent) -> list[Duratio
         step.call(step.prepare())
         spent.warm_up += time.perf_counter() - before
     durations: list[Duration] = []
-    if timer.has_other:
+    if timer.time_by_other is not None:
         arguments = [step.prepare() for _ in range(calls)]
         duration, contestant.last = timer.time_by_other(step.call, arguments)
         contestant.other_rounds.append((duration.nanoseconds,))

@@ -27,14 +27,18 @@ class Duration(NamedTuple):
 
     Attributes:
         nanoseconds: that its calls took together.
-        was_held: whether a GPU's stream waited until all was queued, as it was to; True where it was
-            not to wait.
+        was_held: whether a GPU's stream waited until all was queued; also True where it need not.
         after_ns: for how long a GPU went on once the calls had returned; None where nobody looked.
     """
 
     nanoseconds: int
     was_held: bool = True
     after_ns: int | None = None
+
+
+Call = Callable[[Any], Any]
+Clock = Callable[[Call, Sequence[Any]], tuple[Duration, Any]]
+"""Makes a call with each of several arguments; returns how long all took and the last one's result."""
 
 
 class Timer(Protocol):
@@ -45,23 +49,21 @@ class Timer(Protocol):
         most_calls: that a sample may have; None for as many as there are arguments for.
         is_coarse: whether its ticks are so long that several samples say more by their mean than by
             their median, which is one of the ticks.
-        has_other: whether there is another clock, which looks on once a round.
+        time: the clock.
+        time_by_other: another clock, by which a round has one sample more; None where there is none.
     """
 
     words: str
     most_calls: int | None
     is_coarse: bool
-    has_other: bool
 
-    def time(self, call: Callable[[Any], Any], arguments: Sequence[Any]) -> tuple[Duration, Any]:
-        """Return the duration of all calls together and the last call's result."""
-        ...
+    @property
+    def time(self) -> Clock:
+        """The clock."""
 
-    def time_by_other(
-        self, call: Callable[[Any], Any], arguments: Sequence[Any]
-    ) -> tuple[Duration, Any]:
-        """Return the same by the other clock."""
-        ...
+    @property
+    def time_by_other(self) -> Clock | None:
+        """Another clock."""
 
 
 class WallTimer:
@@ -70,21 +72,15 @@ class WallTimer:
     words = "perf_counter_ns; caches not flushed"
     most_calls: int | None = None
     is_coarse = False
-    has_other = False
+    time_by_other = None
 
-    def time(self, call: Callable[[Any], Any], arguments: Sequence[Any]) -> tuple[Duration, Any]:
+    def time(self, call: Call, arguments: Sequence[Any]) -> tuple[Duration, Any]:
         """Return the duration of all calls together and the last call's result."""
         result = None
         start = time.perf_counter_ns()
         for argument in arguments:
             result = call(argument)
         return Duration(max(1, time.perf_counter_ns() - start)), result
-
-    def time_by_other(
-        self, call: Callable[[Any], Any], arguments: Sequence[Any]
-    ) -> tuple[Duration, Any]:
-        """There is none: the same clock once more."""
-        return self.time(call, arguments)
 
 
 class Hold:
@@ -130,21 +126,23 @@ def _hold_for(queueing_ns: int) -> int:
 
 
 class GpuTimer:
-    """The two clocks of a GPU, one call a sample, L2 flushed before: one times, the other looks on.
+    """The two clocks of a GPU, either of which may be the one that times; L2 is flushed before each.
 
     - Events on the stream, which is held while the call's launches are queued: the device's own time.
     - The wall clock, until the device is done: what a caller waits for.
 
-    Of several calls a sample, all but the first would find in L2 what the one before left there, and
-    fast contestants would have more of them than slow ones. Calls have holds of their own.
+    A sample has one call. Of several, all but the first would find in L2 what the one before left
+    there, and fast contestants would have more of them than slow ones. Every call has a hold of its
+    own, as some take longer to queue than others.
 
     Args:
         device: a GPU.
-        by_events: whether events time, and the wall clock looks on; else the other way round.
+        by_events: whether events time, and the wall clock is the other one; else the reverse.
     """
 
     most_calls: int | None = 1
-    has_other = True
+    time: Clock
+    time_by_other: Clock
 
     def __init__(self, device: torch.device, *, by_events: bool) -> None:
         self.device = device
@@ -157,23 +155,11 @@ class GpuTimer:
         self._filler = torch.empty(L2_FLUSH_BYTES, dtype=torch.uint8, device=device)
         self.start = torch.cuda.Event(enable_timing=True)
         self.stop = torch.cuda.Event(enable_timing=True)
-        self.holds: defaultdict[Callable[[Any], Any], Hold] = defaultdict(Hold)
+        self.holds: defaultdict[Call, Hold] = defaultdict(Hold)
         clocks = self._time_by_events, self._time_by_wall_clock
-        self._first, self._other = clocks if by_events else clocks[::-1]
+        self.time, self.time_by_other = clocks if by_events else clocks[::-1]
 
-    def time(self, call: Callable[[Any], Any], arguments: Sequence[Any]) -> tuple[Duration, Any]:
-        """Return the duration of all calls together and the last call's result."""
-        return self._first(call, arguments)
-
-    def time_by_other(
-        self, call: Callable[[Any], Any], arguments: Sequence[Any]
-    ) -> tuple[Duration, Any]:
-        """Return the same by the other clock."""
-        return self._other(call, arguments)
-
-    def _time_by_events(
-        self, call: Callable[[Any], Any], arguments: Sequence[Any]
-    ) -> tuple[Duration, Any]:
+    def _time_by_events(self, call: Call, arguments: Sequence[Any]) -> tuple[Duration, Any]:
         result, hold = None, self.holds[call]
         self.flush_caches()
         hold.begin()
@@ -186,9 +172,7 @@ class GpuTimer:
         milliseconds = self.start.elapsed_time(self.stop)
         return Duration(max(1, round(milliseconds * 1e6)), was_held), result
 
-    def _time_by_wall_clock(
-        self, call: Callable[[Any], Any], arguments: Sequence[Any]
-    ) -> tuple[Duration, Any]:
+    def _time_by_wall_clock(self, call: Call, arguments: Sequence[Any]) -> tuple[Duration, Any]:
         result = None
         self.flush_caches()
         start = time.perf_counter_ns()

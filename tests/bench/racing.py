@@ -17,7 +17,7 @@ class Clock:
 
     most_calls = None
     is_coarse = False
-    has_other = False
+    time_by_other = None
 
     def __init__(self):
         self.seconds = 0.0

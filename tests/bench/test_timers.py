@@ -77,7 +77,7 @@ def test_the_cpu_is_timed_by_the_wall_clock_and_the_timer_says_so():
         timer = timer_for(torch.device("cpu"), phase)
         assert isinstance(timer, WallTimer)
         assert timer.words == "perf_counter_ns; caches not flushed"
-        assert not timer.has_other
+        assert timer.time_by_other is None
 
 
 @on_cuda
