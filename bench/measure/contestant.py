@@ -1,9 +1,13 @@
 """Who takes part in a phase: one implementation's step, and what was measured of it so far."""
 
 import math
+import random
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
+
+import torch
 
 from bench.measure.steps import Step
 from bench.measure.timers import Timer
@@ -91,6 +95,36 @@ class Contestant:
             is_coarse=timer.is_coarse,
             stop=stop,
         )
+
+
+@dataclass(frozen=True)
+class Race:
+    """One phase: who takes part in it, and what all that is measured of them is measured with.
+
+    Attributes:
+        contestants: those who have not failed; shrinks.
+        timer: the clock.
+        device: that the calls run on.
+        order: source of each round's order.
+        beat: told the number of the implementation at work.
+        tell_failure: told of a contestant that failed, and how.
+    """
+
+    contestants: list[Contestant]
+    timer: Timer
+    device: torch.device
+    order: random.Random
+    beat: Callable[[int], None]
+    tell_failure: Callable[[Contestant, Exception], None]
+
+    def shuffled(self) -> list[Contestant]:
+        """All contestants, in a fresh random order."""
+        return self.order.sample(self.contestants, len(self.contestants))
+
+    def drop(self, contestant: Contestant, error: Exception) -> None:
+        """Leave out who failed."""
+        self.contestants.remove(contestant)
+        self.tell_failure(contestant, error)
 
 
 def settle(contestants: list[Contestant], most_calls: int | None) -> None:

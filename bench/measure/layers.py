@@ -1,14 +1,12 @@
 """Where a network's time goes: a few passes of their own, with a clock read after every layer."""
 
-import random
 import statistics
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
-from bench.measure.contestant import Contestant
+from bench.measure.contestant import Contestant, Race
 from bench.measure.timers import GpuTimer, Hold, Timer
 
 MOST_PASSES = 9
@@ -97,39 +95,26 @@ def marks_for(timer: Timer, hold: Hold) -> Marks:
     return WallMarks()
 
 
-def layer_times(
-    contestants: list[Contestant],
-    timer: Timer,
-    *,
-    seconds: float,
-    order: random.Random,
-    beat: Callable[[int], None],
-    drop: Callable[[Contestant, Exception], None],
-) -> dict[str, LayerTimes]:
+def layer_times(race: Race, seconds: float) -> dict[str, LayerTimes]:
     """Pass through the layers of all contestants in turn; return median times by contestant.
 
     Args:
-        contestants: who takes part; one whose call raises is handed to `drop` and left out.
-        timer: of the phase.
+        race: whoever of its contestants raises is left out.
         seconds: after which no further pass begins; there is one at least, and at most nine.
-        order: source of each pass's order.
-        beat: told the number of the implementation at work.
-        drop: told of a contestant that failed, and how.
     """
     end = time.perf_counter() + seconds
     passes: dict[str, list[dict[str, float]]] = {}
-    holds = {contestant.name: Hold() for contestant in contestants}
+    holds = {contestant.name: Hold() for contestant in race.contestants}
     for number in range(MOST_PASSES):
         if number and time.perf_counter() > end:
             break
-        for contestant in order.sample(contestants, len(contestants)):
-            beat(contestant.number)
+        for contestant in race.shuffled():
+            race.beat(contestant.number)
             try:
-                durations = _pass(contestant, timer, holds[contestant.name])
+                durations = _pass(contestant, race.timer, holds[contestant.name])
             except Exception as error:  # noqa: BLE001  # its owner's, and recorded
-                contestants.remove(contestant)
                 passes.pop(contestant.name, None)
-                drop(contestant, error)
+                race.drop(contestant, error)
             else:
                 passes.setdefault(contestant.name, []).append(durations)
     return {

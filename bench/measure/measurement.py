@@ -20,7 +20,7 @@ from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.known_suites import known_suite
 from bench.measure.candidate import Candidate
-from bench.measure.contestant import Contestant, hidden_work
+from bench.measure.contestant import Contestant, Race, hidden_work
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
 from bench.measure.guard import Guard
@@ -278,45 +278,34 @@ class Measurement:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
         contestants, peaks = self._entrants(phase)
         timer = timer_for(self.device, phase)
-        order = self._order(phase)
 
         def beat(number: int) -> None:
             self._beat(number, phase)
 
-        def drop(who: Contestant, error: Exception) -> None:
+        def fail(who: Contestant, error: Exception) -> None:
             self._fail(who.name, (phase,), *status_of(error))
 
+        race = Race(contestants, timer, self.device, self._order(phase), beat, fail)
         self.turns.meet()
         started = time.perf_counter()
         stop = run_rounds(
-            contestants,
-            timer,
+            race,
             seconds=self.task.seconds,
             rule=StoppingRule(self.task.precision),
-            order=order,
-            beat=beat,
-            drop=drop,
             spent=self.spent,
             take_turns=self.turns.wait,
             check=self.guard.check,
             rehearses=None if isinstance(self.turns, Alone) else self.task.process == 0,
-            device=self.device,
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):
             now = time.perf_counter()
-            seconds = LAYERS_SHARE * (now - started)
-            layers = layer_times(
-                contestants, timer, seconds=seconds, order=order, beat=beat, drop=drop
-            )
+            layers = layer_times(race, LAYERS_SHARE * (now - started))
             self.layer_seconds += time.perf_counter() - now
         parts: dict[str, PartTimes] = {}
         if self.task.process == 0:
             now = time.perf_counter()
-            seconds = LAYERS_SHARE * (now - started)
-            parts = part_times(
-                contestants, timer, self.device, seconds=seconds, order=order, beat=beat
-            )
+            parts = part_times(race, LAYERS_SHARE * (now - started))
             self.layer_seconds += time.perf_counter() - now
         counts: dict[str, int] = {}
         if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
-
-from bench.measure.contestant import Contestant
+from bench.measure.contestant import Contestant, Race
 from bench.measure.failures import ensure_device_lives
 from bench.measure.timers import Timer
 
@@ -20,41 +18,31 @@ PartTimes = dict[str, float]
 """Median nanoseconds by part, and `rest`."""
 
 
-def part_times(
-    contestants: list[Contestant],
-    timer: Timer,
-    device: torch.device,
-    *,
-    seconds: float,
-    order: random.Random,
-    beat: Callable[[int], None],
-) -> dict[str, PartTimes]:
+def part_times(race: Race, seconds: float) -> dict[str, PartTimes]:
     """Time calls with and without each part in turn; return what the parts take by contestant.
 
     Args:
-        contestants: who takes part, where its step has ablations; one whose call raises gets no parts.
-        timer: the clock.
-        device: that the calls run on.
+        race: contestants take part whose steps have ablations; whoever raises gets no parts.
         seconds: of one contestant, after which no further turn begins; there is one at least, and at
             most 25.
-        order: source of each turn's order.
-        beat: told the number of the implementation at work.
 
     Raises:
         DeadDeviceError: if a call that raised left a dead CUDA context behind.
     """
     found: dict[str, PartTimes] = {}
-    for contestant in contestants:
+    for contestant in race.contestants:
         if contestant.step.ablations is None:
             continue
-        beat(contestant.number)
+        race.beat(contestant.number)
         try:
             lacking = contestant.step.ablations()
             if lacking:
-                found[contestant.name] = _parts(contestant, lacking, timer, seconds, order)
+                found[contestant.name] = _parts(
+                    contestant, lacking, race.timer, seconds, race.order
+                )
         except Exception:  # noqa: BLE001  # its times stand without them
-            if device.type == "cuda":
-                ensure_device_lives(device)
+            if race.device.type == "cuda":
+                ensure_device_lives(race.device)
     return found
 
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.measure.contestant import Contestant, settle
+from bench.measure.contestant import Contestant, Race, settle
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
 from bench.results.schema import value_of_round
 
-CPU = torch.device("cpu")
 WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
 BLOCKS = 3
@@ -47,37 +46,28 @@ class Spent:
 
 
 def run_rounds(
-    contestants: list[Contestant],
-    timer: Timer,
+    race: Race,
     *,
     seconds: float,
     rule: StoppingRule,
-    order: random.Random,
-    beat: Callable[[int], None],
-    drop: Callable[[Contestant, Exception], None],
     spent: Spent,
     take_turns: Callable[[], None] = lambda: None,
     check: Callable[[str], None] = lambda _: None,
     rehearses: bool | None = None,
-    device: torch.device = CPU,
 ) -> str:
     """Measure until the rule is met or the budget ends; return why it ended.
 
     Args:
-        contestants: who takes part; one whose call raises is handed to `drop` and left out.
-        timer: the clock.
+        race: whoever of its contestants raises is left out.
         seconds: the budget.
         rule: when to stop.
-        order: source of each round's order.
-        beat: told the number of the implementation at work.
-        drop: told of a contestant that failed, and how.
         spent: added to.
         take_turns: called between visits; returns when this process may go on.
         check: called with the name after every visit; raises where the others were touched.
         rehearses: whether the first round is not kept; by default, if calls were much shorter in it
             than they had seemed.
-        device: that the calls run on.
     """
+    contestants, timer = race.contestants, race.timer
     start = time.perf_counter()
     settle(contestants, timer.most_calls)
     renewals = _renewals(contestants, seconds)
@@ -91,10 +81,10 @@ def run_rounds(
                 return "budget"
             renews = renewed < renewals and elapsed > (renewed + 1) * seconds / (renewals + 1)
             renewed += renews
-            for contestant in order.sample(contestants, len(contestants)):
-                beat(contestant.number)
+            for contestant in race.shuffled():
+                race.beat(contestant.number)
                 contestant.last = None
-                blocks = _blocks(order, device)
+                blocks = _blocks(race.order, race.device)
                 try:
                     if renews:
                         before = time.perf_counter()
@@ -103,9 +93,8 @@ def run_rounds(
                     lost += _visit(contestant, timer, spent)
                     check(contestant.name)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
-                    contestants.remove(contestant)
                     rule.restart()
-                    drop(contestant, error)
+                    race.drop(contestant, error)
                 del blocks
                 take_turns()
             if not is_rehearsed:

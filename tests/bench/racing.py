@@ -2,7 +2,9 @@
 
 import random
 
-from bench.measure import rounds
+import torch
+
+from bench.measure import contestant, rounds
 from bench.measure.contestant import Contestant
 from bench.measure.rounds import Spent, run_rounds
 from bench.measure.steps import Step
@@ -83,17 +85,15 @@ class Race:
         return Step(prepare, call, lambda result: None, MOST_CALLS)
 
     def run(self, rule, seconds=1e9, seed=0, **more):
-        return run_rounds(
+        race = contestant.Race(
             self.contestants,
             self.clock,
-            seconds=seconds,
-            rule=rule,
-            order=random.Random(seed),  # noqa: S311
-            beat=self.visits.append,
-            drop=lambda who, error: self.dropped.append((who.name, str(error))),
-            spent=self.spent,
-            **more,
+            torch.device("cpu"),
+            random.Random(seed),  # noqa: S311
+            self.visits.append,
+            lambda who, error: self.dropped.append((who.name, str(error))),
         )
+        return run_rounds(race, seconds=seconds, rule=rule, spent=self.spent, **more)
 
     def orders(self, size):
         return [

@@ -4,7 +4,7 @@ import time
 import pytest
 import torch
 
-from bench.measure.contestant import Contestant
+from bench.measure.contestant import Contestant, Race
 from bench.measure.layers import MOST_PASSES, CudaMarks, WallMarks, layer_times, marks_for
 from bench.measure.steps import Step
 from bench.measure.timers import Hold, WallTimer, timer_for
@@ -52,14 +52,15 @@ def clock(monkeypatch):
 
 def times(subjects, seconds=60.0, dropped=None, beats=None):
     contestants = [subject.contestant for subject in subjects]
-    return layer_times(
+    race = Race(
         contestants,
         WallTimer(),
-        seconds=seconds,
-        order=random.Random(0),  # noqa: S311
-        beat=(beats if beats is not None else []).append,
-        drop=lambda who, error: dropped.append((who.name, str(error))),
+        torch.device("cpu"),
+        random.Random(0),  # noqa: S311
+        (beats if beats is not None else []).append,
+        lambda who, error: dropped.append((who.name, str(error))),
     )
+    return layer_times(race, seconds)
 
 
 def test_a_layers_time_is_the_median_over_passes_from_the_mark_before_it(clock):

@@ -208,9 +208,9 @@ def test_in_turns_only_the_first_process_rehearses_even_if_it_is_not_its_first_w
 ):
     asked = []
 
-    def run_rounds(contestants, _, **options):
+    def run_rounds(race, **options):
         asked.append(options["rehearses"])
-        contestants.clear()
+        race.contestants.clear()
         return "budget"
 
     monkeypatch.setattr(module, "run_rounds", run_rounds)

@@ -4,7 +4,7 @@ import time
 import pytest
 import torch
 
-from bench.measure.contestant import Contestant
+from bench.measure.contestant import Contestant, Race
 from bench.measure.failures import DeadDeviceError
 from bench.measure.parts import MOST_TURNS, part_times
 from bench.measure.steps import Step
@@ -44,14 +44,16 @@ def contestant(timer, whole, without, name="one"):
 
 
 def times(contestants, timer, seconds=60.0, device="cpu"):
-    return part_times(
+    order = random.Random(0)  # noqa: S311
+    race = Race(
         contestants,
         timer,
         torch.device(device),
-        seconds=seconds,
-        order=random.Random(0),  # noqa: S311
-        beat=lambda _: None,
+        order,
+        lambda _: None,
+        lambda *_: pytest.fail("its times stand without parts"),
     )
+    return part_times(race, seconds)
 
 
 def test_a_part_costs_what_a_call_takes_less_without_it(timer):
