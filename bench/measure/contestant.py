@@ -36,6 +36,7 @@ class Contestant:
         name: of the implementation.
         number: of the implementation, for the sign of life.
         first_ns: duration of one call, from which the numbers of calls and samples follow.
+        peak_bytes: most memory that a call took, where it is known.
         calls: in one sample.
         samples: in one visit.
         other_rounds: by the other clock of a GPU.
@@ -48,6 +49,7 @@ class Contestant:
     number: int
     step: Step
     first_ns: int
+    peak_bytes: int | None = None
     rounds: list[tuple[int, ...]] = field(default_factory=list)
     other_rounds: list[tuple[int, ...]] = field(default_factory=list)
     disturbed: list[int] = field(default_factory=list)

@@ -39,7 +39,8 @@ from bench.measure.messages import (
 )
 from bench.measure.parts import PartTimes, part_times
 from bench.measure.pulse import NOBODY, Pulse
-from bench.measure.rounds import Spent, run_rounds
+from bench.measure.rounds import run_rounds
+from bench.measure.spent import Spent
 from bench.measure.steps import Step, step_of
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Timer, timer_for
@@ -74,9 +75,6 @@ class Measurement:
         self.guard = Guard(connection, torch.device(task.device))
         self.started = time.perf_counter()
         self.spent = Spent()
-        self.oracle_seconds = 0.0
-        self.tuning_seconds = 0.0
-        self.layer_seconds = 0.0
         self.pulse = Pulse(Path(task.pulse))
         self.turns = self._join_turnstile()
         self.device = torch.device(task.device)
@@ -123,15 +121,8 @@ class Measurement:
             for phase in task.phases:
                 self._measure(phase)
                 self.tell(PhaseDone(phase))
-        whole = time.perf_counter() - self.started
-        known = {
-            "timed": self.spent.timed,
-            "warm-up": self.spent.warm_up,
-            "oracle": self.oracle_seconds,
-            "tuning": self.tuning_seconds,
-            "layers": self.layer_seconds,
-        }
-        other = max(0.0, whole - sum(known.values()))
+        known = self.spent.seconds
+        other = max(0.0, time.perf_counter() - self.started - sum(known.values()))
         self.tell(Done(known | {"other": other, "processors": time.process_time()}))
 
     def _order(self, of: str = "") -> random.Random:
@@ -152,9 +143,8 @@ class Measurement:
             cost = network_cost(workload.network, batch)
             suite = known_suite(self.task.suite)
             self.tell(describe(suite.name, workload, batch, cost))
-        started = time.perf_counter()
-        expectation = self._expect(workload, weights, batch, cost)
-        self.oracle_seconds += time.perf_counter() - started
+        with self.spent.on("oracle"):
+            expectation = self._expect(workload, weights, batch, cost)
         return weights, batch, expectation
 
     def _expect(
@@ -191,35 +181,38 @@ class Measurement:
         """Let an implementation into the race for the phases that it is right in."""
         name = reference.name
         self._beat(number, NOBODY)
-        started = self._seconds_untuned()
         unfit = self.unfit.get(name, set())
         backward = tuple(p for p in self.task.phases if p.needs_gradients and p not in unfit)
         try:
-            implementation = load(reference)  # another revision may not have it
-            reason = in_words("unavailable", implementation.unavailable(self.device))
-            if reason is not None:
-                self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)
-                return
-            reason = why_unbuildable(
-                implementation, workload.network, batch.features.dtype, self.device
-            )
-            if reason is not None:
-                self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
-                return
-            candidate = Candidate(
-                implementation, workload.network, weights, batch, expectation, workload.background
-            )
-            self._tune(number, implementation, candidate.tune_outputs)
-            if name in self.task.verified:
-                candidate.verify_first_call()
-            else:
-                candidate.verify_outputs()
-            self.guard.settle()
+            with self.spent.on("oracle"):
+                implementation = load(reference)  # another revision may not have it
+                reason = in_words("unavailable", implementation.unavailable(self.device))
+                if reason is not None:
+                    self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)
+                    return
+                reason = why_unbuildable(
+                    implementation, workload.network, batch.features.dtype, self.device
+                )
+                if reason is not None:
+                    self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
+                    return
+                candidate = Candidate(
+                    implementation,
+                    workload.network,
+                    weights,
+                    batch,
+                    expectation,
+                    workload.background,
+                )
+                self._tune(number, implementation, candidate.tune_outputs)
+                if name in self.task.verified:
+                    candidate.verify_first_call()
+                else:
+                    candidate.verify_outputs()
+                self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(name, self.task.phases, *status_of(error))
             return
-        finally:
-            self.oracle_seconds += self._seconds_untuned() - started
         self.candidates[name] = candidate
         self._beat(number, NOBODY)
         self._verify_gradients(number, candidate, backward)
@@ -231,26 +224,19 @@ class Measurement:
     ) -> None:
         if not phases:
             return
-        started = self._seconds_untuned()
         try:
-            self._tune(number, candidate.implementation, candidate.tune_gradients)
-            candidate.verify_gradients()
-            self.guard.settle()
+            with self.spent.on("oracle"):
+                self._tune(number, candidate.implementation, candidate.tune_gradients)
+                candidate.verify_gradients()
+                self.guard.settle()
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(candidate.implementation.name, phases, *status_of(error))
-        finally:
-            self.oracle_seconds += self._seconds_untuned() - started
 
     def _tune(self, number: int, implementation: Implementation, tune: Callable[[], None]) -> None:
         """Let an implementation choose by measuring; what that takes is told apart."""
-        if not overrides(implementation, "tune"):
-            return
-        started = time.perf_counter()
-        try:
-            with self._beating(number):
+        if overrides(implementation, "tune"):
+            with self.spent.on("tuning"), self._beating(number):
                 tune()
-        finally:
-            self.tuning_seconds += time.perf_counter() - started
 
     @contextmanager
     def _beating(self, number: int) -> Iterator[None]:
@@ -270,13 +256,9 @@ class Measurement:
             stop.set()
             thread.join()
 
-    def _seconds_untuned(self) -> float:
-        """Read a clock that stands still while implementations tune themselves."""
-        return time.perf_counter() - self.tuning_seconds
-
     def _measure(self, phase: Phase) -> None:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
-        contestants, peaks = self._entrants(phase)
+        contestants = self._entrants(phase)
         timer = timer_for(self.device, phase)
 
         def beat(number: int) -> None:
@@ -299,14 +281,12 @@ class Measurement:
         )
         layers: dict[str, LayerTimes] = {}
         if self.task.process == 0 and all(each.step.marked for each in contestants):
-            now = time.perf_counter()
-            layers = layer_times(race, LAYERS_SHARE * (now - started))
-            self.layer_seconds += time.perf_counter() - now
+            with self.spent.on("layers"):
+                layers = layer_times(race, LAYERS_SHARE * (time.perf_counter() - started))
         parts: dict[str, PartTimes] = {}
         if self.task.process == 0:
-            now = time.perf_counter()
-            parts = part_times(race, LAYERS_SHARE * (now - started))
-            self.layer_seconds += time.perf_counter() - now
+            with self.spent.on("layers"):
+                parts = part_times(race, LAYERS_SHARE * (time.perf_counter() - started))
         counts: dict[str, int] = {}
         if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":
             counts = instructions(contestants, beat)
@@ -315,13 +295,12 @@ class Measurement:
             if right and self._is_all_timed(contestant, phase, timer):
                 name, samples = contestant.name, contestant.result(self.task.process, stop, timer)
                 also = layers.get(name, {}), parts.get(name, {}), counts.get(name)
-                self.tell(Measured(name, phase, timer.words, samples, peaks[name], *also))
+                self.tell(Measured(name, phase, timer.words, samples, contestant.peak_bytes, *also))
 
-    def _entrants(self, phase: Phase) -> tuple[list[Contestant], dict[str, int | None]]:
-        """Warm everyone up who is right in a phase; return them and the memory that a call took."""
+    def _entrants(self, phase: Phase) -> list[Contestant]:
+        """Warm everyone up who is right in a phase."""
         number_of = {ref.name: n for n, ref in enumerate(self.task.implementations)}
         contestants: list[Contestant] = []
-        peaks: dict[str, int | None] = {}
         for name, candidate in self.candidates.items():
             if phase in self.unfit.get(name, ()):
                 continue
@@ -331,27 +310,26 @@ class Measurement:
                 if reason is not None:
                     self._fail(name, (phase,), Status.UNSUPPORTED, reason)
                     continue
-                contestant, peaks[name] = self._enter(number_of[name], candidate, phase)
+                contestant = self._enter(number_of[name], candidate, phase)
                 self.guard.settle()
             except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
                 self._fail(name, (phase,), *status_of(error))
             else:
                 contestants.append(contestant)
         self._beat(NOBODY, NOBODY)  # what comes before the rounds is no one's
-        return contestants, peaks
+        return contestants
 
     def _still_right(self, contestant: Contestant, phase: Phase) -> bool:
         """Check the result of the last timed call."""
         self._beat(contestant.number, phase)
-        started = time.perf_counter()
         try:
-            contestant.step.check(contestant.last)
+            with self.spent.on("oracle"):
+                contestant.step.check(contestant.last)
         except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
             self._fail(contestant.name, (phase,), *status_of(error))
             return False
         finally:
             contestant.last = None
-            self.oracle_seconds += time.perf_counter() - started
         return True
 
     def _is_all_timed(self, contestant: Contestant, phase: Phase, timer: Timer) -> bool:
@@ -361,26 +339,25 @@ class Measurement:
             self._fail(contestant.name, (phase,), Status.INCORRECT, reason)
         return reason is None
 
-    def _enter(
-        self, number: int, candidate: Candidate, phase: Phase
-    ) -> tuple[Contestant, int | None]:
+    def _enter(self, number: int, candidate: Candidate, phase: Phase) -> Contestant:
         """Make the step, warm it up, learn how long a call takes and how much memory."""
-        started = time.perf_counter()
-        step = step_of(candidate, phase)
-        name = candidate.implementation.name
-        known = self.task.known_ns.get(name, {}).get(phase)
-        peak = None
-        if known is None:
-            argument = step.prepare()
-            before = time.perf_counter_ns()
-            _, peak = peak_of(lambda: step.call(argument), self.device)
-            known = max(1, time.perf_counter_ns() - before)
-            if known < RETIMED_NS:
-                known = min(known, self._time_once(step))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # a fault of this one's shows here, not at the next
-        self.spent.warm_up += time.perf_counter() - started
-        return Contestant(name, number, step, known), peak
+        with self.spent.on("warm-up"):
+            step = step_of(candidate, phase)
+            name = candidate.implementation.name
+            known = self.task.known_ns.get(name, {}).get(phase)
+            peak = None
+            if known is None:
+                argument = step.prepare()
+                before = time.perf_counter_ns()
+                _, peak = peak_of(lambda: step.call(argument), self.device)
+                known = max(1, time.perf_counter_ns() - before)
+                if known < RETIMED_NS:
+                    known = min(known, self._time_once(step))
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(
+                    self.device
+                )  # a fault of this one's shows here, not at the next
+        return Contestant(name, number, step, known, peak)
 
     def _time_once(self, step: Step) -> int:
         """Nanoseconds of one untimed call: good enough to choose the number of calls in a sample."""

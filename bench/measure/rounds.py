@@ -6,12 +6,12 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bench.measure.contestant import Contestant, Race, settle
+from bench.measure.spent import Spent
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
 from bench.results.schema import value_of_round
@@ -35,14 +35,6 @@ MOST_LOST = 8
 FEWEST_ROUNDS = 3
 LONGEST_OVERRUN = 3
 """The fewest rounds are measured even past the budget, but not past this many times the budget."""
-
-
-@dataclass
-class Spent:
-    """Wall seconds by what they were spent on."""
-
-    timed: float = 0.0
-    warm_up: float = 0.0
 
 
 def run_rounds(
@@ -89,7 +81,7 @@ def run_rounds(
                     if renews:
                         before = time.perf_counter()
                         contestant.step.renew()
-                        spent.warm_up += time.perf_counter() - before
+                        spent.add("warm-up", time.perf_counter() - before)
                     lost += _visit(contestant, timer, spent)
                     check(contestant.name)
                 except Exception as error:  # noqa: BLE001  # its owner's, and recorded
@@ -129,8 +121,8 @@ def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spe
     for contestant in contestants:
         nanoseconds = min(contestant.rounds[0]) // contestant.calls
         seconds = _seconds_of_last_visit(contestant)
-        spent.timed -= seconds
-        spent.warm_up += seconds
+        spent.add("timed", -seconds)
+        spent.add("warm-up", seconds)
         contestant.begin_anew(max(1, nanoseconds))
     settle(contestants, most_calls)
 
@@ -144,7 +136,7 @@ def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:
     contestant.rounds.append(tuple(duration.nanoseconds for duration in durations))
     contestant.late += sum(not duration.was_held for duration in durations)
     seconds = _seconds_of_last_visit(contestant)
-    spent.timed += seconds
+    spent.add("timed", seconds)
     contestant.shortest_ns = min(contestant.shortest_ns, seconds * 1e9)
     return max(0.0, seconds - STALL * contestant.shortest_ns * 1e-9)
 
@@ -161,7 +153,7 @@ def _samples(contestant: Contestant, timer: Timer, spent: Spent) -> list[Duratio
     if calls >= WARMED_CALLS:
         before = time.perf_counter()
         step.call(step.prepare())
-        spent.warm_up += time.perf_counter() - before
+        spent.add("warm-up", time.perf_counter() - before)
     durations: list[Duration] = []
     if timer.time_by_other is not None:
         arguments = [step.prepare() for _ in range(calls)]

@@ -6,7 +6,8 @@ import torch
 
 from bench.measure import contestant, rounds
 from bench.measure.contestant import Contestant
-from bench.measure.rounds import Spent, run_rounds
+from bench.measure.rounds import run_rounds
+from bench.measure.spent import Spent
 from bench.measure.steps import Step
 from bench.measure.timers import Duration
 

@@ -90,7 +90,7 @@ def test_the_budget_ends_measuring(race):
     field = race(10 * MILLISECOND, 10 * MILLISECOND)
     assert field.run(AfterRounds(10**6), seconds=1.0) == "budget"
     assert len(field.contestants[0].rounds) == pytest.approx(50, abs=2)
-    assert field.spent.timed == pytest.approx(1.0, abs=0.05)
+    assert field.spent.seconds["timed"] == pytest.approx(1.0, abs=0.05)
 
 
 def test_the_fewest_rounds_are_measured_past_the_budget(race):
@@ -200,8 +200,8 @@ def test_arguments_are_prepared_and_the_last_result_let_go_outside_of_the_timed_
 def test_untimed_calls_count_as_warm_up(race):
     field = race(20_000)
     field.run(AfterRounds(10))
-    assert field.spent.warm_up == pytest.approx(10 * 20_000e-9)
-    assert field.spent.timed == pytest.approx(10 * 24 * 8 * 20_000e-9, rel=1e-3)
+    assert field.spent.seconds["warm-up"] == pytest.approx(10 * 20_000e-9)
+    assert field.spent.seconds["timed"] == pytest.approx(10 * 24 * 8 * 20_000e-9, rel=1e-3)
 
 
 def test_rounds_in_which_the_processor_was_taken_away_are_flagged_and_kept(race, monkeypatch):
@@ -304,7 +304,7 @@ def test_a_duration_that_was_about_right_is_kept(race):
     field.contestants[0].first_ns = 3 * MILLISECOND // 2
     field.run(AfterRounds(5))
     assert field.contestants[0].first_ns == 3 * MILLISECOND // 2
-    assert field.spent.warm_up == 0
+    assert field.spent.seconds["warm-up"] == 0
 
 
 @pytest.mark.parametrize(("rehearses", "visits"), [(True, 6), (False, 5)])

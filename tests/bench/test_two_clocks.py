@@ -42,7 +42,7 @@ def test_the_other_clock_looks_on_once_a_round(race):
     assert samples.rounds == ((MILLISECOND, MILLISECOND),) * 3
     assert (samples.wall_rounds, samples.device_rounds) == (((3 * MILLISECOND,),) * 3, ())
     assert field.calls == {0: 9}
-    assert field.spent.timed == pytest.approx(3 * 5e-3)
+    assert field.spent.seconds["timed"] == pytest.approx(3 * 5e-3)
 
 
 def test_where_the_wall_clock_times_the_events_look_on(race):
@@ -80,7 +80,7 @@ def test_of_a_rehearsal_nothing_is_kept(race):
     assert samples.wall_rounds == ((3 * MILLISECOND,),) * 3
     assert samples.late == 0
     assert len(field.contestants[0].after_ns) == 3
-    assert field.spent.warm_up == pytest.approx(4e-3)
+    assert field.spent.seconds["warm-up"] == pytest.approx(4e-3)
 
 
 @pytest.mark.parametrize(
