@@ -22,7 +22,7 @@ from bench.exclusive import exclusive, resources
 from bench.expectation import expect
 from bench.implementation import in_words, why_unmeasured
 from bench.known_suites import load_suite
-from bench.measure.candidate import Candidate
+from bench.measure.candidate import Candidate, Problem
 from bench.measure.engine import Engine, templates_for
 from bench.measure.failures import status_of
 from bench.measure.plan import Plan
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bench.batch import SparseBatch
-    from bench.build import Weights
-    from bench.expected import Expectation
     from bench.implementation import Implementation
     from bench.measure.processes import Templates
     from bench.phases import Phase
@@ -224,7 +221,7 @@ class SuiteSession:
         self._held = ExitStack()
         self._units: dict[str, Unit] = {}
         self._checked: dict[tuple[str, str, str], tuple[Verdict | None, Verdict | None]] = {}
-        self._expected: tuple[tuple[str, str], _Expected] | None = None
+        self._posed: tuple[tuple[str, str], Problem] | None = None
 
     def cells(self) -> list[CellUnderTest]:
         """Every item, a workload's items in a row."""
@@ -316,18 +313,11 @@ class SuiteSession:
         """What is wrong with outputs and with gradients; found once for all phases."""
         key = (item.workload.name, item.dtype, item.implementation)
         if key not in self._checked:
-            expected = self._expectation(item.workload, item.dtype)
+            problem = self._pose(item.workload, item.dtype)
             candidates: list[Candidate] = []
 
             def verify_outputs() -> None:
-                candidate = Candidate(
-                    implementation,
-                    item.workload.network,
-                    expected.weights,
-                    expected.batch,
-                    expected.expectation,
-                    item.workload.background,
-                )
+                candidate = Candidate(implementation, problem)
                 candidates.append(candidate)
                 candidate.verify_outputs()
 
@@ -348,10 +338,10 @@ class SuiteSession:
         is_whole = len(units) == len(self.header.planned)
         return Run(self.header, units, finished=now() if is_whole else "")
 
-    def _expectation(self, workload: Workload, dtype_name: str) -> _Expected:
-        """What the oracle expects; kept for the items that follow, which are the same workload's."""
+    def _pose(self, workload: Workload, dtype_name: str) -> Problem:
+        """Have the oracle solve a workload, once for all of its items, which follow each other."""
         key = (workload.name, dtype_name)
-        if self._expected is None or self._expected[0] != key:
+        if self._posed is None or self._posed[0] != key:
             device = torch.device(self.plan.device)
             try:
                 batch = workload.input.batch(workload.channels, workload.seed)
@@ -367,15 +357,9 @@ class SuiteSession:
                 seed=workload.seed,
                 tf32=dtype_name == TF32,
             )
-            self._expected = (key, _Expected(batch, weights, expectation))
-        return self._expected[1]
-
-
-@dataclass(frozen=True, eq=False)
-class _Expected:
-    batch: SparseBatch
-    weights: Weights
-    expectation: Expectation
+            problem = Problem(workload.network, weights, batch, expectation, workload.background)
+            self._posed = (key, problem)
+        return self._posed[1]
 
 
 def _verdict_of(work: Callable[[], Verdict | None]) -> Verdict | None:

@@ -15,7 +15,7 @@ from bench.errors import kind_line_and_place
 from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
 from bench.implementation import Implementation, in_words
-from bench.measure.candidate import Candidate, IncorrectError
+from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.measure.failures import ensure_device_lives
 from bench.network import Network
 
@@ -98,7 +98,9 @@ def _checked(
         expectation = expect(
             network, weights, batch, background=background, seed=seed, limits=ALWAYS_DENSE
         )
-        candidate = Candidate(implementation, network, weights, batch, expectation, background)
+        candidate = Candidate(
+            implementation, Problem(network, weights, batch, expectation, background)
+        )
         candidate.verify_outputs()
         candidate.verify_gradients()
         _check_repeats(

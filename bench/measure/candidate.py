@@ -1,6 +1,6 @@
 """One implementation in one worker: built with a workload's weights, tuned and verified."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,25 @@ class IncorrectError(Exception):
     """An implementation returned something else than the oracle; the message says what."""
 
 
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A workload in one element type on one device: what is computed, and what is right.
+
+    Attributes:
+        network: what is computed.
+        weights: in torch's layout.
+        batch: the canonical input.
+        expectation: what the oracle says to that.
+        background: what inactive sites hold between the layers.
+    """
+
+    network: Network
+    weights: Weights
+    batch: SparseBatch
+    expectation: Expectation
+    background: Background = Background.ZERO
+
+
 class Candidate:
     """An implementation with a workload's weights, input and expectation.
 
@@ -47,20 +66,13 @@ class Candidate:
         drops_out: whether timed calls have dropout.
     """
 
-    def __init__(
-        self,
-        implementation: Implementation,
-        network: Network,
-        weights: Weights,
-        batch: SparseBatch,
-        expectation: Expectation,
-        background: Background = Background.ZERO,
-    ) -> None:
+    def __init__(self, implementation: Implementation, problem: Problem) -> None:
+        network, batch, background = problem.network, problem.batch, problem.background
         self.implementation = implementation
         self.given = batch
         self.batch = batch.copied().with_features(batch.features.clone())
-        weights = {name: layer.copied() for name, layer in weights.items()}
-        self.expectation = expectation
+        weights = {name: layer.copied() for name, layer in problem.weights.items()}
+        self.expectation = problem.expectation
         self.dtype = batch.features.dtype
         self.has_layers = network.single_operator is None
         weighted = any(isinstance(layer.operator, Weighted) for layer in network.layers)

@@ -19,7 +19,7 @@ from bench.expectation import expect
 from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.known_suites import known_suite
-from bench.measure.candidate import Candidate
+from bench.measure.candidate import Candidate, Problem
 from bench.measure.contestant import Contestant, Race, hidden_work
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
@@ -95,7 +95,7 @@ class Measurement:
         if workload.version() != task.version:
             raise UserError(f"workload {workload.name!r} changed since the run was planned")
         try:
-            weights, batch, expectation = self._prepare(workload)
+            problem = self._pose(workload)
         except MissingDataError:
             raise
         except UserError as error:
@@ -114,7 +114,7 @@ class Measurement:
         order = self._order()
         contestants = list(enumerate(task.implementations))
         for number, reference in order.sample(contestants, len(contestants)):
-            self._admit(number, reference, workload, weights, batch, expectation)
+            self._admit(number, reference, problem)
         threadpool_limits(task.threads)  # of the libraries, too, that have been loaded meanwhile
         with torch.no_grad():
             self.guard.expect_these()
@@ -132,7 +132,7 @@ class Measurement:
             f"{task.seed} {task.workload} {task.dtype} {task.process} {of}"
         )
 
-    def _prepare(self, workload: Workload) -> tuple[Weights, SparseBatch, Expectation]:
+    def _pose(self, workload: Workload) -> Problem:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
         batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
         batch, weights = operands(
@@ -145,7 +145,7 @@ class Measurement:
             self.tell(describe(suite.name, workload, batch, cost))
         with self.spent.on("oracle"):
             expectation = self._expect(workload, weights, batch, cost)
-        return weights, batch, expectation
+        return Problem(workload.network, weights, batch, expectation, workload.background)
 
     def _expect(
         self, workload: Workload, weights: Weights, batch: SparseBatch, cost: Cost | None
@@ -169,15 +169,7 @@ class Measurement:
                 keep(found, of, path)
         return found
 
-    def _admit(
-        self,
-        number: int,
-        reference: Reference,
-        workload: Workload,
-        weights: Weights,
-        batch: SparseBatch,
-        expectation: Expectation,
-    ) -> None:
+    def _admit(self, number: int, reference: Reference, problem: Problem) -> None:
         """Let an implementation into the race for the phases that it is right in."""
         name = reference.name
         self._beat(number, NOBODY)
@@ -191,19 +183,12 @@ class Measurement:
                     self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)
                     return
                 reason = why_unbuildable(
-                    implementation, workload.network, batch.features.dtype, self.device
+                    implementation, problem.network, problem.batch.features.dtype, self.device
                 )
                 if reason is not None:
                     self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
                     return
-                candidate = Candidate(
-                    implementation,
-                    workload.network,
-                    weights,
-                    batch,
-                    expectation,
-                    workload.background,
-                )
+                candidate = Candidate(implementation, problem)
                 self._tune(number, implementation, candidate.tune_outputs)
                 if name in self.task.verified:
                     candidate.verify_first_call()
@@ -217,7 +202,7 @@ class Measurement:
         self._beat(number, NOBODY)
         self._verify_gradients(number, candidate, backward)
         if name not in self.task.verified:
-            self.tell(Checked(name, expectation.coverage))
+            self.tell(Checked(name, problem.expectation.coverage))
 
     def _verify_gradients(
         self, number: int, candidate: Candidate, phases: tuple[Phase, ...]

@@ -6,7 +6,7 @@ import torch
 from bench.background import Background
 from bench.build import initial_weights
 from bench.expectation import expect
-from bench.measure.candidate import Candidate
+from bench.measure.candidate import Candidate, Problem
 from impls.dense import Dense, DenseFromSparse
 from impls.gather import Gather
 from impls.masked import Masked
@@ -21,7 +21,7 @@ every_implementation = pytest.mark.parametrize(
 def candidate(implementation, network, batch, background=Background.ZERO):
     weights = initial_weights(network, 0, batch.features.dtype, torch.device("cpu"))
     expectation = expect(network, weights, batch, background=background)
-    return Candidate(implementation, network, weights, batch, expectation, background)
+    return Candidate(implementation, Problem(network, weights, batch, expectation, background))
 
 
 def call(step):

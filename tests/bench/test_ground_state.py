@@ -10,7 +10,7 @@ from bench.build import LayerWeights, initial_weights
 from bench.errors import UserError
 from bench.expectation import OracleLimits, expect
 from bench.ground_state import GroundStateNetwork, build, why_no_ground_state
-from bench.measure.candidate import Candidate
+from bench.measure.candidate import Candidate, Problem
 from bench.network import INPUT, Layer, Network
 from bench.operators import (
     Add,
@@ -364,7 +364,9 @@ def test_every_way_of_the_oracle_tells_right_from_wrong(
     weights = weights_of(network, dtype=dtype)
     expectation = expect(network, weights, batch, background=GROUND_STATE, limits=LIMITS[coverage])
     assert expectation.coverage == coverage
-    candidate = Candidate(implementation, network, weights, batch, expectation, GROUND_STATE)
+    candidate = Candidate(
+        implementation, Problem(network, weights, batch, expectation, GROUND_STATE)
+    )
     with torch.no_grad():
         answer = candidate.built.answer(candidate.native)
         output = implementation.decode(answer.native)

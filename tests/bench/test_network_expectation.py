@@ -11,7 +11,7 @@ from bench.cost import network_cost
 from bench.errors import UserError
 from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
-from bench.measure.candidate import Candidate, IncorrectError
+from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.network import Layer, Network
 from bench.operators import (
     Add,
@@ -179,7 +179,7 @@ def test_what_is_right_is_never_flagged(implementation, dtype, coverage, seed, r
     network = block(2, norm=seed % 2 == 0)
     weights = weights_of(network, dtype, seed)
     expectation = expect(network, weights, batch, seed=seed, limits=WAYS[coverage])
-    candidate = Candidate(implementation, network, weights, batch, expectation)
+    candidate = Candidate(implementation, Problem(network, weights, batch, expectation))
     candidate.verify_outputs()
     candidate.verify_gradients()
 
@@ -227,7 +227,7 @@ def test_one_layer_off_by_little_is_found(dtype, factor, norm, coverage, random_
     network = block(2, norm=norm)
     weights = weights_of(network, dtype)
     expectation = expect(network, weights, batch, limits=WAYS[coverage])
-    candidate = Candidate(OneLayerOff(factor), network, weights, batch, expectation)
+    candidate = Candidate(OneLayerOff(factor), Problem(network, weights, batch, expectation))
     with pytest.raises(IncorrectError, match="first call: output is wrong"):
         candidate.verify_outputs()
 
@@ -334,7 +334,7 @@ def test_a_bias_that_a_batch_norm_takes_off_again_has_a_gradient_of_rounding_err
     expectation = expect(network, weights, batch)
     at_bias = expectation.gradients["conv.bias"]
     assert at_bias.values.abs().max() < 1e-10
-    candidate = Candidate(Dense(), network, weights, batch, expectation)
+    candidate = Candidate(Dense(), Problem(network, weights, batch, expectation))
     candidate.verify_gradients()
     assert 1e-7 < at_bias.slack < 1e-2
 

@@ -7,7 +7,7 @@ from bench.build import operands
 from bench.conformance.cases import all_cases
 from bench.dtypes import products_in
 from bench.expectation import expect
-from bench.measure.candidate import Candidate, IncorrectError
+from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution, max_pooling
 from impls.cuda.places import Tuning
@@ -88,7 +88,7 @@ def check_every_shape(implementation, random_batch, dtype, device=CPU):
         expectation = expect(network, weights, batch, tf32=dtype == "tf32")
         implementation.chooser = chooser = InTurn()
         while chooser.number < chooser.most:
-            candidate = Candidate(implementation, network, weights, batch, expectation)
+            candidate = Candidate(implementation, Problem(network, weights, batch, expectation))
             with products_in(dtype):
                 try:
                     candidate.verify_gradients()
@@ -150,7 +150,7 @@ def judged(subject, network, batch, device=CPU, *, tf32):
     """What is wrong with a network's output and gradients in tf32, or None."""
     batch, weights = operands(network, 0, batch, "tf32", device)
     expectation = expect(network, weights, batch, tf32=tf32)
-    candidate = Candidate(subject, network, weights, batch, expectation)
+    candidate = Candidate(subject, Problem(network, weights, batch, expectation))
     try:
         with products_in("tf32"):
             candidate.verify_outputs()
