@@ -37,7 +37,13 @@ class Record:
 
     Attributes:
         set_aside: implementations that are not measured any more, and why.
-        left_out: what has no cell, by implementation and phase.
+        left_out: implementations and phases that have no cell.
+        described: what the workload turned out to be, as soon as a worker has said so.
+        verified: how the oracle checked an implementation, by its name.
+        failures: why there is no time, by implementation and phase.
+        measured: what workers told, in the order in which they did, by implementation and phase.
+        seconds: of all workers, by what they were spent on.
+        agreed_ns: durations of a call that this record and another have agreed on.
     """
 
     plan: Plan
@@ -48,12 +54,7 @@ class Record:
     described: Described | None = None
     verified: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, Phase], tuple[Status, str]] = field(default_factory=dict)
-    samples: dict[tuple[str, Phase], dict[int, Samples]] = field(default_factory=dict)
-    timers: dict[tuple[str, Phase], str] = field(default_factory=dict)
-    peaks: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
-    layers: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
-    parts: dict[tuple[str, Phase], dict[str, float]] = field(default_factory=dict)
-    instructions: dict[tuple[str, Phase], int | None] = field(default_factory=dict)
+    measured: dict[tuple[str, Phase], list[Measured]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     agreed_ns: dict[tuple[str, Phase], int] = field(default_factory=dict)
 
@@ -80,7 +81,7 @@ class Record:
             task = self._task(templates, process, implementations, phases, turns)
             try:
                 for event in templates.run(process, task, self.plan.settings.timeout):
-                    self._hear(event)
+                    self.hear(event)
                     if isinstance(event, PhaseDone):
                         phases.remove(event.phase)
             except WorkerLostError as lost:
@@ -145,8 +146,8 @@ class Record:
     def _known_durations(self) -> dict[str, dict[Phase, int]]:
         """Durations of a call, as the first process found them."""
         known: dict[str, dict[Phase, int]] = {}
-        for (name, phase), processes in self.samples.items():
-            first = next(iter(processes.values()))
+        for (name, phase), events in self.measured.items():
+            first = _samples(events)[0]
             durations = sorted(duration for durations in first.rounds for duration in durations)
             nanoseconds = durations[len(durations) // 2] / first.calls
             agreed = self.agreed_ns.get((name, phase), round(nanoseconds))
@@ -163,7 +164,8 @@ class Record:
                     both = max(its, nanoseconds)
                     self.agreed_ns[name, phase] = other.agreed_ns[name, phase] = both
 
-    def _hear(self, event: object) -> None:
+    def hear(self, event: object) -> None:
+        """Take in what a worker tells."""
         match event:
             case Described():
                 self.described = event
@@ -175,14 +177,7 @@ class Record:
                         (event.implementation, phase), (event.status, event.reason)
                     )
             case Measured():
-                key = (event.implementation, event.phase)
-                self.samples.setdefault(key, {})[event.samples.process] = event.samples
-                self.timers[key] = event.timer
-                known = [p for p in (self.peaks.get(key), event.peak_bytes) if p is not None]
-                self.peaks[key] = max(known, default=None)
-                self.layers.setdefault(key, event.layers)
-                self.parts.setdefault(key, event.parts)
-                self.instructions.setdefault(key, event.instructions)
+                self.measured.setdefault((event.implementation, event.phase), []).append(event)
             case Done():
                 for what, seconds in event.seconds.items():
                     self.seconds[what] = self.seconds.get(what, 0.0) + seconds
@@ -223,22 +218,30 @@ class Record:
         if key in self.failures:
             status, reason = self.failures[key]
             return replace(cell, status=status, reason=reason)
-        if key in self.samples:
+        if key in self.measured:
+            events = self.measured[key]
             return replace(
                 cell,
                 status=Status.OK,
                 reason="",
                 verified=self.verified[name],
-                peak_bytes=self.peaks.get(key),
-                timing=Timing(self.timers[key], tuple(self.samples[key].values())),
-                layers=self.layers[key],
-                parts=self.parts[key],
-                instructions=self.instructions[key],
+                peak_bytes=max(
+                    (e.peak_bytes for e in events if e.peak_bytes is not None), default=None
+                ),
+                timing=Timing(events[-1].timer, _samples(events)),
+                layers=events[0].layers,
+                parts=events[0].parts,
+                instructions=events[0].instructions,
             )
         return cell
 
     def _work(self, phase: Phase) -> Work | None:
         return None if self.described is None else self.described.work[phase]
+
+
+def _samples(events: list[Measured]) -> tuple[Samples, ...]:
+    """Of each process, in the order of their first; the last, where one had to measure again."""
+    return tuple({event.samples.process: event.samples for event in events}.values())
 
 
 def unit_of(records: list[Record], wall_seconds: float) -> Unit:

@@ -21,6 +21,7 @@ from bench.errors import UserError
 from bench.gpu import Look
 from bench.known_suites import load_suite
 from bench.measure import turns as turns_module
+from bench.measure.messages import Measured
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.registry import choose
@@ -178,7 +179,7 @@ def test_calls_that_last_about_as_long_on_both_sides_get_equal_numbers(monkeypat
         both[:] = records
         for record, nanoseconds in zip(records, (1_000, 1_400), strict=True):
             samples = Samples(process, 2, ((2 * nanoseconds,),))
-            record.samples.setdefault(("dense", Phase.FORWARD), {})[process] = samples
+            record.hear(Measured("dense", Phase.FORWARD, "clock", samples, None))
 
     monkeypatch.setattr(ab, "_in_lock_step", in_lock_step)
     monkeypatch.setattr(ab, "unit_of", lambda records, _: Unit(records[0].workload, ()))
@@ -189,7 +190,9 @@ def test_calls_that_last_about_as_long_on_both_sides_get_equal_numbers(monkeypat
     assert known == [{"dense": {Phase.FORWARD: 1_400}}] * 2
     both[0].agreed_ns.clear()
     both[1].agreed_ns.clear()
-    both[1].samples["dense", Phase.FORWARD] = {0: Samples(0, 1, ((9_000,),))}
+    slow = Samples(0, 1, ((9_000,),))
+    both[1].measured.clear()
+    both[1].hear(Measured("dense", Phase.FORWARD, "clock", slow, None))
     both[0].agree_with(both[1])
     assert [each._known_durations()["dense"][Phase.FORWARD] for each in both] == [1_000, 9_000]
 
