@@ -1,8 +1,8 @@
 """One workload in one worker process: described, verified, and measured phase by phase."""
 
 import random
-import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from bench.expectation import expect
 from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.known_suites import known_suite
-from bench.measure.candidate import Candidate, Problem
+from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.measure.contestant import Contestant, Race, hidden_work
 from bench.measure.description import describe
 from bench.measure.failures import ensure_device_lives, status_of
@@ -38,7 +38,7 @@ from bench.measure.messages import (
     Task,
 )
 from bench.measure.parts import PartTimes, part_times
-from bench.measure.pulse import NOBODY, Pulse
+from bench.measure.pulse import NOBODY, Pulse, beating
 from bench.measure.rounds import run_rounds
 from bench.measure.spent import Spent
 from bench.measure.steps import Step, step_of
@@ -59,10 +59,6 @@ RETIMED_NS = 1_000_000
 """A call that seems shorter than this is timed again before measuring: the first time may hold page
 faults or a disturbance, and a sample of too few calls would be the worse for it."""
 
-BEAT_SECONDS = 1.0
-LONGEST_TUNING_SECONDS = 300.0
-"""Who tunes itself compiles and measures, and gives no sign of life. One is given for it so long."""
-
 
 class Measurement:
     """One task's state: who is still in the race, and how far it has come."""
@@ -79,7 +75,9 @@ class Measurement:
         self.turns = self._join_turnstile()
         self.device = torch.device(task.device)
         self.candidates: dict[str, Candidate] = {}
-        self.unfit = {name: set(phases) for name, phases in task.left_out.items()}
+        self.unfit: defaultdict[str, set[Phase]] = defaultdict(set)
+        for name, phases in task.left_out.items():
+            self.unfit[name].update(phases)
 
     def _join_turnstile(self) -> Turns | Alone:
         if not self.task.turnstile:
@@ -169,77 +167,61 @@ class Measurement:
                 keep(found, of, path)
         return found
 
+    @contextmanager
+    def _failing_alone(self, name: str, phases: tuple[Phase, ...]) -> Iterator[None]:
+        """Record what an implementation raises as its failure in some phases, and go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
+            self._fail(name, phases, *status_of(error))
+
     def _admit(self, number: int, reference: Reference, problem: Problem) -> None:
         """Let an implementation into the race for the phases that it is right in."""
         name = reference.name
         self._beat(number, NOBODY)
-        unfit = self.unfit.get(name, set())
-        backward = tuple(p for p in self.task.phases if p.needs_gradients and p not in unfit)
-        try:
-            with self.spent.on("oracle"):
-                implementation = load(reference)  # another revision may not have it
-                reason = in_words("unavailable", implementation.unavailable(self.device))
-                if reason is not None:
-                    self._fail(name, self.task.phases, Status.UNAVAILABLE, reason)
-                    return
-                reason = why_unbuildable(
-                    implementation, problem.network, problem.batch.features.dtype, self.device
-                )
-                if reason is not None:
-                    self._fail(name, self.task.phases, Status.UNSUPPORTED, reason)
-                    return
-                candidate = Candidate(implementation, problem)
-                self._tune(number, implementation, candidate.tune_outputs)
-                if name in self.task.verified:
-                    candidate.verify_first_call()
-                else:
-                    candidate.verify_outputs()
-                self.guard.settle()
-        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-            self._fail(name, self.task.phases, *status_of(error))
+        fit = [phase for phase in self.task.phases if phase not in self.unfit[name]]
+        backward = tuple(phase for phase in fit if phase.needs_gradients)
+        with self._failing_alone(name, self.task.phases), self.spent.on("oracle"):
+            implementation = load(reference)  # another revision may not have it
+            refusal = self._why_not(implementation, problem)
+            if refusal is not None:
+                self._fail(name, self.task.phases, *refusal)
+                return
+            candidate = Candidate(implementation, problem)
+            self._tune(number, implementation, candidate.tune_outputs)
+            if name in self.task.verified:
+                candidate.verify_first_call()
+            else:
+                candidate.verify_outputs()
+            self.guard.settle()
+            self.candidates[name] = candidate
+        if name not in self.candidates:
             return
-        self.candidates[name] = candidate
         self._beat(number, NOBODY)
-        self._verify_gradients(number, candidate, backward)
+        if backward:
+            with self._failing_alone(name, backward), self.spent.on("oracle"):
+                self._tune(number, implementation, candidate.tune_gradients)
+                candidate.verify_gradients()
+                self.guard.settle()
         if name not in self.task.verified:
             self.tell(Checked(name, problem.expectation.coverage))
 
-    def _verify_gradients(
-        self, number: int, candidate: Candidate, phases: tuple[Phase, ...]
-    ) -> None:
-        if not phases:
-            return
-        try:
-            with self.spent.on("oracle"):
-                self._tune(number, candidate.implementation, candidate.tune_gradients)
-                candidate.verify_gradients()
-                self.guard.settle()
-        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-            self._fail(candidate.implementation.name, phases, *status_of(error))
+    def _why_not(
+        self, implementation: Implementation, problem: Problem
+    ) -> tuple[Status, str] | None:
+        """Why an implementation says that it cannot run here, or cannot compute this."""
+        reason = in_words("unavailable", implementation.unavailable(self.device))
+        if reason is not None:
+            return Status.UNAVAILABLE, reason
+        dtype = problem.batch.features.dtype
+        reason = why_unbuildable(implementation, problem.network, dtype, self.device)
+        return None if reason is None else (Status.UNSUPPORTED, reason)
 
     def _tune(self, number: int, implementation: Implementation, tune: Callable[[], None]) -> None:
         """Let an implementation choose by measuring; what that takes is told apart."""
         if overrides(implementation, "tune"):
-            with self.spent.on("tuning"), self._beating(number):
+            with self.spent.on("tuning"), beating(lambda: self._beat(number, NOBODY)):
                 tune()
-
-    @contextmanager
-    def _beating(self, number: int) -> Iterator[None]:
-        """Show signs of life for an implementation, from a thread, but not for ever."""
-        stop = threading.Event()
-
-        def beat() -> None:
-            end = time.monotonic() + LONGEST_TUNING_SECONDS
-            while not stop.wait(BEAT_SECONDS) and time.monotonic() < end:
-                self._beat(number, NOBODY)
-
-        thread = threading.Thread(target=beat, name="shows signs of life", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
     def _measure(self, phase: Phase) -> None:
         """Measure everyone who is right in a phase, in rounds; check the last results afterwards."""
@@ -276,9 +258,11 @@ class Measurement:
         if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":
             counts = instructions(contestants, beat)
         for contestant in contestants:
-            right = self._still_right(contestant, phase)
-            if right and self._is_all_timed(contestant, phase, timer):
-                name, samples = contestant.name, contestant.result(self.task.process, stop, timer)
+            name = contestant.name
+            with self._failing_alone(name, (phase,)):
+                self._check_afterwards(contestant, phase, timer)
+            if phase not in self.unfit[name]:
+                samples = contestant.result(self.task.process, stop, timer)
                 also = layers.get(name, {}), parts.get(name, {}), counts.get(name)
                 self.tell(Measured(name, phase, timer.words, samples, contestant.peak_bytes, *also))
 
@@ -287,42 +271,35 @@ class Measurement:
         number_of = {ref.name: n for n, ref in enumerate(self.task.implementations)}
         contestants: list[Contestant] = []
         for name, candidate in self.candidates.items():
-            if phase in self.unfit.get(name, ()):
+            if phase in self.unfit[name]:
                 continue
             self._beat(number_of[name], phase)
-            try:
+            with self._failing_alone(name, (phase,)):
                 reason = why_unmeasured(candidate.implementation, phase)
                 if reason is not None:
                     self._fail(name, (phase,), Status.UNSUPPORTED, reason)
                     continue
                 contestant = self._enter(number_of[name], candidate, phase)
                 self.guard.settle()
-            except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-                self._fail(name, (phase,), *status_of(error))
-            else:
                 contestants.append(contestant)
         self._beat(NOBODY, NOBODY)  # what comes before the rounds is no one's
         return contestants
 
-    def _still_right(self, contestant: Contestant, phase: Phase) -> bool:
-        """Check the result of the last timed call."""
+    def _check_afterwards(self, contestant: Contestant, phase: Phase, timer: Timer) -> None:
+        """Check the result of the last timed call, and that the clock saw all of the work.
+
+        Raises:
+            IncorrectError: if one of them is not so.
+        """
         self._beat(contestant.number, phase)
         try:
             with self.spent.on("oracle"):
                 contestant.step.check(contestant.last)
-        except Exception as error:  # noqa: BLE001  # a plug-in may raise anything; it is recorded
-            self._fail(contestant.name, (phase,), *status_of(error))
-            return False
         finally:
             contestant.last = None
-        return True
-
-    def _is_all_timed(self, contestant: Contestant, phase: Phase, timer: Timer) -> bool:
-        """Look whether the clock saw all of the work."""
         reason = hidden_work(contestant, timer)
         if reason is not None:
-            self._fail(contestant.name, (phase,), Status.INCORRECT, reason)
-        return reason is None
+            raise IncorrectError(reason)
 
     def _enter(self, number: int, candidate: Candidate, phase: Phase) -> Contestant:
         """Make the step, warm it up, learn how long a call takes and how much memory."""
@@ -341,7 +318,7 @@ class Measurement:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(
                     self.device
-                )  # a fault of this one's shows here, not at the next
+                )  # a fault of its own shows here, not at the next
         return Contestant(name, number, step, known, peak)
 
     def _time_once(self, step: Step) -> int:
@@ -357,7 +334,7 @@ class Measurement:
         if self.device.type == "cuda":
             ensure_device_lives(self.device)
         self.guard.put_back()
-        self.unfit.setdefault(name, set()).update(phases)
+        self.unfit[name].update(phases)
         self.tell(Failed(name, phases, status, reason))
 
     def _beat(self, implementation: int, phase: Phase | int) -> None:

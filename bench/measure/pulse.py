@@ -2,10 +2,17 @@
 
 import mmap
 import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _LAYOUT = struct.Struct("<qii")
 NOBODY = -1
+BEAT_SECONDS = 1.0
+LONGEST_SECONDS = 300.0
+"""For how long a thread shows signs of life for code that may take long, and shows none itself."""
 
 
 class Pulse:
@@ -40,3 +47,22 @@ class Pulse:
         """Unmap."""
         self._map.close()
         self._file.close()
+
+
+@contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Show signs of life from a thread while a block runs, but not for ever."""
+    stop = threading.Event()
+
+    def keep_beating() -> None:
+        end = time.monotonic() + LONGEST_SECONDS
+        while not stop.wait(BEAT_SECONDS) and time.monotonic() < end:
+            beat()
+
+    thread = threading.Thread(target=keep_beating, name="shows signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

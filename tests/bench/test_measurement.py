@@ -12,6 +12,7 @@ from bench.background import Background
 from bench.errors import UserError
 from bench.implementation import ledger
 from bench.measure import measurement as module
+from bench.measure import pulse
 from bench.measure.failures import status_of
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, Task
 from bench.measure.pulse import NOBODY, Pulse
@@ -292,8 +293,8 @@ def test_what_implementations_tune_takes_time_of_its_own(measurement, process):
 def test_who_is_tuned_shows_signs_of_life_but_not_for_ever(
     measurement, monkeypatch, longest, beats
 ):
-    monkeypatch.setattr(module, "BEAT_SECONDS", SECONDS / 10)
-    monkeypatch.setattr(module, "LONGEST_TUNING_SECONDS", longest)
+    monkeypatch.setattr(pulse, "BEAT_SECONDS", SECONDS / 10)
+    monkeypatch.setattr(pulse, "LONGEST_SECONDS", longest)
     network = single(convolution(2, "submanifold", 3, 4, 3))
     workload = Workload("mine", network, Uniform((8, 8), 2, 0.2), 3)
     subject, _ = measurement(workload, 0, ("gather", str(TUNING)))
