@@ -1,33 +1,26 @@
 """The engine: has workers measure a plan unit by unit, and keeps what comes of it."""
 
 import shlex
-import sys
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
-from bench.commits import commits_of, moved, own_commit
+from bench.commits import moved, own_commit
 from bench.errors import UserError
 from bench.gpu import conditions, watched
-from bench.implementation import ledger
 from bench.machine import busy_seconds, describe_machine
-from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
+from bench.measure.header import commits_of_plan, header_of, look_around
 from bench.measure.plan import Plan
-from bench.measure.processes import Templates, WorkerLostError
+from bench.measure.processes import Templates
 from bench.measure.record import Record, unit_of
-from bench.plugins import Broken, Reference
-from bench.registry import load, source_of
+from bench.registry import load
 from bench.results.schema import (
     OTHERS,
     WRONG,
     Header,
-    ImplementationRecord,
-    Machine,
     Run,
     Status,
     Unit,
@@ -36,7 +29,6 @@ from bench.results.store import Journal
 from bench.time_of_day import now
 from bench.workload import Workload
 
-RATE_TIMEOUT = 120.0
 PATIENCE = 3
 """Workloads in a row that an implementation may fail before it is set aside."""
 
@@ -63,8 +55,8 @@ class Engine:
 
     def header(self) -> Header:
         """Describe the run that begins, and measure the machine's limits."""
-        machine, unavailable = _look_around(self.plan, self.templates, self._set_aside)
-        return _header(self.plan, machine, unavailable)
+        machine, unavailable = look_around(self.plan, self.templates, self._set_aside)
+        return header_of(self.plan, machine, unavailable)
 
     def measure(self, workload: Workload, tell: Callable[[str, int], None] | None = None) -> Unit:
         """Measure one workload in every element type and process.
@@ -190,7 +182,7 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     dtypes = {cell.dtype for cell in earlier.cells}
     devices = {cell.device for cell in earlier.cells}
     machine = describe_machine(device, plan.settings.threads)
-    implementations, suites = _commits(plan)
+    implementations, suites = commits_of_plan(plan)
     elsewhere = moved(header.commits | header.suite_commits, implementations | suites)
     differences = {
         "suite": header.suites != (plan.suite.name,),
@@ -216,113 +208,3 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
             f"{begun} with `{shlex.join(header.command)}`, to which "
             f"--resume PATH.partial is to be added"
         )
-
-
-def _look_around(
-    plan: Plan, templates: Templates, set_aside: dict[str, str]
-) -> tuple[Machine, dict[str, str]]:
-    """Describe the machine, once our own processes are quiet, measure its limits, ask who can run here.
-
-    Args:
-        plan: names the implementations.
-        templates: what workers are forked from.
-        set_aside: gets who ends the process that asks.
-
-    Returns:
-        The machine, and reasons by implementation.
-
-    Raises:
-        UserError: if the machine's limits cannot be measured.
-    """
-    templates.prepare(Preparation(plan.implementations, plan.device))
-    templates.wait_until_ready()
-    machine = describe_machine(torch.device(plan.device), plan.settings.threads)
-    unavailable: dict[str, str] = {}
-    implementations = list(plan.implementations)
-    while True:
-        order = RateTask(
-            tuple(implementations),
-            () if machine.rates else plan.dtypes,
-            plan.device,
-            plan.settings.threads,
-            templates.pulse_path,
-            str(templates.log),
-        )
-        try:
-            for event in templates.run(0, order, RATE_TIMEOUT):
-                if isinstance(event, Rates):
-                    clock = {"gpu clocks read": event.clock} if event.clock else {}
-                    machine = replace(machine, rates=event.rates, facts=machine.facts | clock)
-                if isinstance(event, Surroundings):
-                    unavailable |= event.unavailable
-                    machine = replace(machine, facts=machine.facts | _facts(event))
-        except WorkerLostError as lost:
-            if not 0 <= lost.implementation < len(implementations):
-                raise UserError(f"the machine's rates cannot be measured: {lost}") from lost
-            culprit = implementations.pop(lost.implementation).name
-            unavailable[culprit] = f"{lost} when asked whether it can run here"
-            set_aside[culprit] = f"set aside: {unavailable[culprit]}"
-        else:
-            return machine, unavailable
-
-
-def _facts(surroundings: Surroundings) -> dict[str, str]:
-    kept = surroundings.keeps_memory
-    return {
-        "freed memory": "kept for the next allocation" if kept else "the system's default",
-        "thread pools": surroundings.thread_pools,
-    }
-
-
-def _header(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header:
-    commits, suite_commits = _commits(plan)
-    return Header(
-        id=uuid.uuid4().hex[:12],
-        started=now(),
-        command=("sparsebench", *sys.argv[1:]),
-        commit=own_commit(),
-        suites=(plan.suite.name,),
-        machine=machine,
-        settings=plan.settings,
-        implementations=tuple(
-            [
-                _record(each, unavailable.get(each.name, ""), commits.get(each.name, ""))
-                for each in plan.implementations
-            ]
-            + [_broken_record(broken) for broken in plan.broken]
-        ),
-        planned=tuple(workload.name for workload in plan.workloads),
-        suite_files={plan.suite.name: Path(plan.suite.file).name} if plan.suite.file else {},
-        suite_commits=suite_commits,
-    )
-
-
-def _commits(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """Commits of the repositories that implementations, and a suite's file, lie in; where known."""
-    sources = {each.name: source_of(load(each)) for each in plan.implementations}
-    suites = {plan.suite.name: Path(plan.suite.file)} if plan.suite.file else {}
-    commits = commits_of([*filter(None, sources.values()), *suites.values()])
-    return (
-        {name: commits[file] for name, file in sources.items() if file in commits},
-        {name: commits[file] for name, file in suites.items() if file in commits},
-    )
-
-
-def _record(reference: Reference, unavailable: str, commit: str) -> ImplementationRecord:
-    implementation = load(reference)
-    # A plug-in's whole path is its user's own affair, and pages are published.
-    file = Path(reference.source).name if reference.is_file else ""
-    return ImplementationRecord(
-        name=implementation.name,
-        version=str(implementation.version),
-        origin=implementation.origin or file or reference.source,
-        starts_dense=implementation.starts_dense,
-        unavailable=unavailable,
-        ledger=ledger(implementation),
-        file=file,
-        commit=commit,
-    )
-
-
-def _broken_record(broken: Broken) -> ImplementationRecord:
-    return ImplementationRecord(broken.name, "", broken.source, False, broken.error, {})  # noqa: FBT003

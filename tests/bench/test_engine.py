@@ -15,6 +15,7 @@ from bench.known_suites import load_suite
 from bench.machine import describe_machine
 from bench.measure import engine
 from bench.measure.engine import execute
+from bench.measure.header import header_of
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.plugins import Reference
@@ -180,7 +181,7 @@ def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monke
 def test_a_run_is_not_resumed_with_other_libraries_or_on_another_device():
     planned = plan(["gather"])
     machine = describe_machine(torch.device("cpu"), 1)
-    earlier = Run(engine._header(planned, machine, {}), (unit(),))
+    earlier = Run(header_of(planned, machine, {}), (unit(),))
     same = replace(earlier, units=())
     engine._check_resumable(planned, same)
     older = replace(machine, facts=machine.facts | {"libraries": "torch 1.0"})
