@@ -55,8 +55,10 @@ class Engine:
 
     def header(self) -> Header:
         """Describe the run that begins, and measure the machine's limits."""
-        machine, unavailable = look_around(self.plan, self.templates, self._set_aside)
-        return header_of(self.plan, machine, unavailable)
+        place = look_around(self.plan, self.templates)
+        for name in place.fatal:
+            self._set_aside[name] = f"set aside: {place.unavailable[name]}"
+        return header_of(self.plan, place.machine, place.unavailable)
 
     def measure(self, workload: Workload, tell: Callable[[str, int], None] | None = None) -> Unit:
         """Measure one workload in every element type and process.

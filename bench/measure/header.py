@@ -4,6 +4,7 @@ import sys
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -22,18 +23,26 @@ from bench.time_of_day import now
 RATE_TIMEOUT = 120.0
 
 
-def look_around(
-    plan: Plan, templates: Templates, set_aside: dict[str, str]
-) -> tuple[Machine, dict[str, str]]:
+class Place(NamedTuple):
+    """Where a run takes place.
+
+    Attributes:
+        machine: with its limits.
+        unavailable: why implementations cannot run there, by name.
+        fatal: names of those that ended the process that asked them.
+    """
+
+    machine: Machine
+    unavailable: dict[str, str]
+    fatal: tuple[str, ...]
+
+
+def look_around(plan: Plan, templates: Templates) -> Place:
     """Describe the machine, once our own processes are quiet, measure its limits, ask who can run here.
 
     Args:
         plan: names the implementations.
         templates: what workers are forked from.
-        set_aside: gets who ends the process that asks.
-
-    Returns:
-        The machine, and reasons by implementation.
 
     Raises:
         UserError: if the machine's limits cannot be measured.
@@ -42,6 +51,7 @@ def look_around(
     templates.wait_until_ready()
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
     unavailable: dict[str, str] = {}
+    fatal: list[str] = []
     implementations = list(plan.implementations)
     while True:
         order = RateTask(
@@ -65,9 +75,9 @@ def look_around(
                 raise UserError(f"the machine's rates cannot be measured: {lost}") from lost
             culprit = implementations.pop(lost.implementation).name
             unavailable[culprit] = f"{lost} when asked whether it can run here"
-            set_aside[culprit] = f"set aside: {unavailable[culprit]}"
+            fatal.append(culprit)
         else:
-            return machine, unavailable
+            return Place(machine, unavailable, tuple(fatal))
 
 
 def _facts(surroundings: Surroundings) -> dict[str, str]:
