@@ -93,23 +93,23 @@ class Implementation(ABC):
         return None
 
     def unmeasured(self, phase: Phase) -> str | None:
-        """Say in words why a phase would say nothing new of this implementation, or return None."""
+        """Say in words why timing a phase of this would tell nothing new, or return None."""
         return None
 
     def prepare(self) -> None:  # noqa: B027  # there may be nothing to prepare
         """Import, compile or load once what every worker needs: they are forked from this process.
 
-        Called where this is installed and available. It may start no thread and open no device, and
-        what it does may not be needed for right results.
+        Called for installed implementations that are available. It may start no thread and open no
+        device, and results must be right without it.
         """
 
     def tune(self, call: Callable[[], object]) -> None:  # noqa: B027  # there may be nothing to tune
-        """Choose by measuring, here and now, what is chosen so of all that a call computes.
+        """Measure now whatever this chooses by measuring, for all that a call computes.
 
         For implementations that would otherwise try things out within their first calls. Called in
-        every worker, before anything is checked or timed; how long it takes is told apart. Native
-        tensors that were encoded before need not heed what is chosen. Results must be right with and
-        without.
+        every worker, before anything is checked or timed; the run file has its time apart. What is
+        chosen need not hold for native tensors that were encoded before. Results must be right
+        whether this is called or not.
 
         Args:
             call: encodes and runs a network on the very input that will be timed, forward, or forward
@@ -151,8 +151,8 @@ class Implementation(ABC):
     def ablations(self, module: nn.Module, native: Native) -> Mapping[str, Callable[[], object]]:
         """Return warm calls of `module` that each lack one of its parts, by the part's name.
 
-        What such a call takes less is what the part costs; the report shows it. Results are not looked
-        at. Empty where nothing can be left out.
+        The report shows what each part costs: the time that a call without it takes less. Results are
+        not looked at. Empty where nothing can be left out.
         """
         return {}
 

@@ -33,8 +33,9 @@ class Mean:
         variance: of it.
         freedom: how many degrees of freedom that variance is known with.
         strays: number of processes that were left out.
-        told: the variance that processes alone tell, for many means to be judged together by, and
-        told_freedom: its degrees of freedom; 0 where there is one process.
+        told: another estimate of the variance, from the differences between processes alone, but no
+            less than rounds explain; many means are judged together by it (`bench.moderation`).
+        told_freedom: degrees of freedom of that; 0 where there is one process.
     """
 
     value: float
@@ -72,7 +73,7 @@ def _joint_freedom(first: float, of_first: float, second: float, of_second: floa
 class Processes:
     """What rounds say of each process: the median, and its variance as far as rounds explain it.
 
-    Others, that went astray, are left out and counted.
+    Processes that went astray are left out of the lists; `strays` is their number.
     """
 
     medians: list[float]
@@ -81,17 +82,18 @@ class Processes:
     strays: int = 0
 
 
-def processes_of(groups: list[Values], *, strays: bool = False) -> Processes:
-    """Reduce rounds to one value a process; leave out those that went astray unless they are wanted.
+def processes_of(groups: list[Values], *, keep_strays: bool = False) -> Processes:
+    """Reduce rounds to one value a process; processes that went astray are left out by default.
 
-    Few rounds tell little of their own spread: what all tell is the least that each is credited with.
+    A few rounds may seem to spread less than they do: each process is given at least the spread that
+    all of them have on average.
     """
     ascending = [np.sort(values) for values in groups]
     medians = [
         float(values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2 for values in ascending
     ]
     own = [_variance_of_median(values) for values in ascending]
-    kept = range(len(medians)) if strays else not_stray(medians, own)
+    kept = range(len(medians)) if keep_strays else not_stray(medians, own)
     counts = [len(ascending[place]) for place in kept]
     told = _dot(counts, [own[place] for place in kept]) / len(counts)
     within = [max(own[place], told / count) for place, count in zip(kept, counts, strict=True)]

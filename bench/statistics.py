@@ -81,8 +81,8 @@ class Ratio:
             out of five, if it is the only one; infinite where the interval is open.
         rounds: number of paired rounds, over all processes.
         strays: number of processes that were left out.
-        told: variance of the logarithm that processes alone tell, and
-        told_freedom: its degrees of freedom; 0 where there is one process.
+        told: variance of the logarithm, estimated from the differences between processes alone.
+        told_freedom: degrees of freedom of that; 0 where there is one process.
     """
 
     interval: Interval
@@ -105,7 +105,7 @@ def seconds_per_call(timing: Timing) -> Interval:
 
 
 def other_seconds(timing: Timing) -> float | None:
-    """Median time of a call by the clock that only looked on; None where there was none."""
+    """Median time of a call by the timer's other clock; None where it had none."""
     found = [
         nanoseconds / samples.calls
         for samples in timing.processes
@@ -155,7 +155,8 @@ def shared_ratio(pairs: Sequence[tuple[Timing, Timing]]) -> Ratio | None:
     if len(common) < FEWEST_SHARED:
         return None
     cells = [
-        processes_of([own[process] for process in sorted(common)], strays=True) for own in paired
+        processes_of([own[process] for process in sorted(common)], keep_strays=True)
+        for own in paired
     ]
     medians = np.stack([cell.medians for cell in cells])
     within = np.stack([cell.within for cell in cells])
@@ -243,12 +244,14 @@ def verdict(compared: Ratio | None, p_value: float | None = None) -> Verdict:
 def corrected(ratios: Sequence[Ratio], kinds: Sequence[Hashable] | None = None) -> list[float]:
     """p-values of ratios that are shown together, corrected for how many there are.
 
-    Few processes may be alike by luck: where there are enough ratios, each p-value is one that those of
-    its kind together allow (`moderated`). These are corrected for the number of all.
+    A ratio's own p-value may be too small, as its few processes may be alike by luck. So where there
+    are enough ratios, the noise of each is estimated from all of its kind (`bench.moderation`), before
+    the p-values are corrected for their number (`holm`).
 
     Args:
         ratios: of whatever kind.
-        kinds: which of them should be about as noisy, such as those of a phase; by default all.
+        kinds: of each ratio; those of one kind, such as a phase, are taken to be about as noisy. By
+            default all are of one kind.
     """
     kinds = kinds or [None] * len(ratios)
     p_values = [found.p_value for found in ratios]

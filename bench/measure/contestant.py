@@ -14,9 +14,9 @@ from bench.measure.timers import Timer
 from bench.results.schema import Samples
 
 SHORTEST_SAMPLE_NS = 200_000
-"""Calls are repeated within a sample until it lasts this long: a clock reads to 100 ns or so. Not
-longer: what a sample's calls are given is alive together, with what they keep in it, such as maps, and
-pushes itself out of the caches."""
+"""Calls are repeated within a sample until it lasts this long, as a clock reads to 100 ns or so. It is
+no longer, because the arguments of all of its calls are alive at the same time, kernel maps included:
+more of them would push each other out of the caches."""
 VISIT_NS = 8_000_000
 MOST_SAMPLES = 24
 """A visit takes up to this many samples while it stays within this time; their median counts."""
@@ -24,8 +24,9 @@ ALIKE = 1.5
 """Contestants whose calls differ by less than this factor get the same numbers of both."""
 HIDDEN_SHARE = 0.5
 HIDDEN_NS = 200_000
-"""A GPU that goes on for longer than its events tell, by this share of their time and by so many
-nanoseconds, does what they do not see. Waiting for it takes some microseconds in any case."""
+"""A GPU that still works after a call has returned, for longer than its events tell by this share of
+their time and these nanoseconds together, does work that they do not see. Waiting for it takes some
+microseconds in any case."""
 
 
 @dataclass
@@ -35,14 +36,18 @@ class Contestant:
     Attributes:
         name: of the implementation.
         number: of the implementation, for the sign of life.
+        step: what is timed.
         first_ns: duration of one call, from which the numbers of calls and samples follow.
         peak_bytes: most memory that a call took, where it is known.
         calls: in one sample.
         samples: in one visit.
-        other_rounds: by the other clock of a GPU.
-        late: samples that began before all was queued.
-        after_ns: for how long a GPU went on after calls had returned, as far as anybody looked.
-        shortest_ns: of all visits, timed regions only.
+        rounds: nanoseconds of each sample, by round.
+        other_rounds: the same by the timer's other clock, where it has one.
+        disturbed: rounds in which the operating system took the processor away.
+        after_ns: for how long a GPU went on after calls had returned, where the clock tells.
+        late: number of samples that a GPU began before all was queued.
+        last: result of the last timed call.
+        shortest_ns: of the shortest visit, in timed regions.
     """
 
     name: str
@@ -64,7 +69,12 @@ class Contestant:
         self.settle()
 
     def settle(self, alike: "Contestant | None" = None, most_calls: int | None = None) -> None:
-        """Choose the numbers of calls and samples, or take those of one whose calls last as long."""
+        """Choose the numbers of calls and samples.
+
+        Args:
+            alike: a contestant whose calls last about as long, to take the numbers of.
+            most_calls: of a sample, that the clock allows; None for any.
+        """
         in_sample, in_visit = self.step.most_calls
         in_sample = min(in_sample, most_calls or in_sample)
         if alike is not None:
@@ -130,10 +140,10 @@ class Race:
 
 
 def settle(contestants: list[Contestant], most_calls: int | None) -> None:
-    """Choose numbers of calls and samples, the same where calls take about as long.
+    """Choose everybody's numbers of calls and samples, the same where calls take about as long.
 
-    Otherwise two that hardly differ could fall on either side of a limit, and one of them feel its own
-    results in the caches more than the other.
+    Otherwise two that hardly differ could fall on either side of a limit; the one with more calls in
+    a sample would then find more of its own data in the caches.
     """
     ascending = sorted(contestants, key=lambda each: each.first_ns)
     before = None

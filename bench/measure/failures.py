@@ -16,8 +16,8 @@ ALLOCATION_FAILED = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""How torch's allocator and oneDNN say so in a RuntimeError, and those who ask a GPU for memory of
-their own: kernels, the driver, the runtime, cuBLAS and cuDNN. CuPy raises a MemoryError."""
+"""What a RuntimeError says where memory has run out: torch's allocator, oneDNN, and whatever asks a GPU
+for memory by itself (kernels, the driver, the runtime, cuBLAS, cuDNN). CuPy raises a MemoryError."""
 
 
 def status_of(error: Exception) -> tuple[Status, str]:

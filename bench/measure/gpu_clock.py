@@ -29,7 +29,7 @@ def clock_in_words(device: torch.device) -> str:
 
 
 def _nothing(_: object) -> None:
-    """Do what is measured."""
+    """Do nothing, which is what is timed."""
 
 
 def _tick(device: torch.device) -> int:

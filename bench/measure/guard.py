@@ -19,9 +19,11 @@ import torch
 from bench.dtypes import matmul_precision, set_matmul_precision
 
 KEPT_SHARE = 0.25
-"""Who keeps more than this share of the memory that the process may take leaves others too little."""
+"""An implementation that keeps more than this share of the memory that the process may take fails, as
+it leaves the others too little."""
 SETTLING_VISITS = 2
-"""What an implementation keeps from its first visits on are caches, and the C library's."""
+"""What an implementation keeps from its first visits is not counted: these are caches, its own and
+the C library's."""
 _DATA_FIELD = 5
 _LONGEST_LINE = 256
 
@@ -101,9 +103,9 @@ class Guard:
         self._expected = [read() for _, read, _ in self._settings]
 
     def settle(self) -> None:
-        """Put back what loading a library or a first call changed: only later is that a fault.
+        """Put back what loading a library or a first call changed; that becomes a fault only later.
 
-        Memory that was taken so far is nobody's: else who is visited next would have kept it.
+        Memory that was taken so far is held against nobody: it would be against whoever comes next.
 
         Raises:
             DisconnectedError: if the connection to the engine was closed.

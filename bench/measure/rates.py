@@ -15,7 +15,7 @@ FEWEST_COPY_BYTES = 2**28
 """Fewer would fit a GPU's L2 cache."""
 SECONDS = 0.1
 FEWEST = 3
-MILLISECONDS = 1000
+MILLISECONDS_A_SECOND = 1000
 
 
 def machine_rates(dtypes: tuple[str, ...], device: torch.device) -> tuple[Rate, ...]:
@@ -68,7 +68,7 @@ def _best_seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Of one call; on a GPU between events, held until the call is queued: without the launch."""
+    """Of one call; on a GPU between two events, on a stream held back until the call is queued."""
     if device.type != "cuda":
         before = time.perf_counter()
         call()
@@ -79,4 +79,4 @@ def _seconds(call: Callable[[], object], device: torch.device) -> float:
     call()
     stop.record()
     stop.synchronize()
-    return float(start.elapsed_time(stop)) / MILLISECONDS
+    return float(start.elapsed_time(stop)) / MILLISECONDS_A_SECOND

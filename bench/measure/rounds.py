@@ -20,16 +20,18 @@ WARMED_CALLS = 4
 """From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
 BLOCKS = 3
 BLOCK_BYTES = (14.0, 23.0)
-"""Blocks set aside while something is allocated, and their smallest and largest size as powers of
-two. They are random so that it lies elsewhere every time: where memory lies makes differences of some
-per cent, which would last for the process."""
+"""So many blocks of memory are set aside during a visit, of random sizes between these powers of two,
+so that what the visit allocates lies elsewhere every time. Where memory lies makes differences of some
+per cent, which would otherwise last as long as the process."""
 RENEWAL_SHARE = 0.04
 MOST_RENEWALS = 8
-"""What a phase's calls share is made anew, to lie elsewhere, so often within this share of its time."""
+"""What a phase's calls share is made anew, to lie elsewhere, this many times at most, and only as often
+as takes this share of the budget."""
 MISJUDGED = 2
-"""If a call takes so many times less than it seemed to, the first round was a rehearsal."""
+"""If a call is this many times as fast as was thought, the first round counts as a rehearsal."""
 STALL = 4
-"""What a visit takes beyond so many times the shortest one is the machine's: it extends the budget,"""
+"""A visit that takes more than this many times the shortest one was stalled by the machine. What it
+takes beyond that extends the budget,"""
 MOST_LOST = 8
 """by this many times the budget at most."""
 FEWEST_ROUNDS = 3
@@ -55,9 +57,9 @@ def run_rounds(
         rule: when to stop.
         spent: added to.
         take_turns: called between visits; returns when this process may go on.
-        check: called with the name after every visit; raises where the others were touched.
-        rehearses: whether the first round is not kept; by default, if calls were much shorter in it
-            than they had seemed.
+        check: called with the name after every visit; raises if it changed what belongs to all.
+        rehearses: whether the first round is thrown away; by default it is if calls were much shorter
+            in it than was thought.
     """
     contestants, timer = race.contestants, race.timer
     start = time.perf_counter()
