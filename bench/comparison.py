@@ -85,9 +85,9 @@ class Family:
     Attributes:
         mean: geometric mean of the ratios.
         verdicts: how many cells have which.
-        shared: the change that the cells share, where they were measured in lock step. A change that
-            each cell is too noisy for shows in all of them together.
-        verdict: of that, corrected for all families; missing where it is not known.
+        shared: the change that the cells share, where they were measured in lock step. It may show
+            where every cell by itself is too noisy.
+        verdict: of the shared change, corrected for all families; missing where that is not known.
     """
 
     implementation: str
@@ -107,7 +107,11 @@ class Family:
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs between two runs; in lock step, they were measured in turn."""
+    """What differs between two runs.
+
+    Attributes:
+        in_lock_step: whether they were measured at the same time, visit by visit in turn.
+    """
 
     base: Run
     head: Run
@@ -174,12 +178,13 @@ def abs_change(ratio: Ratio | None) -> float:
 def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
     """Compare every cell that either run has.
 
-    Cells of different machines or workload versions get no ratio, and the reason.
+    Cells of different machines or workload versions get no ratio, but a reason why there is none.
 
     Args:
         base: before.
         head: after.
-        paired: whether rounds of the same process and number were measured in turn.
+        paired: whether the runs were measured in lock step, so that rounds of the same process and
+            number pair.
     """
     before, after = dict(cells_of(base)), dict(cells_of(head))
     refusal = _refusal(base, head)
@@ -259,21 +264,22 @@ def _compare(
     change = None
     if not reason and base and head and base.timing and head.timing:
         change = divide(head.timing, base.timing)
+    instructions = None
+    if change and base and head and base.instructions and head.instructions:
+        instructions = head.instructions / base.instructions
     return CellChange(
-        unit.workload.suite,
-        cell.workload,
-        cell.implementation,
-        cell.phase,
-        cell.dtype,
-        cell.device,
-        Verdict.MISSING,
-        change,
-        str(base.status) if base else ABSENT,
-        str(head.status) if head else ABSENT,
-        reason,
-        head.instructions / base.instructions
-        if change and base and head and base.instructions and head.instructions
-        else None,
+        suite=unit.workload.suite,
+        workload=cell.workload,
+        implementation=cell.implementation,
+        phase=cell.phase,
+        dtype=cell.dtype,
+        device=cell.device,
+        verdict=Verdict.MISSING,
+        ratio=change,
+        base_status=str(base.status) if base else ABSENT,
+        head_status=str(head.status) if head else ABSENT,
+        reason=reason,
+        instructions=instructions,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from bench.comparison import CellChange, Changes, Family, cells_of, compare_runs
 from bench.phases import Phase
-from bench.results.schema import WRONG, Run
+from bench.results.schema import WRONG, Cell, Run
 from bench.statistics import DEAD_BAND, Ratio, Verdict
 
 Suspects = dict[str, frozenset[tuple[str, Phase]]]
@@ -14,14 +14,14 @@ Suspects = dict[str, frozenset[tuple[str, Phase]]]
 
 
 def suspected(changes: Changes, *, noisy: bool = True) -> Suspects:
-    """What is to be measured again.
+    """What is to be measured again: cells that may have become slower.
 
-    A cell is suspected whose uncorrected interval lies above 1; so are all cells of a family whose
-    shared change does.
+    These are cells whose uncorrected interval lies above 1, and all cells of a family whose shared
+    change has such an interval.
 
     Args:
         changes: of everything.
-        noisy: whether cells are, too, that are ambiguous and seem slower.
+        noisy: whether to add cells that seem slower but are ambiguous.
     """
     families = {family.key for family in changes.families if _may_be_slower(family.shared)}
     found: dict[str, set[tuple[str, Phase]]] = {}
@@ -72,26 +72,29 @@ def _shows(found: Ratio | None) -> bool:
 
 
 def _joined(first: Run, second: Run) -> Run:
-    """The first run, with the samples of both where both have them, and what failed in the second."""
+    """The first run, with what the second adds to its cells, and to how the GPU fared."""
     more = {key: cell for key, (_, cell) in cells_of(second)}
     later = {unit.workload.name: unit.gpu for unit in second.units}
     units = []
     for unit in first.units:
-        cells = []
-        for cell in unit.cells:
-            others = more.get((unit.workload.suite, *cell.key))
-            if others is not None and others.status in WRONG:
-                cell = others  # noqa: PLW2901
-            elif cell.timing is not None and others is not None and others.timing is not None:
-                past = 1 + max(samples.process for samples in cell.timing.processes)
-                shifted = (
-                    replace(samples, process=past + samples.process)
-                    for samples in others.timing.processes
-                )
-                timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
-                cell = replace(cell, timing=timing)  # noqa: PLW2901
-            cells.append(cell)
+        cells = [
+            _cell_of_both(cell, more.get((unit.workload.suite, *cell.key))) for cell in unit.cells
+        ]
         again = later.get(unit.workload.name)
         gpu = unit.gpu if again is None or unit.gpu is None else unit.gpu.followed_by(again)
         units.append(replace(unit, cells=tuple(cells), gpu=gpu))
     return replace(first, units=tuple(units))
+
+
+def _cell_of_both(cell: Cell, again: Cell | None) -> Cell:
+    """A cell with the samples of both measurements; a failed one if it failed in the second."""
+    if again is not None and again.status in WRONG:
+        return again
+    if cell.timing is None or again is None or again.timing is None:
+        return cell
+    past = 1 + max(samples.process for samples in cell.timing.processes)
+    shifted = (
+        replace(samples, process=past + samples.process) for samples in again.timing.processes
+    )
+    timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
+    return replace(cell, timing=timing)

@@ -53,15 +53,20 @@ from bench.workload import Workload
 
 PHASES = tuple(Phase)
 LAYERS_SHARE = 0.05
-"""Passes that time layers or parts begin within this share of a phase's rounds, in the first process
-only."""
+"""Passes that time layers, or parts, may begin for this share of the time that the phase's rounds took.
+Only the first process makes such passes."""
 RETIMED_NS = 1_000_000
-"""A call that seems shorter than this is timed again before measuring: the first time may hold page
-faults or a disturbance, and a sample of too few calls would be the worse for it."""
+"""A call that seems shorter than this is timed once more before the number of calls in a sample is
+chosen: page faults or a disturbance may be in the first time, and samples would have too few calls."""
 
 
 class Measurement:
-    """One task's state: who is still in the race, and how far it has come."""
+    """Carries out one task: one workload, in one element type, in this process.
+
+    Attributes:
+        candidates: implementations whose outputs are right, by name.
+        unfit: phases in which an implementation is not measured, or not any more, by name.
+    """
 
     def __init__(
         self, task: Task, tell: Callable[[Event], None], connection: int | None = None
@@ -92,23 +97,12 @@ class Measurement:
         workload = suite.find(task.workload)
         if workload.version() != task.version:
             raise UserError(f"workload {workload.name!r} changed since the run was planned")
-        try:
-            problem = self._pose(workload)
-        except MissingDataError:
-            raise
-        except UserError as error:
-            raise UserError(f"workload {workload.name!r}: {error}") from error
-        except (MemoryError, RuntimeError) as error:
-            status, reason = status_of(error)
-            if status is not Status.OUT_OF_MEMORY:
-                raise
-            for reference in task.implementations:
-                why = f"for the input and what is expected of it: {reason}"
-                self._fail(reference.name, task.phases, status, why)
+        problem = self._pose_in_memory(suite.name, workload)
+        if problem is None:
             self.tell(Done({}))
             return
-        # Who comes first gets other memory than who comes last: not the same in every process, nor in
-        # every workload, as a mean over workloads takes what disturbs them for independent.
+        # Who comes first gets other memory than who comes last. So the order differs between processes;
+        # and between workloads, as means over these take what disturbs them for independent.
         order = self._order()
         contestants = list(enumerate(task.implementations))
         for number, reference in order.sample(contestants, len(contestants)):
@@ -124,13 +118,34 @@ class Measurement:
         self.tell(Done(known | {"other": other, "processors": time.process_time()}))
 
     def _order(self, of: str = "") -> random.Random:
-        """Source of an order of implementations: both sides of `ab` have the same."""
+        """Source of random orders of implementations; both sides of `ab` get the same ones."""
         task = self.task
         return random.Random(  # noqa: S311
             f"{task.seed} {task.workload} {task.dtype} {task.process} {of}"
         )
 
-    def _pose(self, workload: Workload) -> Problem:
+    def _pose_in_memory(self, suite: str, workload: Workload) -> Problem | None:
+        """Pose the problem; where memory does not hold it, fail everybody and return None.
+
+        Raises:
+            UserError: if its data is missing, or its network does not fit its input.
+        """
+        try:
+            return self._pose(suite, workload)
+        except MissingDataError:
+            raise
+        except UserError as error:
+            raise UserError(f"workload {workload.name!r}: {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            status, reason = status_of(error)
+            if status is not Status.OUT_OF_MEMORY:
+                raise
+            why = f"for the input and what is expected of it: {reason}"
+            for reference in self.task.implementations:
+                self._fail(reference.name, self.task.phases, status, why)
+            return None
+
+    def _pose(self, suite: str, workload: Workload) -> Problem:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
         batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
         batch, weights = operands(
@@ -139,8 +154,7 @@ class Measurement:
         cost = None
         if not self.task.is_described:
             cost = network_cost(workload.network, batch)
-            suite = known_suite(self.task.suite)
-            self.tell(describe(suite.name, workload, batch, cost))
+            self.tell(describe(suite, workload, batch, cost))
         with self.spent.on("oracle"):
             expectation = self._expect(workload, weights, batch, cost)
         return Problem(workload.network, weights, batch, expectation, workload.background)
@@ -148,7 +162,7 @@ class Measurement:
     def _expect(
         self, workload: Workload, weights: Weights, batch: SparseBatch, cost: Cost | None
     ) -> Expectation:
-        """What another process of this workload has kept, or else what the oracle says."""
+        """What the oracle says; as another process of this workload has kept it, if one has."""
         task = self.task
         of = f"{task.version} {task.dtype} {task.device}"
         path = Path(task.expectation)
