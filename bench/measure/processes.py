@@ -69,9 +69,10 @@ class Templates:
     Args:
         suite: source of the suite to be measured.
         threads: of torch, OpenMP, OpenBLAS and MKL in each worker.
-        processes: fresh processes a workload, where it is known.
+        processes: that will measure a workload, as far as is known. There is a template for each, but
+            there are no more templates than processors.
         checkout: root of another checkout of this project, whose code the workers run.
-        count: of templates; by default one for each process, but no more than there are processors.
+        count: of templates, in place of what follows from `processes`.
 
     Raises:
         UserError: if there is no such suite.
@@ -123,9 +124,9 @@ class Templates:
             self._ready(number)
 
     def _ready(self, number: int) -> "_Template":
-        """Wait for a template; one that dies or hangs of preparing is replaced by one that does not.
+        """Wait for a template; if preparing kills it or hangs, start another that prepares nothing.
 
-        Workers then do for themselves what would have been prepared, and it is known whose code it was.
+        The workers of that one load everything for themselves, so that it shows whose code is at fault.
         """
         try:
             self._templates[number].wait_until_ready()
@@ -140,8 +141,8 @@ class Templates:
     def prepare(self, preparation: Preparation, *, one_first: bool = False) -> None:
         """Have every template prepare installed implementations, so that no worker need do it.
 
-        This does not wait for them, and nothing is prepared twice. A plug-in file is left to every
-        worker for itself: it may crash only that.
+        Returns before they are ready; nothing is prepared twice. Plug-in files are left to the workers,
+        so that one that crashes takes only its own worker with it.
 
         Args:
             preparation: what for.

@@ -102,7 +102,7 @@ class Record:
                     yield self._cell(reference.name, versions[reference.name], phase)
 
     def _unmeasured(self, name: str) -> tuple[Phase, ...]:
-        """Phases that an implementation is not to be measured in, or not any more."""
+        """Phases in which an implementation is not to be measured, or not any more."""
         return tuple(
             phase
             for phase in self.plan.settings.phases
@@ -155,7 +155,7 @@ class Record:
         return known
 
     def agree_with(self, other: "Record") -> None:
-        """Take calls that last about as long in both for equal: they get equal numbers of calls."""
+        """Have calls that last about as long in both get equal numbers of calls, in either."""
         mine, others = self._known_durations(), other._known_durations()  # noqa: SLF001
         for name, phases in mine.items():
             for phase, nanoseconds in phases.items():

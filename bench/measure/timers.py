@@ -19,7 +19,7 @@ HOLD_CYCLES_EACH = 4
 REMEMBERED = 8
 """Samples whose longest queueing says how long the next hold is."""
 IN_VAIN = 3
-"""The longest hold is tried so often in a row where it does not suffice."""
+"""So often in a row may the longest hold be too short before there are no more holds."""
 
 
 class Duration(NamedTuple):
@@ -86,12 +86,12 @@ class WallTimer:
 class Hold:
     """Keeps a stream waiting while launches are queued, so that no gap between them is timed.
 
-    It lasts twice as long as queueing lately took. Where the longest does not suffice several times in
-    a row, the call waits for the device itself, or queues more than the device's queue takes: no hold
-    would be long enough, and there is none from then on.
+    It lasts twice as long as queueing lately took. If the longest hold is too short several times in a
+    row, the call itself waits for the device, or queues more than the device's queue takes. No hold
+    would be long enough for such a call, and there is none from then on.
 
     Attributes:
-        cycles: of the GPU's clock.
+        cycles: of the GPU's clock that the next hold lasts; 0 for no hold.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,11 @@ class Hold:
         self._begun = time.perf_counter_ns()
 
     def judge(self, start: torch.cuda.Event) -> bool:
-        """Now that all is queued, tell whether what was recorded behind the hold still waits for it."""
+        """Tell whether the hold lasts until now, when all is queued; choose the length of the next one.
+
+        Args:
+            start: was recorded right behind the hold.
+        """
         queueing = time.perf_counter_ns() - self._begun
         if not self.cycles:
             return False
@@ -192,9 +196,10 @@ class GpuTimer:
 def timer_for(device: torch.device, phase: Phase) -> Timer:
     """Choose the clock of a phase on a device.
 
-    On a GPU, events time what is nothing but kernels. Elsewhere implementations may wait for the device
-    before they know how much is to come: no hold covers what the host does after that, while it covers
-    all that others do, so the wall clock is the one that is the same for all.
+    On a GPU, events time phases that are nothing but kernels. In the others, an implementation may
+    have to wait for the device before it knows how much is to come. A hold cannot cover what the host
+    does after that, but covers all that the host does for its rivals; only the wall clock treats them
+    alike.
     """
     if device.type != "cuda":
         return WallTimer()

@@ -191,7 +191,7 @@ def decode(content: bytes, name: str) -> Run:
 def merge(runs: list[Run]) -> Run:
     """Join the units of runs of one machine.
 
-    Where a workload repeats in an element type on a device, the later run's cells of these stay.
+    Where several have a workload in the same type on the same device, the cells of the last one stay.
 
     Raises:
         UserError: if the machines differ.
