@@ -111,10 +111,10 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Race:
-    """One phase: who takes part in it, and what all that is measured of them is measured with.
+    """One phase: who takes part in it, and what they are measured with.
 
     Attributes:
-        contestants: those who have not failed; shrinks.
+        contestants: those who have not failed so far.
         timer: the clock.
         device: that the calls run on.
         order: source of each round's order.
