@@ -154,21 +154,17 @@ def _finished_before(arguments: argparse.Namespace) -> int | None:
     """The exit code of a run that is to be gone on with, if it is complete; None if it is not.
 
     Raises:
-        UserError: if it is complete, and of another suite.
+        UserError: if it is complete, and was measured otherwise than is asked for.
     """
     from bench.cli.output import say  # noqa: PLC0415
-    from bench.errors import UserError  # noqa: PLC0415
-    from bench.plugin_files import names_file  # noqa: PLC0415
+    from bench.cli.resuming import check_alike, check_suite, resumed  # noqa: PLC0415
 
-    journal = _resumed(arguments.resume, arguments.output)
+    journal = resumed(arguments)
     measured = journal.completed()
     if measured is None:
         return None
-    header = measured.header
-    suites = [header.suite_files.get(name, name) for name in header.suites]
-    given = Path(arguments.suite).name if names_file(arguments.suite) else arguments.suite
-    if given not in suites:
-        raise UserError(f"{journal.target} is a run of {', '.join(suites)}, not of {given}")
+    check_suite(arguments.suite, measured, journal.target)
+    check_alike(make_plan(arguments, arguments.device), measured, journal.target)
     say(f"{journal.target} is complete")
     return _conclude(arguments, measured, journal.target)
 
@@ -342,37 +338,17 @@ def _journal(arguments: argparse.Namespace, suite: str, device: str) -> "Journal
 
 
 def _journal_of(arguments: argparse.Namespace, suite: str, device: str) -> "Journal":
-    from bench.errors import UserError  # noqa: PLC0415
+    from bench.cli.resuming import resumed  # noqa: PLC0415
     from bench.results.store import Journal  # noqa: PLC0415
     from bench.time_of_day import stamp  # noqa: PLC0415
 
     if arguments.resume is not None:
-        if arguments.device == "auto":
-            raise UserError("--resume takes --device cpu or cuda, as that of the interrupted run")
-        return _resumed(arguments.resume, arguments.output)
+        return resumed(arguments)
     target = arguments.output or Path("runs") / f"{stamp()}-{suite}-{device}.json"
     if arguments.output is not None and arguments.device == "auto":  # a file for each device
         target = target.with_stem(f"{target.stem}-{device}")
     journal = Journal(target)
     journal.check()
-    return journal
-
-
-def _resumed(path: Path, output: Path | None) -> "Journal":
-    """The journal that is to be gone on with; or its run file is there.
-
-    Raises:
-        UserError: if there is neither, or another run file was asked for.
-    """
-    from bench.errors import UserError  # noqa: PLC0415
-    from bench.results.store import Journal  # noqa: PLC0415
-
-    is_journal = path.suffix == ".partial"
-    if not is_journal or not (path.exists() or path.with_suffix("").exists()):
-        raise UserError(f"--resume takes an existing .partial file, not {path}")
-    journal = Journal(path.with_suffix(""))
-    if output is not None and output.resolve() != journal.target.resolve():
-        raise UserError(f"--resume goes on with {journal.target}: leave out -o, or name that")
     return journal
 
 

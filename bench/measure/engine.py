@@ -169,6 +169,23 @@ def _begin(engine: Engine, journal: Journal | None) -> tuple[Header, list[Unit]]
     return header, []
 
 
+def differing_choices(plan: Plan, earlier: Run) -> list[str]:
+    """What was chosen otherwise for an earlier run, in words."""
+    header = earlier.header
+    recorded = [each.name for each in header.implementations if each.ledger]
+    dtypes = {cell.dtype for cell in earlier.cells}
+    devices = {cell.device for cell in earlier.cells}
+    differences = {
+        "suite": header.suites != (plan.suite.name,),
+        "settings": header.settings != plan.settings,
+        "implementations": recorded != [each.name for each in plan.implementations],
+        "choice of workloads": header.planned != tuple(each.name for each in plan.workloads),
+        "element types": bool(dtypes) and dtypes != set(plan.dtypes),
+        "device": bool(devices) and devices != {plan.device},
+    }
+    return [what for what, differs in differences.items() if differs]
+
+
 def _check_resumable(plan: Plan, earlier: Run) -> None:
     """Refuse to go on with a run that was planned otherwise: its cells would not be comparable.
 
@@ -176,32 +193,26 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
         UserError: naming what differs.
     """
     header = earlier.header
-    device = torch.device(plan.device)
     versions = {workload.name: workload.version() for workload in plan.workloads}
-    recorded = [(each.name, each.version) for each in header.implementations if each.ledger]
+    recorded = {each.name: each.version for each in header.implementations}
     loaded = [load(reference) for reference in plan.implementations]
-    planned = tuple(workload.name for workload in plan.workloads)
-    dtypes = {cell.dtype for cell in earlier.cells}
-    devices = {cell.device for cell in earlier.cells}
-    machine = describe_machine(device, plan.settings.threads)
+    machine = describe_machine(torch.device(plan.device), plan.settings.threads)
     implementations, suites = commits_of_plan(plan)
     elsewhere = moved(header.commits | header.suite_commits, implementations | suites)
     differences = {
-        "suite": header.suites != (plan.suite.name,),
-        "settings": header.settings != plan.settings,
-        "implementations": recorded != [(each.name, str(each.version)) for each in loaded],
-        "choice of workloads": header.planned != planned,
-        "element types": bool(dtypes) and dtypes != set(plan.dtypes),
+        "implementations' versions": any(
+            recorded.get(each.name, str(each.version)) != str(each.version) for each in loaded
+        ),
         "commit": header.commit != own_commit(),
         "plug-ins' commits": bool(elsewhere),
         "machine": header.machine.name != machine.name,
-        "device": bool(devices) and devices != {plan.device},
         "libraries": header.machine.facts.get("libraries") != machine.facts["libraries"],
         "workloads": any(
             versions.get(unit.workload.name) != unit.workload.version for unit in earlier.units
         ),
     }
-    differing = [what for what, differs in differences.items() if differs]
+    differing = differing_choices(plan, earlier)
+    differing += [what for what, differs in differences.items() if differs]
     if differing:
         places = [f"{name} at {at}" for name, at in elsewhere.items()]
         begun = ", ".join([header.commit or "no commit", *places])

@@ -184,6 +184,11 @@ def test_a_run_is_not_resumed_with_other_libraries_or_on_another_device():
     earlier = Run(header_of(planned, machine, {}), (unit(),))
     same = replace(earlier, units=())
     engine._check_resumable(planned, same)
+    records = tuple(replace(each, version="old") for each in same.header.implementations)
+    with pytest.raises(UserError, match="differs in its implementations' versions: "):
+        engine._check_resumable(
+            planned, replace(same, header=replace(same.header, implementations=records))
+        )
     older = replace(machine, facts=machine.facts | {"libraries": "torch 1.0"})
     with pytest.raises(UserError, match="differs in its libraries: "):
         engine._check_resumable(planned, replace(same, header=replace(same.header, machine=older)))
