@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bench.commits import short
 from bench.comparison import CellChange, Changes, Family, abs_change
-from bench.results.schema import Header
+from bench.phases import Phase
+from bench.results.schema import WRONG, Header
 from bench.statistics import Verdict
 from reports import markers, words
 from reports.conditions import slowed
@@ -15,6 +16,10 @@ NONE = "(no commit)"
 LONGEST = 1000
 SHOWN = 12
 """So many cells are listed where not all are asked for."""
+NAMED = 3
+"""Workloads that are named of those whose cells are missing."""
+Ending = tuple[str, str, str, str, str]
+"""Implementation, element type and device, status in base and head, and the reason."""
 
 
 def headline(changes: Changes) -> str:
@@ -145,7 +150,6 @@ def notable(changes: Changes) -> list[CellChange]:
 
 def missing(changes: Changes) -> list[dict[str, str]]:
     """One row for each cell that lost its time, or fails."""
-    found = [cell for cell in changes.cells if cell.broke or cell.failed]
     return [
         {
             "cell": _name(cell),
@@ -153,8 +157,44 @@ def missing(changes: Changes) -> list[dict[str, str]]:
             "head": cell.head_status,
             "reason": words.label(cell.reason, words.LONGEST_TITLE),
         }
-        for cell in found
+        for cell in _missing(changes)
     ]
+
+
+def missing_together(changes: Changes) -> list[dict[str, str]]:
+    """The same, one row for phases of an implementation that are missing alike: failures first."""
+    workloads: dict[tuple[Ending, Phase], list[str]] = {}
+    for cell in _missing(changes):
+        setting = f"{cell.dtype} on {cell.device}"
+        alike = (cell.implementation, setting, cell.base_status, cell.head_status, cell.reason)
+        workloads.setdefault((alike, cell.phase), []).append(cell.workload)
+    phases: dict[tuple[Ending, tuple[str, ...]], list[Phase]] = {}
+    for (alike, phase), names in workloads.items():
+        phases.setdefault((alike, tuple(names)), []).append(phase)
+    found = [
+        (len(names) * len(own), _together(alike, names, own))
+        for (alike, names), own in phases.items()
+    ]
+    ordered = sorted(found, key=lambda each: (each[1]["head"] not in WRONG, -each[0]))
+    return [row for _, row in ordered]
+
+
+def _together(alike: Ending, workloads: tuple[str, ...], phases: list[Phase]) -> dict[str, str]:
+    implementation, setting, base, head, reason = alike
+    return {
+        "implementation": words.label(implementation),
+        "type": setting,
+        "phases": words.listed(phases),
+        "cells": f"{len(workloads) * len(phases):,}",
+        "workloads": words.listed(map(words.label, workloads), NAMED + 1),
+        "base": base,
+        "head": head,
+        "reason": words.label(reason, words.LONGEST_TITLE),
+    }
+
+
+def _missing(changes: Changes) -> list[CellChange]:
+    return [cell for cell in changes.cells if cell.broke or cell.failed]
 
 
 def left_out(changes: Changes) -> list[str]:
@@ -164,15 +204,20 @@ def left_out(changes: Changes) -> list[str]:
         if cell.ratio is None and not cell.broke and not cell.failed:
             reasons[cell.reason] = reasons.get(cell.reason, 0) + 1
     ordered = sorted(reasons.items(), key=lambda entry: -entry[1])
-    return [f"{words.count(count, 'cell')}: {reason}" for reason, count in ordered]
+    told = [f"{words.count(count, 'cell')}: {reason}" for reason, count in ordered[:SHOWN]]
+    if others := [count for _, count in ordered[SHOWN:]]:
+        told.append(f"{words.count(sum(others), 'cell')}: {len(others)} other reasons")
+    return told
 
 
 def to_markdown(changes: Changes) -> str:
     """Write a comment: the verdict first, details folded."""
     lines = [markers.MARKDOWN_COMPARISON, f"**{plain(headline(changes), LONGEST)}**", ""]
     lines += _table(families(changes))
-    if broken := missing(changes):
-        lines += ["", "Without a time now:", "", *_table(broken)]
+    if broken := missing_together(changes):
+        lines += ["", "Without a time now:", "", *_table(broken[:SHOWN])]
+        if len(broken) > SHOWN:
+            lines += ["", f"{len(broken) - SHOWN} more rows of these"]
     found = notable(changes)
     if found:
         lines += _folded(f"{words.count(len(found), 'cell')} not the same", rows(found))

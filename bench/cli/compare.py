@@ -82,8 +82,11 @@ def _print_text(changes: "Changes", *, everything: bool) -> None:
     print(told.headline(changes))  # noqa: T201
     if families := told.families(changes):
         print_table("Geometric means", families)
-    if broken := told.missing(changes):
-        print_table("Without a time now", broken)
+    if broken := told.missing(changes) if everything else told.missing_together(changes):
+        shown = broken if everything else broken[: told.SHOWN]
+        print_table("Without a time now", shown)
+        if len(broken) > len(shown):
+            print(f"{len(broken) - len(shown)} more rows of these: --all lists every cell")  # noqa: T201
     cells = list(changes.compared) if everything else told.notable(changes)[: told.SHOWN]
     if cells:
         print_table("Cells" if everything else "Largest changes", told.rows(cells))

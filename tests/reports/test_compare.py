@@ -14,7 +14,7 @@ from bench.results.schema import Status
 from bench.results.store import write
 from bench.statistics import Interval, Verdict
 from reports import words
-from reports.changes import caveat, headline, missing, to_markdown
+from reports.changes import caveat, headline, missing, missing_together, to_markdown
 
 
 def test_two_runs_of_the_same_code_are_the_same():
@@ -72,7 +72,9 @@ def test_who_fails_now_outweighs_everything(status):
     assert changes.exit_code == 4
     assert headline(changes) == "9 cells failed that did not before (gather): fix these first."
     assert len(missing(changes)) == 9
-    assert missing(changes)[0]["reason"] == f"{status} in the head: why it ended"
+    (row,) = missing_together(changes)
+    assert row["reason"] == f"{status} in the head: why it ended"
+    assert (row["implementation"], row["cells"]) == ("gather", "9")
 
 
 def test_who_failed_before_is_no_news():
