@@ -30,6 +30,8 @@ ENERGY = "energy"
 EARLIER = "of an earlier version"
 """What a row was trained by is not what its experiment's name stands for today."""
 NOTHING = "-"
+NAMED = 4
+"""Experiments that are named of those that were not trained; the report's page names all."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ def table(runs: Sequence[AccuracyRun], versions: Versions) -> Iterable[str]:
     left = missing(runs, versions)
     if left:
         yield ""
-        yield f"Not trained in full: {', '.join(left)}."
+        named = words.listed(left, NAMED + 1)
+        yield f"Not trained in full: {words.count(len(left), 'experiment')} ({named})."
 
 
 def _marks(run: AccuracyRun, versions: Versions) -> Iterable[str]:

@@ -73,7 +73,10 @@ def test_another_number_of_epochs_than_the_experiments_own_is_told():
 
 def test_what_was_not_trained_is_said():
     _, lines = rows(run(0.6), run(5, experiment="vgg", small=True), experiments=("mnist", "vgg"))
-    assert lines[-1] == "Not trained in full: vgg."
+    assert lines[-1] == "Not trained in full: 1 experiment (vgg)."
+    others = [f"e{number}" for number in range(9)]
+    _, lines = rows(run(0.6), experiments=("mnist", *others))
+    assert lines[-1] == "Not trained in full: 9 experiments (e0, e1, e2, e3 and 5 more)."
     _, lines = rows(run(0.6), experiments=("mnist",))
     assert "Not trained" not in lines[-1]
 
@@ -82,7 +85,7 @@ def test_what_was_trained_by_an_earlier_definition_is_marked_and_counts_as_not_t
     earlier = run(0.6, settings={"version": "other"})
     (row,), lines = rows(earlier, experiments=("mnist",))
     assert row["experiment"] == "mnist<br>of an earlier version"
-    assert lines[-1] == "Not trained in full: mnist."
+    assert lines[-1] == "Not trained in full: 1 experiment (mnist)."
     (row,), _ = rows(earlier, experiments=("of other code",))
     assert row["experiment"] == "mnist"
 
