@@ -71,6 +71,8 @@ def look_around(plan: Plan, templates: Templates) -> Place:
                     unavailable |= event.unavailable
                     machine = replace(machine, facts=machine.facts | _facts(event))
         except WorkerLostError as lost:
+            if lost.with_template:
+                continue
             if not 0 <= lost.implementation < len(implementations):
                 raise UserError(f"the machine's rates cannot be measured: {lost}") from lost
             culprit = implementations.pop(lost.implementation).name

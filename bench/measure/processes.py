@@ -3,21 +3,18 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from bench.errors import UserError
-from bench.fresh import interpreter
 from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
+from bench.measure.template_process import Template, TemplateLostError, killed_by, last_lines
 from bench.plugins import Reference, suite_modules
 
 POLL_SECONDS = 0.2
@@ -32,16 +29,9 @@ THREAD_VARIABLES = (
 )
 PRELOADED = "torch.fx.experimental.symbolic_shapes"
 """What torch imports at the first gradient, for half a second: done once, before workers fork."""
-START_CHECKOUT = (
-    "import gc, runpy; gc.disable(); "
-    "runpy.run_module('bench.measure.template', run_name='__main__', alter_sys=True)"
-)
-"""Of another checkout, which is found by PYTHONPATH alone."""
-START = "from bench.measure import template; sys.path[:] = path; template.main()"
 USUAL_PROCESSES = 3
-READY_TIMEOUT = 600.0
-"""Importing and compiling for the first time may take minutes on a busy machine; no more than these."""
-LONGEST_WORDS_BYTES = 2**20
+MOST_KILLED = 3
+"""Templates that are killed, with no order carried out between them, before there is no other."""
 
 
 class WorkerLostError(Exception):
@@ -51,13 +41,24 @@ class WorkerLostError(Exception):
         implementation: number of the implementation at work, or -1.
         phase: number of the phase at work, or -1.
         silent: whether it was killed for showing no sign of life.
+        with_template: whether what it was forked from was killed, and it died of that: another is
+            there, and nobody to blame.
     """
 
-    def __init__(self, message: str, implementation: int, phase: int, *, silent: bool) -> None:
+    def __init__(
+        self,
+        message: str,
+        implementation: int,
+        phase: int,
+        *,
+        silent: bool,
+        with_template: bool = False,
+    ) -> None:
         super().__init__(message)
         self.implementation = implementation
         self.phase = phase
         self.silent = silent
+        self.with_template = with_template
 
 
 class Templates:
@@ -100,11 +101,13 @@ class Templates:
         count = count or min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
         if checkout is not None:
             environment["PYTHONPATH"] = str(checkout)
-        self._start = partial(_Template, environment, modules, self.log, checkout)
+        self._start = partial(Template, environment, modules, self.log, checkout)
         self._templates = [self._start() for _ in range(count)]
         self._suite = suite
         self._is_closed = False
         self._prepared: dict[str, set[Reference]] = {}
+        self._preparations: list[Preparation] = []
+        self._killed = 0
 
     def close(self) -> None:
         """End every process, also while another thread waits for one; a second time changes nothing."""
@@ -123,7 +126,7 @@ class Templates:
         for number in range(len(self._templates)):
             self._ready(number)
 
-    def _ready(self, number: int) -> "_Template":
+    def _ready(self, number: int) -> Template:
         """Wait for a template; if preparing kills it or hangs, start another that prepares nothing.
 
         The workers of that one load everything for themselves, so that it shows whose code is at fault.
@@ -156,25 +159,28 @@ class Templates:
         new = [each for each in new if each not in known]
         if new:
             known.update(new)
+            self._preparations.append(Preparation(tuple(new), preparation.device, self._suite))
             for number, template in enumerate(self._templates):
-                template.prepare(Preparation(tuple(new), preparation.device, self._suite))
+                template.prepare(self._preparations[-1])
                 if one_first and number == 0:
                     template.wait_until_ready()
 
     def run(self, process: int, order: Order, timeout: float) -> Iterator[Event]:
         """Have a fresh worker carry out an order, and yield what it says until it is done.
 
+        A template that was killed since it was ready is started anew.
+
         Raises:
             WorkerLostError: if it dies or shows no sign of life for `timeout` seconds.
-            UserError: if it refuses the order.
+            UserError: if it refuses the order, or templates are killed again and again.
         """
         self.log.write_bytes(b"")
         self.pulse.beat(NOBODY, NOBODY)
-        template = self._ready(process % len(self._templates))
+        number = process % len(self._templates)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                child = template.fork(theirs)
+                child = self._fork(number, theirs)
             finished = False
             try:
                 ours.sendall(msgspec.json.encode(order) + b"\n")
@@ -194,10 +200,47 @@ class Templates:
             finally:
                 if not finished:
                     _kill(child)
-                status = template.wait(child)
-        if not finished:
+                status = self._wait(number, child)
+        if finished:
+            self._killed = 0
+        elif status is None:
+            message = "what the worker process was forked from was killed"
+            raise WorkerLostError(message, NOBODY, NOBODY, silent=False, with_template=True)
+        else:
             _, implementation, phase = self.pulse.read()
             raise WorkerLostError(self._last_words(status), implementation, phase, silent=False)
+
+    def _fork(self, number: int, connection: socket.socket) -> int:
+        """Have a template fork a worker, or another template if it was killed."""
+        while True:
+            try:
+                return self._ready(number).fork(connection)
+            except TemplateLostError as lost:
+                self._start_anew(number, lost)
+
+    def _wait(self, number: int, child: int) -> int | None:
+        """The exit status of a worker; None if its template was killed, which is started anew."""
+        try:
+            return self._templates[number].wait(child)
+        except TemplateLostError as lost:
+            self._start_anew(number, lost)
+            return None
+
+    def _start_anew(self, number: int, lost: TemplateLostError) -> None:
+        """Replace a template that was killed, and have the new one prepare what that had prepared.
+
+        Raises:
+            UserError: if too many were killed in a row.
+        """
+        self._killed += 1
+        if self._is_closed:
+            raise lost
+        if self._killed == MOST_KILLED:
+            raise UserError(f"{lost}; so were {MOST_KILLED - 1} before it, as when memory runs out")
+        self._templates[number].close()
+        self._templates[number] = self._start()
+        for preparation in self._preparations:
+            self._templates[number].prepare(preparation)
 
     def _lines(self, connection: socket.socket, timeout: float) -> Iterator[bytes]:
         """Whole lines, until the other end closes."""
@@ -223,10 +266,10 @@ class Templates:
             yield from lines
 
     def _last_words(self, status: int) -> str:
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        how = killed_by(status) if status < 0 else f"exit status {status}"
         if status == -signal.SIGKILL:  # by the system, or by us after its connection ended
             how += ", as when memory runs out or it closed its connection"
-        log = _last_lines(self.log)
+        log = last_lines(self.log)
         words = next((line for line in log if line.startswith("Fatal Python error")), None)
         words = words or (log[-1] if log else "")
         return f"the worker process ended: {how}" + (f"; {words[:200]}" if words else "")
@@ -234,86 +277,6 @@ class Templates:
 
 class _SilentError(Exception):
     """No sign of life."""
-
-
-class _Template:
-    """One process that forks on request."""
-
-    def __init__(
-        self,
-        environment: dict[str, str],
-        modules: tuple[str, ...],
-        log: Path,
-        folder: Path | None,
-    ) -> None:
-        self.control, theirs = socket.socketpair()
-        # -P: whatever lies in the working directory is no module of ours.
-        other = [sys.executable, "-P", "-c", START_CHECKOUT]
-        start = interpreter(START) if folder is None else other
-        with theirs, log.open("ab") as output:
-            self.process = subprocess.Popen(  # noqa: S603  # our own module
-                [*start, str(theirs.fileno()), *modules],
-                env=environment,
-                cwd=folder,
-                pass_fds=[theirs.fileno()],
-                process_group=0 if os.name == "posix" else None,  # Ctrl-C is this process's to hear
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        self.log = log
-        self.received = b""
-        self.awaited = 1  # the first `ready`
-        self.prepares = False
-
-    def wait_until_ready(self) -> None:
-        self.control.settimeout(READY_TIMEOUT)
-        while self.awaited:
-            self._receive()
-            self.awaited -= 1
-        self.control.settimeout(None)
-
-    def prepare(self, preparation: Preparation) -> None:
-        self.awaited += 1
-        self.prepares = True
-        with suppress(BrokenPipeError):  # waiting will say why
-            self.control.sendall(b"prepare " + msgspec.json.encode(preparation) + b"\n")
-
-    def fork(self, connection: socket.socket) -> int:
-        self.wait_until_ready()
-        with suppress(BrokenPipeError):  # receiving will say why
-            socket.send_fds(self.control, [b"fork\n"], [connection.fileno()])
-        return int(self._receive())
-
-    def wait(self, child: int) -> int:
-        with suppress(BrokenPipeError):  # receiving will say why
-            self.control.sendall(f"wait {child}\n".encode())
-        return int(self._receive())
-
-    def _receive(self) -> bytes:
-        while b"\n" not in self.received:
-            try:
-                more = self.control.recv(64)
-            except (ConnectionResetError, TimeoutError):  # it died with a message unread, or hangs
-                more = b""
-            if not more:
-                words = _last_lines(self.log)[-1:] or ["what forks them has ended"]
-                raise UserError(f"worker processes cannot start: {''.join(words)}")
-            self.received += more
-        answer, _, self.received = self.received.partition(b"\n")
-        return answer
-
-    def close(self) -> None:
-        self.control.close()
-        self.process.kill()
-        self.process.wait()
-
-
-def _last_lines(log: Path) -> list[str]:
-    """The end of a log, which a plug-in may have made very long."""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - LONGEST_WORDS_BYTES))
-        return stream.read().decode(errors="replace").strip().splitlines()
 
 
 def _kill(process: int) -> None:

@@ -85,6 +85,8 @@ class Record:
                     if isinstance(event, PhaseDone):
                         phases.remove(event.phase)
             except WorkerLostError as lost:
+                if lost.with_template:
+                    continue
                 if not 0 <= lost.implementation < len(implementations):
                     self._blame_all(implementations, phases, lost)
                     return

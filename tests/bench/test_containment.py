@@ -8,9 +8,12 @@ import psutil
 import pytest
 
 from bench.errors import UserError
+from bench.known_suites import load_suite
 from bench.measure.engine import Engine, execute
-from bench.measure.messages import Preparation
+from bench.measure.messages import PhaseDone, Preparation
 from bench.measure.processes import Templates
+from bench.measure.record import Record
+from bench.measure.template_process import Template
 from bench.plugins import Reference
 from bench.results.schema import Status
 from tools.harms import disturbed, harmful, plan
@@ -75,7 +78,7 @@ class Mortal(Gather):
 """
 
 
-def test_a_preparation_that_kills_the_template_is_done_without(tmp_path, monkeypatch):
+def test_a_preparation_that_kills_the_template_is_done_without(one, tmp_path, monkeypatch):
     (tmp_path / "mortal.py").write_text(MORTAL)
     monkeypatch.syspath_prepend(tmp_path)
     templates = Templates("quick", 1, count=1)
@@ -83,12 +86,7 @@ def test_a_preparation_that_kills_the_template_is_done_without(tmp_path, monkeyp
         templates.prepare(Preparation((Reference("mortal", "mortal:Mortal"),), "cpu"))
         templates.wait_until_ready()
         templates.wait_until_ready()
-        one = plan(seconds=0.05, timeout=60.0, seed=0)
-        gather = [each for each in one.implementations if each.name == "gather"]
-        settings = replace(one.settings, processes=1)
-        run = execute(
-            replace(one, implementations=tuple(gather), settings=settings), templates=templates
-        )
+        run = execute(one, templates=templates)
     finally:
         templates.close()
     assert {cell.status for cell in run.cells} == {Status.OK}
@@ -108,6 +106,66 @@ def test_a_template_that_was_killed_is_told_in_words():
             template.wait(0)
     finally:
         templates.close()
+
+
+@pytest.fixture
+def one():
+    """One workload, one process, one implementation."""
+    sound = plan(seconds=0.05, timeout=60.0, seed=0)
+    gather = tuple(each for each in sound.implementations if each.name == "gather")
+    return replace(sound, implementations=gather, settings=replace(sound.settings, processes=1))
+
+
+def test_a_template_that_is_killed_between_workloads_is_started_and_prepared_anew(
+    wary, one, tmp_path
+):
+    wary.prepare(Preparation((Reference("noting", "wary:Noting"),), "cpu"))
+
+    def kill(_):
+        wary._templates[0].process.kill()
+
+    whole = replace(one, workloads=load_suite("quick").workloads()[:3])
+    run = execute(whole, templates=wary, tell=kill)
+    assert [unit.workload.name for unit in run.units] == [each.name for each in whole.workloads]
+    assert {cell.status for cell in run.cells} == {Status.OK}
+    processes = [line.split()[1] for line in (tmp_path / "notes").read_text().splitlines()]
+    assert len(set(processes)) == len(whole.workloads)
+
+
+def test_nobody_is_blamed_for_a_template_that_is_killed_while_a_worker_is_at_work(
+    wary, one, monkeypatch
+):
+    heard = []
+
+    def hear(record, event, usual=Record._hear):
+        usual(record, event)
+        heard.append(event)
+        if isinstance(event, PhaseDone) and sum(isinstance(e, PhaseDone) for e in heard) == 1:
+            wary._templates[0].process.kill()
+
+    monkeypatch.setattr(Record, "_hear", hear)
+    run = execute(one, templates=wary)
+    assert {cell.status for cell in run.cells} == {Status.OK}
+    assert sum(isinstance(event, PhaseDone) for event in heard) == len(one.settings.phases)
+
+
+def test_templates_that_are_killed_again_and_again_end_the_run_with_a_reason(
+    wary, one, monkeypatch
+):
+    killed = []
+
+    def fork(template, connection, usual=Template.fork):
+        template.wait_until_ready()
+        template.process.kill()
+        template.process.wait()
+        killed.append(template)
+        return usual(template, connection)
+
+    monkeypatch.setattr(Template, "fork", fork)
+    reason = "what forks them has ended, killed by SIGKILL; so were 2 before it, as when memory"
+    with pytest.raises(UserError, match=reason):
+        execute(one, templates=wary)
+    assert len(killed) == len(set(killed)) == 3
 
 
 WARY = """
@@ -134,6 +192,12 @@ class Wary(Gather):
         note("prepared")
         super().prepare()
 
+class Noting(Gather):
+    name = "noting"
+
+    def prepare(self):
+        note("prepared")
+
 class Rash(Gather):
     name = "rash"
 
@@ -151,7 +215,9 @@ def wary(tmp_path, monkeypatch):
     templates.close()
 
 
-def test_whether_a_gpu_can_be_used_is_asked_in_a_process_that_no_worker_comes_from(wary, tmp_path):
+def test_whether_a_gpu_can_be_used_is_asked_in_a_process_that_no_worker_comes_from(
+    wary, one, tmp_path
+):
     wary.prepare(Preparation((Reference("wary", "wary:Wary"),), "cuda"))
     wary.prepare(Preparation((Reference("wary", "wary:Wary"),), "cuda:7"))
     wary.wait_until_ready()
@@ -160,10 +226,7 @@ def test_whether_a_gpu_can_be_used_is_asked_in_a_process_that_no_worker_comes_fr
     assert [line[0] for line in lines] == ["asked", "prepared", "asked"]
     assert lines[0][2] == lines[1][1] == lines[2][2] == template
     assert template not in {lines[0][1], lines[2][1]}
-    one = plan(seconds=0.05, timeout=60.0, seed=0)
-    gather = tuple(each for each in one.implementations if each.name == "gather")
-    settings = replace(one.settings, processes=1)
-    run = execute(replace(one, implementations=gather, settings=settings), templates=wary)
+    run = execute(one, templates=wary)
     assert {cell.status for cell in run.cells} == {Status.OK}
 
 

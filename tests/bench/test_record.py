@@ -130,6 +130,17 @@ def test_who_failed_in_one_phase_and_ends_a_worker_in_another_keeps_its_first_re
     )
 
 
+def test_who_dies_with_its_template_is_not_blamed_and_goes_on_in_another_worker():
+    end = WorkerLostError("gone", -1, -1, silent=False, with_template=True)
+    first = [*CHECKED, *done(FORWARD), end]
+    workers = Workers(first, done(BACKWARD))
+    record = begun()
+    record.measure(workers, 0)
+    assert workers.orders[1].phases == (BACKWARD,)
+    assert workers.orders[1].implementations == workers.orders[0].implementations
+    assert {cell.status for cell in record.cells()} == {Status.OK}
+
+
 def test_later_processes_are_told_what_the_first_has_found():
     first = [*CHECKED, measured("dense", FORWARD, samples=(4_000, 4_400, 4_800), calls=4)]
     workers = Workers(first, [Done({})])
