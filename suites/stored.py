@@ -1,18 +1,23 @@
 """Sites of one's own: coordinates that a NumPy file lists."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap, read_array
 
 from bench.batch import SparseBatch, sparse_batch
 from bench.errors import UserError
 from bench.window import Axes
 from bench.workload import NOT_DEFINING
+
+UNREADABLE = ValueError, TypeError, OverflowError, SyntaxError, TokenError
+"""What NumPy raises at a header or a file that is not as it should be."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +44,12 @@ class StoredSites:
         """Read the sites and draw features.
 
         Raises:
-            UserError: if the file is not an array of integers with the right number of columns, or a
-                site lies outside of the grid or is listed twice.
+            UserError: if the file has become none that `stored_sites` takes, or a site lies outside
+                of the grid or is listed twice.
         """
-        try:
-            with self.path.open("rb") as file:
-                rows = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, BadZipFile) as error:
-            raise UserError(f"{self.path} is not an array in NumPy's format: {error}") from error
-        if not isinstance(rows, np.ndarray) or not np.issubdtype(rows.dtype, np.integer):
-            raise UserError(f"{self.path} is not one array of integers")
         axes = len(self.grid_size)
-        if rows.ndim != 2 or rows.shape[1] not in {axes, 1 + axes}:
-            raise UserError(
-                f"{self.path} has shape {rows.shape}; a grid with {axes} axes needs [N, {1 + axes}], "
-                f"batch index first, or [N, {axes}] for a single sample"
-            )
+        rows = _array(self.path, _whole)
+        _check(self.path, rows, axes)
         if rows.shape[1] == axes:
             rows = np.concatenate([np.zeros_like(rows[:, :1]), rows], axis=1)
         if rows.size and not 0 <= rows.min() <= rows.max() <= np.iinfo(np.int32).max:
@@ -77,11 +72,46 @@ def stored_sites(path: Path | str, grid_size: Axes, batch_size: int = 1) -> Stor
         batch_size: number of samples.
 
     Raises:
-        UserError: if there is no such file.
+        UserError: if there is no such file, it is cut off, or it is not an array of integers with the
+            right number of columns.
     """
     path = Path(path).resolve()
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    # By header and size, what is wrong is told before anything is measured.
+    _check(path, _array(path, _mapped), len(grid_size))
     return StoredSites(digest, tuple(grid_size), batch_size, path)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    return open_memmap(path, mode="r")
+
+
+def _whole(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return read_array(file)
+
+
+def _array(path: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """The array in a file.
+
+    Raises:
+        UserError: if there is none, or it is cut off.
+    """
+    try:
+        return read(path)
+    except UNREADABLE as error:
+        raise UserError(f"{path} is not an array in NumPy's format: {error}") from error
+
+
+def _check(path: Path, rows: np.ndarray, axes: int) -> None:
+    """Refuse an array that is not of integers, `[N, axes]` or `[N, 1 + axes]`."""
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise UserError(f"{path} holds {rows.dtype}, where sites are integers")
+    if rows.ndim != 2 or rows.shape[1] not in {axes, 1 + axes}:
+        raise UserError(
+            f"{path} has shape {rows.shape}; a grid with {axes} axes needs [N, {1 + axes}], batch "
+            f"index first, or [N, {axes}] for a single sample"
+        )
