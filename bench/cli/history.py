@@ -48,6 +48,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default=LAST,
         help="how many of each machine's latest runs count as recent (default: %(default)s)",
     )
+    alerts.add_argument(
+        "--new",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="only what the archive does not show without these run files, which are in it: what "
+        "was told before is not told again",
+    )
     forms = alerts.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="for an issue or a comment")
     forms.add_argument("--json", action="store_true", help="machine-readable")
@@ -123,13 +131,16 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
 def _alerts(arguments: argparse.Namespace) -> int:
     history = _read(arguments)
     from bench.cli.commit_links import commit_links  # noqa: PLC0415
-    from bench.history.events import breakages, events, recent  # noqa: PLC0415
+    from bench.history.events import breakages, events, new_breakages, news, recent  # noqa: PLC0415
     from bench.history.steps import FEWEST_RUNS  # noqa: PLC0415
     from reports import history as told  # noqa: PLC0415
 
     lately = recent(history, arguments.last)
     found = [event for event in events(history) if event.after.name in lately]
     broken = [each for each in breakages(history) if each.since.name in lately]
+    if arguments.new is not None:
+        earlier = _without(history, arguments.new)
+        found, broken = news(earlier, found), new_breakages(earlier, broken)
     if arguments.json:
         from bench.cli.output import print_json  # noqa: PLC0415
 
@@ -145,6 +156,23 @@ def _alerts(arguments: argparse.Namespace) -> int:
         return ExitCode.SLOWER
     known = any(len(series.points) >= FEWEST_RUNS for series in history.series)
     return ExitCode.FINE if known else ExitCode.UNKNOWN
+
+
+def _without(history: "History", paths: "Sequence[Path]") -> "History":
+    """A history as it was before some run files joined it.
+
+    Raises:
+        UserError: if one is not in it.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.history.archive import name_of  # noqa: PLC0415
+    from bench.history.series import without  # noqa: PLC0415
+
+    names = {name_of(path): path for path in paths}
+    for name, path in names.items():
+        if name not in {run.name for run in history.runs}:
+            raise UserError(f"{path} is not in the archive: `sparsebench history add` adds it")
+    return without(history, set(names))
 
 
 def _read(arguments: argparse.Namespace) -> "History":

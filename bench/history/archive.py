@@ -22,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from bench.errors import DataError, UserError
 from bench.files import write_once
 from bench.history import summary
+from bench.results.schema import Run
 from bench.results.store import decode, load
 
 RUNS = "runs"
@@ -70,15 +71,7 @@ class Archive:
             DataError: if it is no whole run file.
             UserError: if the archive cannot be written to.
         """
-        if path.name.endswith(".partial"):
-            raise DataError(f"{path} is the journal of an unfinished run: finish it with --resume")
-        run = load(path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        moment = re.sub(r"[^0-9T]", "", run.header.started[:19])
-        name = f"{moment}-{hashlib.sha256(content).hexdigest()[:DIGITS]}"
+        name, run, content = _named(path)
         try:
             self._put(f"{RUNS}/{name}.json", content)
             self._put(f"{CELLS}/{name}.parquet", summary.to_parquet(run, name))
@@ -166,6 +159,28 @@ class Archive:
                 write_once(content, Path(target))
         else:
             self._files.pipe_file(str(target), content)
+
+
+def name_of(path: Path) -> str:
+    """The name that a run file has in every archive.
+
+    Raises:
+        DataError: if it is no whole run file.
+    """
+    return _named(path)[0]
+
+
+def _named(path: Path) -> tuple[str, Run, bytes]:
+    """A run file's name, what it says, and its content."""
+    if path.name.endswith(".partial"):
+        raise DataError(f"{path} is the journal of an unfinished run: finish it with --resume")
+    run = load(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    moment = re.sub(r"[^0-9T]", "", run.header.started[:19])
+    return f"{moment}-{hashlib.sha256(content).hexdigest()[:DIGITS]}", run, content
 
 
 def _keep(content: bytes, path: Path) -> None:

@@ -1,12 +1,15 @@
 """What happened between two runs of a machine: every series that stepped there, taken together."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bench.commits import short
-from bench.history.series import History, RunPoint, Series
+from bench.history.series import History, Key, RunPoint, Series
 from bench.history.steps import Step
+
+MOST_SHIFT = 2
+"""Runs by which a step that was found before may come to lie elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,34 @@ def breakages(history: History) -> list[Breakage]:
             commits = _commits(history, series, before, since)
             found.append(Breakage(series, history.runs[since], commits, series.statuses[-1]))
     return sorted(found, key=lambda each: each.since.name, reverse=True)
+
+
+def news(earlier: History, now: Sequence[Event]) -> list[Event]:
+    """What an earlier history did not say yet, of these events.
+
+    A step may come to lie a run or two aside when more runs are known: that is no news.
+    """
+    known = {
+        (series.key, series.baseline, step.is_slower, step.at + shift)
+        for series, step in _steps(earlier)
+        for shift in range(-MOST_SHIFT, MOST_SHIFT + 1)
+    }
+    left = [
+        replace(event, changes=tuple(each for each in event.changes if _place(each) not in known))
+        for event in now
+    ]
+    return [event for event in left if event.changes]
+
+
+def new_breakages(earlier: History, now: Sequence[Breakage]) -> list[Breakage]:
+    """Cells that have lost their time, and had not in an earlier history."""
+    known = {(each.series.key, each.series.baseline) for each in breakages(earlier)}
+    return [each for each in now if (each.series.key, each.series.baseline) not in known]
+
+
+def _place(change: Change) -> tuple[Key, str | None, bool, int]:
+    series, step = change.series, change.step
+    return series.key, series.baseline, step.is_slower, step.at
 
 
 def recent(history: History, last: int) -> set[str]:

@@ -1,8 +1,8 @@
 """The cells of an archive as series over its runs, queried through DuckDB."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -160,12 +160,32 @@ def read_cells(archive: Archive, wanted: AbstractSet[Key]) -> History:
     machines = {key.machine for key in wanted}
     kept = [number for number, run in enumerate(runs) if run.machine in machines]
     places = {number: place for place, number in enumerate(kept)}
-    moved = [
-        replace(each, runs=tuple(places[number] for number in each.runs))
-        for each in series
-        if each.key in wanted
-    ]
+    moved = [_in_places(each, places) for each in series if each.key in wanted]
     return _history([runs[number] for number in kept], moved, skipped)
+
+
+def without(history: History, names: AbstractSet[str]) -> History:
+    """What a history would say if these runs were not in the archive."""
+    kept = [number for number, run in enumerate(history.runs) if run.name not in names]
+    places = {number: place for place, number in enumerate(kept)}
+    series = [_in_places(each, places) for each in history.series]
+    left = [each for each in series if each.runs]
+    return _history([history.runs[number] for number in kept], left, history.skipped)
+
+
+def _in_places(series: Series, places: Mapping[int, int]) -> Series:
+    """A series in the runs that have a place, under that place's number."""
+    own = [number for number, run in enumerate(series.runs) if run in places]
+    return Series(
+        series.key,
+        series.baseline,
+        runs=tuple(places[series.runs[number]] for number in own),
+        statuses=tuple(series.statuses[number] for number in own),
+        versions=tuple(series.versions[number] for number in own),
+        commits=tuple(series.commits[number] for number in own),
+        seconds=tuple(series.seconds[number] for number in own),
+        relative=tuple(series.relative[number] for number in own),
+    )
 
 
 def _history(
