@@ -8,7 +8,7 @@ from bench.errors import UserError, kind_and_line, kind_line_and_place
 from bench.plugin_files import import_file, is_imported, names_file
 from bench.plugins import NAME, SUITES, installed_entries, suite_entry, suite_source
 from bench.trial import how_it_ends
-from bench.workload import Suite
+from bench.workload import Suite, Workload
 
 SUITE = "SUITE"
 """The suite's name in its file."""
@@ -16,6 +16,8 @@ SUITE = "SUITE"
 
 def load_suite(given: str) -> Suite:
     """Load a suite by its name, or by the path of a file that assigns one to `SUITE`.
+
+    Its workloads are made now, once.
 
     Raises:
         UserError: if there is none, or it cannot be loaded, or its workloads cannot be made or told
@@ -30,8 +32,8 @@ def load_suite(given: str) -> Suite:
         suite = _from_file(path)
     else:
         suite = _installed(given)
-    _check_workloads(suite)
-    return suite
+    made = _checked_workloads(suite)
+    return replace(suite, workloads=lambda: made)
 
 
 @cache
@@ -77,11 +79,15 @@ def _from_file(path: Path) -> Suite:
     return replace(suite, file=str(path))
 
 
-def _check_workloads(suite: Suite) -> None:
-    """Refuse a suite that has no workloads, cannot make them, or has two of a name."""
+def _checked_workloads(suite: Suite) -> tuple[Workload, ...]:
+    """Make a suite's workloads.
+
+    Raises:
+        UserError: if it has none, cannot make them, or has two of a name.
+    """
     name = suite.name
     try:
-        workloads = suite.workloads()
+        workloads = tuple(suite.workloads())
         names = [workload.name for workload in workloads]
         for workload in workloads:
             workload.version()  # refuses what cannot be written down
@@ -101,3 +107,4 @@ def _check_workloads(suite: Suite) -> None:
     if len(set(names)) < len(names):
         repeated = next(each for each in names if names.count(each) > 1)
         raise UserError(f"suite {name!r} has two workloads called {repeated!r}; rename one")
+    return workloads

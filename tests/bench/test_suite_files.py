@@ -1,5 +1,6 @@
 """Suites that are files: found, refused, measured, shown with the command that measures them again."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,18 @@ def test_a_file_is_measured_where_it_is_named_by_a_relative_path(
     assert str(tmp_path) not in written.read_text()
     assert main(["list", "tiny.py"]) == 0
     assert re.search(r"suite tiny\s.*pool", capsys.readouterr().out, re.DOTALL)
+
+
+def test_a_commands_own_process_makes_the_workloads_once(suite_file, tmp_path, monkeypatch):
+    notes = tmp_path / "notes"
+    note = (
+        f"import os\n    with open({str(notes)!r}, 'a') as stream:\n"
+        "        stream.write(f'{os.getpid()} ')\n    return (Work"
+    )
+    path = suite_file(TINY.replace("return (Work", note))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(path), *FAST]) == 0
+    assert notes.read_text().split().count(str(os.getpid())) == 1
 
 
 def test_a_pages_command_names_the_file_as_the_run_was_given_it(suite_file, tmp_path, monkeypatch):
