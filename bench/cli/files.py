@@ -63,6 +63,11 @@ def write(target: Path, content: str | bytes) -> None:
         raise UserError(f"cannot write {target}: {error.strerror}") from error
 
 
+def say_written(target: Path) -> None:
+    """Say where a file was written; on standard error of what went into a pipe, which may be ours."""
+    print(f"written: {target}", file=sys.stderr if _is_special(target) else sys.stdout)
+
+
 def _is_special(target: Path) -> bool:
     """Whether it is there, or a link to it, and neither a file nor a folder: a pipe, a terminal."""
     try:

@@ -115,14 +115,14 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
     import webbrowser  # noqa: PLC0415
 
     from bench.cli.commit_links import commit_links  # noqa: PLC0415
-    from bench.cli.files import refuse_foreign, write  # noqa: PLC0415
+    from bench.cli.files import refuse_foreign, say_written, write  # noqa: PLC0415
     from reports import markers  # noqa: PLC0415
     from reports.history_page import render  # noqa: PLC0415
 
     target = arguments.output or Path("history.html")
     refuse_foreign(target, markers.HISTORY.encode(), "history page")
     write(target, render(history, commit_links(arguments.commit_url, history)))
-    print(f"written: {target}")  # noqa: T201
+    say_written(target)
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0

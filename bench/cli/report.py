@@ -13,7 +13,7 @@ from bench.cli.accuracy_files import (
     load_trainings,
     split,
 )
-from bench.cli.files import refuse_foreign, write
+from bench.cli.files import refuse_foreign, say_written, write
 from bench.errors import ForeignFileError, UserError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _report(arguments: argparse.Namespace) -> int:
             print(text, end="")  # noqa: T201
             return 0
         write(target, text)
-    print(f"written: {target}")  # noqa: T201
+    say_written(target)
     if arguments.open:
         webbrowser.open(target.resolve().as_uri())
     return 0

@@ -2,13 +2,18 @@
 
 import os
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
+from stored_runs import run
 
 from bench.cli import browser
-from bench.cli.files import refuse_foreign, write
+from bench.cli.files import refuse_foreign, say_written, write
 from bench.errors import UserError
+from bench.results import store
 
 
 def test_a_link_stays_and_what_it_leads_to_is_written_whole(tmp_path):
@@ -42,6 +47,24 @@ def test_a_pipe_is_written_into_and_stays(tmp_path):
     reader.join(10)
     assert read == [content]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_where_a_report_goes_that_goes_into_a_pipe_is_not_said_there(tmp_path):
+    store.write(run(), tmp_path / "run.json")
+    command = [sys.executable, "-m", "bench", "report", str(tmp_path / "run.json"), "--csv"]
+    printed, piped = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True)
+        for more in ([], ["-o", "/dev/stdout"])
+    )
+    assert piped.stdout == printed.stdout
+    assert piped.stderr == "written: /dev/stdout\n"
+
+
+def test_where_something_was_written_is_said_on_standard_output_of_files_only(tmp_path, capsys):
+    say_written(tmp_path / "page.html")
+    assert capsys.readouterr() == (f"written: {tmp_path / 'page.html'}\n", "")
+    say_written(Path(os.devnull))
+    assert capsys.readouterr() == ("", f"written: {os.devnull}\n")
 
 
 def test_a_device_is_written_to_and_stays(tmp_path):
