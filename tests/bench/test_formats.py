@@ -2,23 +2,14 @@
 
 import re
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 
 import pytest
+from formats_page import section
 
 from bench.results import schema
 from reports.exports import CSV_COLUMNS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 TYPES = [kind for kind in vars(schema).values() if isinstance(kind, type) and is_dataclass(kind)]
-
-
-def section(title):
-    """The names that stand first in the lines of a section's table."""
-    found = re.search(rf"^##+ {title}\n(.*?)(?=^##|\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None, f"docs/formats.md has no section {title}"
-    lines = [line.split("|")[1] for line in found[1].splitlines() if line.startswith("| `")]
-    return [name for line in lines for name in re.findall(r"`([^`]+)`", line)]
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
