@@ -329,10 +329,8 @@ class Measurement:
                 known = max(1, time.perf_counter_ns() - before)
                 if known < RETIMED_NS:
                     known = min(known, self._time_once(step))
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(
-                    self.device
-                )  # a fault of its own shows here, not at the next
+            if self.device.type == "cuda":  # so that its faults show here, and not at the next
+                torch.cuda.synchronize(self.device)
         return Contestant(name, number, step, known, peak)
 
     def _time_once(self, step: Step) -> int:

@@ -58,9 +58,7 @@ def convolve(
             f"coordinates, features, weight and bias must be on one device, not {found}: move them"
         )
     arguments = (features, weight, bias, kernel_map, places, invariant)
-    if (
-        not torch.is_grad_enabled()
-    ):  # half of the host's time is autograd's, which has nothing to do
+    if not torch.is_grad_enabled():  # autograd would take as long again, for nothing
         return _forward(*arguments).output
     result: Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
     return result

@@ -61,9 +61,8 @@ class _Pool(torch.autograd.Function):
         (chosen,) = ctx.saved_tensors
         upstream = upstream.contiguous()
         gradient = upstream.new_empty((ctx.kernel_map.inputs, upstream.shape[1]))
-        table = (
-            ctx.kernel_map.back().table
-        )  # in reverse for one offset only, where that is the same
+        # Its offsets are in reverse for a window of one offset only, where that is the same.
+        table = ctx.kernel_map.back().table
         parameters = structures.PoolingGradient(
             pointer(upstream),
             pointer(table),
