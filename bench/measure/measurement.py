@@ -260,17 +260,7 @@ class Measurement:
             check=self.guard.check,
             rehearses=None if isinstance(self.turns, Alone) else self.task.process == 0,
         )
-        layers: dict[str, LayerTimes] = {}
-        if self.task.process == 0 and all(each.step.marked for each in contestants):
-            with self.spent.on("layers"):
-                layers = layer_times(race, LAYERS_SHARE * (time.perf_counter() - started))
-        parts: dict[str, PartTimes] = {}
-        if self.task.process == 0:
-            with self.spent.on("layers"):
-                parts = part_times(race, LAYERS_SHARE * (time.perf_counter() - started))
-        counts: dict[str, int] = {}
-        if self.task.process == 0 and self.task.threads == 1 and self.device.type == "cpu":
-            counts = instructions(contestants, beat)
+        layers, parts, counts = self._look_inside(race, started)
         for contestant in contestants:
             name = contestant.name
             with self._failing_alone(name, (phase,)):
@@ -279,6 +269,27 @@ class Measurement:
                 samples = contestant.result(self.task.process, stop, timer)
                 also = layers.get(name, {}), parts.get(name, {}), counts.get(name)
                 self.tell(Measured(name, phase, timer.words, samples, contestant.peak_bytes, *also))
+
+    def _look_inside(
+        self, race: Race, started: float
+    ) -> tuple[dict[str, LayerTimes], dict[str, PartTimes], dict[str, int]]:
+        """Time layers and parts and count instructions, by implementation; in the first process only.
+
+        Args:
+            race: whose rounds are over.
+            started: when they began.
+        """
+        if self.task.process != 0:
+            return {}, {}, {}
+        layers: dict[str, LayerTimes] = {}
+        with self.spent.on("layers"):
+            if all(each.step.marked for each in race.contestants):
+                layers = layer_times(race, LAYERS_SHARE * (time.perf_counter() - started))
+            parts = part_times(race, LAYERS_SHARE * (time.perf_counter() - started))
+        counts: dict[str, int] = {}
+        if self.task.threads == 1 and self.device.type == "cpu":
+            counts = instructions(race.contestants, race.beat)
+        return layers, parts, counts
 
     def _entrants(self, phase: Phase) -> list[Contestant]:
         """Warm everyone up who is right in a phase."""
