@@ -1,10 +1,12 @@
-"""The tables of docs/formats.md, and what is printed held to them."""
+"""The tables of docs/formats.md and docs/json.md, and what is printed held to them."""
 
 import json
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PRINTED = (DOCS / "json.md").read_text()
+PAGES = (DOCS / "formats.md").read_text() + "\n" + PRINTED
 BY_NAME = None
 """What stands for a section where an object's keys are data, such as statuses."""
 INTERVAL = "Interval"
@@ -80,8 +82,8 @@ ALONE = {"CheckedCase", "ListedWorkload"}
 
 def section(title):
     """The names that stand first in the lines of a section's table."""
-    found = re.search(rf"^##+ {title}\n(.*?)(?=^##|\Z)", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None, f"docs/formats.md has no section {title}"
+    found = re.search(rf"^##+ {title}\n(.*?)(?=^#|\Z)", PAGES, re.DOTALL | re.MULTILINE)
+    assert found is not None, f"there is no section {title} on formats"
     lines = [line.split("|")[1] for line in found[1].splitlines() if line.startswith("| `")]
     return [name for line in lines for name in re.findall(r"`([^`]+)`", line)]
 

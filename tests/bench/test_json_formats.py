@@ -1,4 +1,4 @@
-"""What `--json` prints has the keys that the page on formats lists, and no others."""
+"""What `--json` prints has the keys that docs/json.md lists, and no others."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from formats_page import (
     EXPERIMENTS,
     IN_LOCK_STEP,
     LISTING,
-    PAGE,
+    PRINTED,
     RUN,
     is_as_described,
 )
@@ -56,8 +56,7 @@ def measured():
 
 
 def test_every_section_on_what_is_printed_is_held_here():
-    printed = PAGE.partition("## What `--json` prints")[2].partition("\n## ")[0]
-    titles = {line.removeprefix("### ") for line in printed.splitlines() if line.startswith("###")}
+    titles = {line.removeprefix("## ") for line in PRINTED.splitlines() if line.startswith("##")}
     held = {title for sections in EVERY for title in sections.values()} | ALONE
     assert titles == held - {BY_NAME, "GpuConditions"}
 

@@ -1,4 +1,4 @@
-"""What `sparsebench history --json` prints is as the page on formats says."""
+"""What `sparsebench history --json` prints is as docs/json.md says."""
 
 from dataclasses import replace
 
