@@ -9,7 +9,6 @@ version of them, and this harness measures both.
 
 import random
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from bench.measure.record import Record, TurnsAt, unit_of
 from bench.measure.turns import Turnstile
 from bench.results.schema import Header, Run, Unit
 from bench.second_measurement import Suspects, suspected, together
+from bench.temporary import TemporaryFolder
 from bench.workload import Workload
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -86,8 +86,8 @@ def checked_out(
         yield Revision("working tree", commit, project, others)
         return
     commit = _commit_of(project, revision)
-    with tempfile.TemporaryDirectory(prefix="sparsebench-ab-") as parent:
-        folder = Path(parent) / commit[:12]
+    with TemporaryFolder("sparsebench-ab-") as parent:
+        folder = parent / commit[:12]
         _git(project, "worktree", "add", "--detach", str(folder), commit)
         try:
             if not plugins and not (folder / LOCK_STEP).exists():
@@ -295,8 +295,8 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
     processors = idle_processors(plan.settings.threads, order) if plan.device == "cpu" else ()
     failures: list[Exception] = []
     with (
-        tempfile.TemporaryDirectory(prefix="sparsebench-turns-") as folder,
-        Turnstile(Path(folder) / "socket", SIDES, order) as turnstile,
+        TemporaryFolder("sparsebench-turns-") as folder,
+        Turnstile(folder / "socket", SIDES, order) as turnstile,
     ):
 
         def measure(number: int) -> None:

@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from bench.cli.files import write
 from bench.errors import UserError
+from bench.temporary import TemporaryFolder
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SECONDS = 300
@@ -27,8 +27,8 @@ def print_page(page: Path, target: Path) -> None:
     browser = find()
     if browser is None:
         raise UserError(f"--pdf needs Chromium, but none of {', '.join(NAMES)} is installed")
-    with tempfile.TemporaryDirectory(prefix="sparsebench-print-") as folder:
-        printed = Path(folder) / "page.pdf"
+    with TemporaryFolder("sparsebench-print-") as folder:
+        printed = folder / "page.pdf"
         command = [
             browser,
             "--headless",

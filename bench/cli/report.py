@@ -216,12 +216,11 @@ def _check_baseline(run: "Run", baseline: str) -> None:
 
 def _print(text: str, target: Path) -> None:
     """Print a page as PDF."""
-    import tempfile  # noqa: PLC0415
-
     from bench.cli.browser import print_page  # noqa: PLC0415
+    from bench.temporary import TemporaryFolder  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="sparsebench-page-") as folder:
-        page = Path(folder) / "page.html"
+    with TemporaryFolder("sparsebench-page-") as folder:
+        page = folder / "page.html"
         write(page, text)
         print_page(page, target)
 

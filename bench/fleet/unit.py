@@ -3,11 +3,10 @@
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.errors import UserError
+from bench.temporary import TemporaryFolder
 
 
 def measure_unit(suite: str, workload: str, options: Sequence[str]) -> bytes:
@@ -16,8 +15,8 @@ def measure_unit(suite: str, workload: str, options: Sequence[str]) -> bytes:
     Raises:
         UserError: if the command refuses.
     """
-    with tempfile.TemporaryDirectory(prefix="sparsebench-unit-") as folder:
-        target = Path(folder) / "unit.json"
+    with TemporaryFolder("sparsebench-unit-") as folder:
+        target = folder / "unit.json"
         exact = re.sub(r"([*?[])", r"[\1]", workload)
         command = [sys.executable, "-m", "bench", "run", suite, "--workload", exact, "--wait"]
         done = subprocess.run(  # noqa: S603  # our own command

@@ -1,6 +1,5 @@
 """What history keeps of a run: one row for each cell, as Parquet."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 from bench.baseline import BASELINE
 from bench.results.schema import Cell, Run, Timing
 from bench.statistics import ratio, seconds_per_call
+from bench.temporary import TemporaryFolder
 
 VERSION = 2
 """Raise it when the columns or their meaning change: all summaries are then derived anew."""
@@ -63,8 +63,8 @@ COLUMNS = {
 
 def to_parquet(run: Run, name: str) -> bytes:
     """Sum a run up: one row a cell, as the bytes of a Parquet file."""
-    with tempfile.TemporaryDirectory(prefix="sparsebench-history-") as folder:
-        lines, target = Path(folder) / "rows.json", Path(folder) / "rows.parquet"
+    with TemporaryFolder("sparsebench-history-") as folder:
+        lines, target = folder / "rows.json", folder / "rows.parquet"
         lines.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows(run, name)))
         with duckdb.connect() as database:
             database.read_json(

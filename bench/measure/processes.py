@@ -3,9 +3,9 @@
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refu
 from bench.measure.pulse import NOBODY, Pulse
 from bench.measure.template_process import Template, TemplateLostError, killed_by, last_lines
 from bench.plugins import Reference, suite_modules
+from bench.temporary import TemporaryFolder
 
 POLL_SECONDS = 0.2
 ASKS_NVML = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
@@ -89,33 +90,38 @@ class Templates:
         count: int | None = None,
     ) -> None:
         modules = (PRELOADED, *suite_modules(suite))
-        self.folder = tempfile.TemporaryDirectory(prefix="sparsebench-")
-        self.log = Path(self.folder.name) / "worker.log"
-        pulse = Path(self.folder.name) / "pulse"
-        self.pulse = Pulse.create(pulse)
-        self.pulse_path = str(pulse)
-        self.expectation_path = str(Path(self.folder.name) / "expectation")
         environment = os.environ | ASKS_NVML | dict.fromkeys(THREAD_VARIABLES, str(threads))
         # One for each process would be best, but they start at the same time, a second and more of
         # importing each: no more than there are processors.
         count = count or min(processes or USUAL_PROCESSES, os.cpu_count() or 1)
         if checkout is not None:
             environment["PYTHONPATH"] = str(checkout)
-        self._start = partial(Template, environment, modules, self.log, checkout)
-        self._templates = [self._start() for _ in range(count)]
         self._suite = suite
         self._is_closed = False
         self._prepared: dict[str, set[Reference]] = {}
         self._preparations: list[Preparation] = []
         self._killed = 0
+        self._templates: list[Template] = []
+        with ExitStack() as stack:
+            folder = stack.enter_context(TemporaryFolder("sparsebench-"))
+            self.log = folder / "worker.log"
+            self.expectation_path = str(folder / "expectation")
+            self.pulse_path = str(folder / "pulse")
+            self.pulse = stack.enter_context(closing(Pulse.create(folder / "pulse")))
+            stack.callback(self._end_templates)
+            self._start = partial(Template, environment, modules, self.log, checkout)
+            for _ in range(count):
+                self._templates.append(self._start())
+            self._held = stack.pop_all()
 
     def close(self) -> None:
         """End every process, also while another thread waits for one; a second time changes nothing."""
         self._is_closed = True
+        self._held.close()
+
+    def _end_templates(self) -> None:
         for template in self._templates:
             template.close()
-        self.pulse.close()
-        self.folder.cleanup()
 
     def wait_until_ready(self) -> None:
         """Wait until every template has imported what workers need.
