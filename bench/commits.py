@@ -66,14 +66,14 @@ def _root(file: Path) -> Path | None:
 def _tracked(root: Path, files: Iterable[Path]) -> list[Path]:
     """Those of some files that git tracks."""
     names = [str(file.relative_to(root)) for file in files]
-    told = _git(root, "--literal-pathspecs", "ls-files", "-z", "--", *names)
+    told = ask_git(root, "--literal-pathspecs", "ls-files", "-z", "--", *names)
     return [root / name for name in told.split("\0") if name]
 
 
 def _head(root: Path) -> str:
     """A repository's commit, with `+dirty` where tracked files were changed; empty before its first."""
     # A file that git does not know, such as a run file, changes nothing that was committed.
-    told = _git(
+    told = ask_git(
         root, "status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no"
     )
     about = [line.split() for line in told.splitlines() if line.startswith("#")]
@@ -83,11 +83,20 @@ def _head(root: Path) -> str:
     return commit[:DIGITS] + (DIRTY if len(about) < len(told.splitlines()) else "")
 
 
-def _git(root: Path, *arguments: str) -> str:
-    """What git answers; nothing where it is missing, refuses or takes long."""
+def ask_git(root: Path, *arguments: str, told: str = "") -> str:
+    """What git answers about the repository around a folder; nothing where it is missing or refuses.
+
+    Nor where it takes longer than `PATIENCE_SECONDS`.
+
+    Args:
+        root: the folder.
+        arguments: of git.
+        told: on its standard input.
+    """
     try:
         done = subprocess.run(  # noqa: S603
             ["git", "--no-optional-locks", "-C", str(root), *arguments],  # noqa: S607
+            input=os.fsencode(told),
             capture_output=True,
             timeout=PATIENCE_SECONDS,
             check=True,

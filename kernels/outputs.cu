@@ -160,10 +160,14 @@ __global__ void __launch_bounds__(TILE_THREADS) add_up_tiles(const Ranking p) {
     }
 }
 
-// The rank of a word, which is the row of its first set bit, and the sites of its set bits.
-__device__ __forceinline__ void emit_word(
-    const Ranking& p, long long word, unsigned bits, int row) {
-    if (p.ranks != nullptr) {
+// One block a tile: the rank of every word, and the site of every set bit.
+__global__ void __launch_bounds__(TILE_THREADS) emit_sites(const Ranking p) {
+    const long long word = word_of_thread();
+    const unsigned bits = bits_of_thread(p);
+    int total;
+    const int before = prefix_sum<TILE_THREADS>(__popc(bits), total);
+    int row = static_cast<int>(p.tile_starts[blockIdx.x]) + before;
+    if (p.ranks != nullptr && word < p.word_count) {
         p.ranks[word] = row;
     }
     for (unsigned left = bits; left != 0; left &= left - 1) {
@@ -172,25 +176,15 @@ __device__ __forceinline__ void emit_word(
     }
 }
 
-// One block a tile.
-__global__ void __launch_bounds__(TILE_THREADS) emit_sites(const Ranking p) {
-    const unsigned bits = bits_of_thread(p);
-    int total;
-    const int before = prefix_sum<TILE_THREADS>(__popc(bits), total);
-    if (word_of_thread() < p.word_count) {
-        const int row = static_cast<int>(p.tile_starts[blockIdx.x]) + before;
-        emit_word(p, word_of_thread(), bits, row);
-    }
-}
-
 struct FewOutputs {
     Touch touch;      // of words that may hold anything before
     Ranking ranking;  // of these words; the number of sites comes back in `tile_starts`
 };
 
-// One block for all of the above, where that is quickly done: each launch takes the host longer.
+// One block for all of the above, where that is little: launches take the host longer.
 __global__ void __launch_bounds__(FEW_THREADS) find_few_outputs(const FewOutputs p) {
     unsigned* words = p.touch.words;
+    int* ranks = p.ranking.ranks;
     const int word_count = static_cast<int>(p.ranking.word_count);
     for (int word = threadIdx.x; word < word_count; word += FEW_THREADS) {
         words[word] = 0;
@@ -204,25 +198,34 @@ __global__ void __launch_bounds__(FEW_THREADS) find_few_outputs(const FewOutputs
     int start = 0;
     for (int first = 0; first < word_count; first += FEW_THREADS * WORDS_EACH) {
         const int word = first + threadIdx.x * WORDS_EACH;
-        unsigned bits[WORDS_EACH];
+        int counts[WORDS_EACH];
         int count = 0;
 #pragma unroll
         for (int number = 0; number < WORDS_EACH; ++number) {
-            bits[number] = word + number < word_count ? words[word + number] : 0;
-            count += __popc(bits[number]);
+            counts[number] = word + number < word_count ? __popc(words[word + number]) : 0;
+            count += counts[number];
         }
         int total;
         int row = start + prefix_sum<FEW_THREADS>(count, total);
 #pragma unroll
         for (int number = 0; number < WORDS_EACH; ++number) {
             if (word + number < word_count) {
-                emit_word(p.ranking, word + number, bits[number], row);
+                ranks[word + number] = row;
             }
-            row += __popc(bits[number]);
+            row += counts[number];
         }
         start += total;
     }
     if (threadIdx.x == 0) {
         *p.ranking.tile_starts = start;
+    }
+    __syncthreads();
+    // A word a thread, as few words may hold all sites.
+    for (int word = threadIdx.x; word < word_count; word += FEW_THREADS) {
+        int row = ranks[word];
+        for (unsigned left = words[word]; left != 0; left &= left - 1) {
+            const unsigned key = word * WORD_BITS + (__ffs(static_cast<int>(left)) - 1);
+            write_site(p.ranking.sites, row++, key, p.ranking.grid);
+        }
     }
 }

@@ -53,8 +53,10 @@ __device__ __forceinline__ Site site_at(const Coordinates& coordinates, long lon
     return site;
 }
 
+// `Key` is unsigned where that suffices: dividing 64 bits takes several times as many instructions.
+template <typename Key>
 __device__ __forceinline__ void write_site(
-    const Coordinates& coordinates, long long row, long long key, const Grid& grid) {
+    const Coordinates& coordinates, long long row, Key key, const Grid& grid) {
     int* values = coordinates.values + row * (1 + coordinates.axes);
     const int missing = AXES - coordinates.axes;
 #pragma unroll

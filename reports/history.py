@@ -7,7 +7,7 @@ from bench.history.series import History, RunPoint, Series
 from bench.history.steps import FEWEST_RUNS, Step
 from reports import words
 from reports.commit_links import Links
-from reports.exports import plain
+from reports.exports import escaped, plain
 
 SHOWN = 20
 """So many series, and so many cells of an event, are listed where not all are asked for."""
@@ -84,7 +84,7 @@ def commits(between: Commits) -> str:
 
 
 def is_same_commit(between: Commits) -> bool:
-    """Whether no change of the code can be what lies between two runs."""
+    """Whether both runs are told with one commit; a dirty one may stand for several states."""
     return words.commit(between.before) == words.commit(between.after)
 
 
@@ -160,10 +160,10 @@ def alerts_markdown(
         after, of = event.commits.after, event.commits.of
         link = links.to(after, of)
         if link:
-            link = f" ([{words.commit(after)}]({link}))"
+            link = f" ([{plain(words.commit(after))}]({link}))"
         lines += [
             "",
-            f"<details><summary>{plain(summary(event))}</summary>",
+            f"<details><summary>{escaped(summary(event))}</summary>",
             "",
             f"{plain(words.label(event.after.machine, words.LONGEST_TITLE))}{link}",
             "",

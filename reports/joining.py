@@ -104,7 +104,8 @@ def _versions(runs: list[Run]) -> list[str]:
             workloads.setdefault(place, set()).add(unit.workload.version)
         for record in run.header.implementations:
             implementations.setdefault(record.name, set()).add(record.version)
-            commits.setdefault(record.name, {})[record.commit or "none"] = None
+            if record.commit:
+                commits.setdefault(record.name, {})[record.commit] = None
     found = []
     changed = [words.label(name) for (_, name), versions in workloads.items() if len(versions) > 1]
     if changed:

@@ -121,7 +121,6 @@ def _plugin_commits(headers: Sequence[Header]) -> list[tuple[str, str]]:
     """At which commits implementations and suites were that have repositories of their own."""
     found: dict[str, dict[str, None]] = {}
     for header in headers:
-        suites = {f"suite {name}": commit for name, commit in header.suite_commits.items()}
-        for name, commit in (header.commits | suites).items():
+        for name, commit in header.all_commits.items():
             found.setdefault(f"commit of {words.label(name)}", {})[words.commit(commit)] = None
     return [(name, words.listed(commits)) for name, commits in found.items()]

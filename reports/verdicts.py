@@ -108,7 +108,7 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
         )
     if run.header.commit.endswith(DIRTY):
         found.append("the checkout had uncommitted changes")
-    commits = run.header.commits | run.header.suite_commits
+    commits = run.header.all_commits
     if dirty := [words.label(name) for name, commit in commits.items() if commit.endswith(DIRTY)]:
         found.append(f"the repository of {words.listed(dirty)} had uncommitted changes")
     if crowded := _crowded(run):

@@ -1,8 +1,8 @@
 """Sites of one's own: coordinates that a NumPy file lists."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from tokenize import TokenError
 from typing import ClassVar
@@ -44,12 +44,14 @@ class StoredSites:
         """Read the sites and draw features.
 
         Raises:
-            UserError: if the file has become none that `stored_sites` takes, or a site lies outside
-                of the grid or is listed twice.
+            UserError: if the file has changed since the suite was loaded, or a site lies outside of
+                the grid or is listed twice.
         """
         axes = len(self.grid_size)
-        rows = _array(self.path, _whole)
-        _check(self.path, rows, axes)
+        content = _content(self.path)
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise UserError(f"{self.path} has changed since the suite was loaded: begin anew")
+        rows = read_array(BytesIO(content))
         if rows.shape[1] == axes:
             rows = np.concatenate([np.zeros_like(rows[:, :1]), rows], axis=1)
         if rows.size and not 0 <= rows.min() <= rows.max() <= np.iinfo(np.int32).max:
@@ -76,34 +78,20 @@ def stored_sites(path: Path | str, grid_size: Axes, batch_size: int = 1) -> Stor
             right number of columns.
     """
     path = Path(path).resolve()
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    # By header and size, what is wrong is told before anything is measured.
-    _check(path, _array(path, _mapped), len(grid_size))
+    digest = hashlib.sha256(_content(path)).hexdigest()
+    try:  # by header and size, what is wrong is told before anything is measured
+        rows = open_memmap(path, mode="r")
+    except UNREADABLE as error:
+        raise UserError(f"{path} is not an array in NumPy's format: {error}") from error
+    _check(path, rows, len(grid_size))
     return StoredSites(digest, tuple(grid_size), batch_size, path)
 
 
-def _mapped(path: Path) -> np.ndarray:
-    return open_memmap(path, mode="r")
-
-
-def _whole(path: Path) -> np.ndarray:
-    with path.open("rb") as file:
-        return read_array(file)
-
-
-def _array(path: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
-    """The array in a file.
-
-    Raises:
-        UserError: if there is none, or it is cut off.
-    """
+def _content(path: Path) -> bytes:
     try:
-        return read(path)
-    except UNREADABLE as error:
-        raise UserError(f"{path} is not an array in NumPy's format: {error}") from error
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _check(path: Path, rows: np.ndarray, axes: int) -> None:

@@ -25,6 +25,8 @@ SITES = 500
 """Few, as in the layers that take the device less time than the host."""
 CALLS = 20
 """Of a sample."""
+NUMBERING = (launching.FIND_FEW_OUTPUTS, launching.ADD_UP_TILES)
+"""Kernels that tell the number of output sites."""
 LAYERS: tuple[tuple[Convolution, Axes], ...] = (
     (convolution(3, "submanifold", 16, 16, 3), (32, 32, 32)),
     (convolution(2, "full", 32, 32, 2), (96, 96)),
@@ -61,8 +63,12 @@ class LaunchingNothing(Launcher):
         """Write the one number that is read back."""
         del blocks, device
         self.launches += 1
-        if kernel == launching.FIND_FEW_OUTPUTS and isinstance(parameters, structures.FewOutputs):
-            c_int64.from_address(parameters.ranking.tile_starts).value = SITES
+        ranking = (
+            parameters.ranking if isinstance(parameters, structures.FewOutputs) else parameters
+        )
+        if kernel in NUMBERING and isinstance(ranking, structures.Ranking):
+            starts = (c_int64 * (ranking.tiles + 1)).from_address(ranking.tile_starts)
+            starts[ranking.tiles] = SITES
 
 
 class Subject(Cuda):
@@ -118,7 +124,8 @@ def calls_of(
 
     def train_step() -> None:
         native = subject.with_features(subject.encode(batch), leaf)
-        subject.features(module(native)).sum().backward()
+        loss = subject.features(module(native)).sum()
+        torch.autograd.grad(loss, [leaf, *module.parameters()])
 
     forward()
     return {"forward": forward, "forward_cold": forward_cold, "train_step": train_step}
@@ -128,7 +135,7 @@ def sampled(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str,
     """Sample the calls in turn; the median, in microseconds, of each."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds * len(calls)
-    while time.perf_counter() < end:
+    while not samples[next(iter(calls))] or time.perf_counter() < end:
         for name, call in calls.items():
             begun = time.perf_counter()
             for _ in range(CALLS):

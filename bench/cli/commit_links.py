@@ -1,9 +1,10 @@
 """Where a history's commits can be looked at: as is said, or as the working directory's repository."""
 
 import re
-import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
+from bench.commits import ask_git
 from bench.errors import UserError
 from bench.history.series import History
 from reports.commit_links import PLACE, Links, digits_of
@@ -25,10 +26,15 @@ def commit_links(given: Sequence[str], history: History) -> Links:
         history: whose commits are to be linked.
 
     Raises:
-        UserError: if an address has no place for the commit.
+        UserError: if an address has no place for the commit, or is of an implementation that the
+            history does not have.
     """
     addresses = dict(map(_parsed, given))
-    origin = _address(_git("remote", "get-url", "origin").strip())
+    names = dict.fromkeys(series.key.implementation for series in history.series)
+    for name in addresses:
+        if name and name not in names:
+            raise UserError(f"--commit-url {name}=...: this history has {', '.join(names)}")
+    origin = _address(ask_git(Path.cwd(), "remote", "get-url", "origin").strip())
     return Links(addresses, origin, _known(history) if origin else frozenset())
 
 
@@ -54,7 +60,8 @@ def _known(history: History) -> frozenset[str]:
     named = [run.commit for run in history.runs]
     named += [commit for series in history.series for commit in series.commits]
     asked = sorted({digits_of(commit) for commit in named} - {""})
-    told = _git(
+    told = ask_git(
+        Path.cwd(),
         "cat-file",
         "--batch-check=%(objecttype)",
         told="".join(f"{commit}^{{commit}}\n" for commit in asked),
@@ -62,18 +69,3 @@ def _known(history: History) -> frozenset[str]:
     return frozenset(
         commit for commit, kind in zip(asked, told.splitlines(), strict=False) if kind == "commit"
     )
-
-
-def _git(*arguments: str, told: str = "") -> str:
-    """What git answers; nothing where it is missing or refuses."""
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607
-            input=told,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return ""
-    return done.stdout

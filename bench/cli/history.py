@@ -135,12 +135,14 @@ def _alerts(arguments: argparse.Namespace) -> int:
     from bench.history.steps import FEWEST_RUNS  # noqa: PLC0415
     from reports import history as told  # noqa: PLC0415
 
-    lately = recent(history, arguments.last)
-    found = [event for event in events(history) if event.after.name in lately]
-    broken = [each for each in breakages(history) if each.since.name in lately]
+    found, broken = events(history), breakages(history)
     if arguments.new is not None:
         earlier = _without(history, arguments.new)
         found, broken = news(earlier, found), new_breakages(earlier, broken)
+    else:
+        lately = recent(history, arguments.last)
+        found = [event for event in found if event.after.name in lately]
+        broken = [each for each in broken if each.since.name in lately]
     if arguments.json:
         from bench.cli.output import print_json  # noqa: PLC0415
 

@@ -99,5 +99,4 @@ def _how(header: Header) -> object:
 
 def _moved(first: Header, later: Header) -> bool:
     """Whether a plug-in or a suite is known to be at another commit; not every worker has git."""
-    begun, at = (each.commits | each.suite_commits for each in (first, later))
-    return bool(moved(begun, at))
+    return bool(moved(first.all_commits, later.all_commits))

@@ -1,5 +1,6 @@
 """What happened between two runs of a machine: every series that stepped there, taken together."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from bench.history.steps import Step
 
 MOST_SHIFT = 2
 """Runs by which a step that was found before may come to lie elsewhere."""
+_Line = tuple[Key, str | None]
+"""What names a series: its cell, and what it is relative to."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +102,42 @@ def breakages(history: History) -> list[Breakage]:
 def news(earlier: History, now: Sequence[Event]) -> list[Event]:
     """What an earlier history did not say yet, of these events.
 
-    A step may come to lie a run or two aside when more runs are known: that is no news.
+    A step may come to lie a run or two aside when more runs are known, and be of a somewhat different
+    size: that is no news.
     """
-    known = {
-        (series.key, series.baseline, step.is_slower, step.at + shift)
-        for series, step in _steps(earlier)
-        for shift in range(-MOST_SHIFT, MOST_SHIFT + 1)
-    }
+    known, found = defaultdict[_Line, list[Step]](list), defaultdict[_Line, list[Step]](list)
+    for series, step in _steps(earlier):
+        known[series.key, series.baseline].append(step)
+    for event in now:
+        for change in event.changes:
+            found[_line(change)].append(change.step)
+    old = {line: _found_before(known[line], steps) for line, steps in found.items()}
     left = [
-        replace(event, changes=tuple(each for each in event.changes if _place(each) not in known))
+        replace(
+            event,
+            changes=tuple(each for each in event.changes if each.step.at not in old[_line(each)]),
+        )
         for event in now
     ]
     return [event for event in left if event.changes]
+
+
+def _found_before(known: Sequence[Step], now: Sequence[Step]) -> set[int]:
+    """Where steps are that were known before; each that was known is the nearest one like it."""
+    found: set[int] = set()
+    for old in known:
+        alike = [new for new in now if new.at not in found and _are_alike(old, new)]
+        if alike:
+            found.add(min(alike, key=lambda new: abs(new.at - old.at)).at)
+    return found
+
+
+def _are_alike(one: Step, other: Step) -> bool:
+    """Whether two steps may be one, as more and as fewer runs show it."""
+    is_near = abs(one.at - other.at) <= MOST_SHIFT and one.is_slower == other.is_slower
+    return is_near and any(
+        a.size.low <= b.size.estimate <= a.size.high for a, b in ((one, other), (other, one))
+    )
 
 
 def new_breakages(earlier: History, now: Sequence[Breakage]) -> list[Breakage]:
@@ -119,9 +146,8 @@ def new_breakages(earlier: History, now: Sequence[Breakage]) -> list[Breakage]:
     return [each for each in now if (each.series.key, each.series.baseline) not in known]
 
 
-def _place(change: Change) -> tuple[Key, str | None, bool, int]:
-    series, step = change.series, change.step
-    return series.key, series.baseline, step.is_slower, step.at
+def _line(change: Change) -> _Line:
+    return change.series.key, change.series.baseline
 
 
 def recent(history: History, last: int) -> set[str]:

@@ -197,8 +197,9 @@ def _check_resumable(plan: Plan, earlier: Run) -> None:
     recorded = {each.name: each.version for each in header.implementations}
     loaded = [load(reference) for reference in plan.implementations]
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
-    implementations, suites = commits_of_plan(plan)
-    elsewhere = moved(header.commits | header.suite_commits, implementations | suites)
+    implementations, of_suite = commits_of_plan(plan)
+    suites = {f"suite {name}": at for name, at in of_suite.items()}
+    elsewhere = moved(header.all_commits, implementations | suites)
     differences = {
         "implementations' versions": any(
             recorded.get(each.name, str(each.version)) != str(each.version) for each in loaded

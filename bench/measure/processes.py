@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -120,8 +120,9 @@ class Templates:
         self._held.close()
 
     def _end_templates(self) -> None:
-        for template in self._templates:
-            template.close()
+        with ExitStack() as stack:  # which goes on where one is interrupted
+            for template in self._templates:
+                stack.callback(template.close)
 
     def wait_until_ready(self) -> None:
         """Wait until every template has imported what workers need.
@@ -229,6 +230,8 @@ class Templates:
         try:
             return self._templates[number].wait(child)
         except TemplateLostError as lost:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child, signal.SIGKILL)  # what it left behind, as the template would have
             self._start_anew(number, lost)
             return None
 
@@ -241,8 +244,10 @@ class Templates:
         self._killed += 1
         if self._is_closed:
             raise lost
-        if self._killed == MOST_KILLED:
-            raise UserError(f"{lost}; so were {MOST_KILLED - 1} before it, as when memory runs out")
+        if self._killed >= MOST_KILLED:
+            raise UserError(
+                f"{lost}; so were {self._killed - 1} before it, as when memory runs out"
+            )
         self._templates[number].close()
         self._templates[number] = self._start()
         for preparation in self._preparations:

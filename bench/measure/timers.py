@@ -145,8 +145,6 @@ class GpuTimer:
     """
 
     most_calls: int | None = 1
-    time: Clock
-    time_by_other: Clock
 
     def __init__(self, device: torch.device, *, by_events: bool) -> None:
         self.device = device
@@ -160,8 +158,16 @@ class GpuTimer:
         self.start = torch.cuda.Event(enable_timing=True)
         self.stop = torch.cuda.Event(enable_timing=True)
         self.holds: defaultdict[Call, Hold] = defaultdict(Hold)
-        clocks = self._time_by_events, self._time_by_wall_clock
-        self.time, self.time_by_other = clocks if by_events else clocks[::-1]
+
+    @property
+    def time(self) -> Clock:
+        """The clock that times."""
+        return self._time_by_events if self.by_events else self._time_by_wall_clock
+
+    @property
+    def time_by_other(self) -> Clock:
+        """The clock that looks on."""
+        return self._time_by_wall_clock if self.by_events else self._time_by_events
 
     def _time_by_events(self, call: Call, arguments: Sequence[Any]) -> tuple[Duration, Any]:
         result, hold = None, self.holds[call]

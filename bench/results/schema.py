@@ -332,6 +332,11 @@ class Header:
         """Commits of the repositories that implementations lie in, by name; of those that have one."""
         return {record.name: record.commit for record in self.implementations if record.commit}
 
+    @property
+    def all_commits(self) -> dict[str, str]:
+        """The same, with suites that are files, as `suite NAME`."""
+        return self.commits | {f"suite {name}": at for name, at in self.suite_commits.items()}
+
 
 @dataclass(frozen=True)
 class Run:

@@ -38,7 +38,7 @@ class Tuning:
         whole_rows: from so many rows for each multiprocessor on, a thread looks up all offsets of a row
             in a quarter of the instructions; of fewer rows, too few threads would wait for memory.
         few_pairs: up to so many pairs of an input site and a kernel offset, sixteen for each of its
-            threads, one block finds all output sites, in one launch instead of four.
+            threads, one block finds all output sites, in one launch instead of four and a fill.
         few_words: largest bitmap of output sites that it does so in, 64 words for each thread.
         share_offsets: least number of kernel offsets that a block adds up where tiles are too few to
             keep the device busy: its sums are written and read once more.

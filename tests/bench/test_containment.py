@@ -137,13 +137,13 @@ def test_nobody_is_blamed_for_a_template_that_is_killed_while_a_worker_is_at_wor
 ):
     heard = []
 
-    def hear(record, event, usual=Record._hear):
+    def hear(record, event, usual=Record.hear):
         usual(record, event)
         heard.append(event)
         if isinstance(event, PhaseDone) and sum(isinstance(e, PhaseDone) for e in heard) == 1:
             wary._templates[0].process.kill()
 
-    monkeypatch.setattr(Record, "_hear", hear)
+    monkeypatch.setattr(Record, "hear", hear)
     run = execute(one, templates=wary)
     assert {cell.status for cell in run.cells} == {Status.OK}
     assert sum(isinstance(event, PhaseDone) for event in heard) == len(one.settings.phases)
@@ -166,6 +166,9 @@ def test_templates_that_are_killed_again_and_again_end_the_run_with_a_reason(
     with pytest.raises(UserError, match=reason):
         execute(one, templates=wary)
     assert len(killed) == len(set(killed)) == 3
+    with pytest.raises(UserError, match="so were 3 before it"):
+        execute(one, templates=wary)
+    assert len(killed) == 4
 
 
 WARY = """

@@ -208,7 +208,7 @@ def test_plug_ins_and_suites_have_the_commits_of_their_own_repositories(tmp_path
     suite = load_suite(str(own / "my_layers.py"))
     planned = replace(plan(["dense", str(plugin / "unfold.py")]), suite=suite)
     machine = describe_machine(torch.device("cpu"), 1)
-    header = engine._header(planned, machine, {})
+    header = header_of(planned, machine, {})
     assert header.commits == {"unfold": commits[0]}
     assert header.suite_commits == {"my-layers": commits[1]}
 

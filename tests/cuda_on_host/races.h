@@ -1,8 +1,8 @@
 // Races in shared memory: who touched which place since the last barrier of the block.
 //
 // The compiler, told -fsanitize=thread and left without the library of that name, calls the functions
-// at the end for every access. Those outside of shared memory are let pass: kernels here never hand
-// anything from one thread to another through global memory.
+// at the end for every access. Those outside of shared memory are let pass: one kernel alone,
+// `find_few_outputs`, hands anything from one thread to another there, and is held by its results.
 #pragma once
 
 namespace cuda_on_host {

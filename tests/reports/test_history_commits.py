@@ -22,8 +22,8 @@ from bench.history.series import read
 from bench.results.schema import Status
 from bench.results.store import load
 from reports.commit_links import Links
+from reports.history import alerts_markdown, rows
 from reports.history import commits as told_commits
-from reports.history import rows
 from reports.history_page import render
 
 NIGHTS = 12
@@ -228,6 +228,22 @@ def test_what_is_no_commit_is_not_linked():
     links = Links({"": "https://example.org/c/{commit}"})
     assert links.to("abc+dirty") == "https://example.org/c/abc"
     assert [links.to(own) for own in ("", "../x", "abc)")] == ["", "", ""]
+
+
+def test_an_address_of_nobody_in_the_archive_is_refused(archive):
+    with pytest.raises(UserError, match=r"--commit-url gather_=\.\.\.: this history has .*gather"):
+        commit_links(["gather_=https://example.org/{commit}"], read(archive, {}))
+
+
+def test_markup_in_a_commit_is_text_in_an_alert(tmp_path):
+    evil = "0123456789ab+dirty](https://evil.test) <img src=x>"
+    archive = archived(tmp_path / "store", tmp_path / "source", lambda _: {"gather": evil})
+    history = read(archive, {})
+    links = Links({"gather": "https://example.org/c/{commit}"})
+    told = alerts_markdown(history, events(history), [], links)
+    assert "https://example.org/c/0123456789ab" in told
+    assert "](https://evil.test)" not in told.replace("\\](", "")
+    assert "<img" not in told
 
 
 def test_only_commits_that_the_working_directory_s_repository_has_are_linked_into_it(

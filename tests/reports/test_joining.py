@@ -80,11 +80,18 @@ def test_what_was_not_alike_is_told_with_the_doubts_of_all_runs():
     assert "and 1 (of 2.50 s per phase)" in doubts
     assert "was measured at commits" not in doubts
     first, *others = run.header.implementations
-    records = (replace(first, commit="0123456789ab+dirty"), *others)
-    header = replace(run.header, implementations=records, suite_commits={"made": "abc"})
-    joined = join([run, replace(run, header=header)]).header
-    assert "dense was measured at commits none and 0123456789ab+dirty" in joined.machine.doubts
+
+    def at(commit):
+        records = (replace(first, commit=commit), *others)
+        header = replace(run.header, implementations=records, suite_commits={"made": "abc"})
+        return replace(run, header=header)
+
+    joined = join([at("fedcba987654"), at("0123456789ab+dirty")]).header
+    told = "dense was measured at commits fedcba987654 and 0123456789ab+dirty"
+    assert told in joined.machine.doubts
     assert joined.suite_commits == {"made": "abc"}
+    told = " ".join(join([run, at("0123456789ab+dirty")]).header.machine.doubts)
+    assert "was measured at commits" not in told  # where it was before is not known
 
 
 def test_one_run_alone_stays_as_it_is():

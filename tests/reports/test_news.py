@@ -18,6 +18,7 @@ from bench.results.store import write
 WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"
 WORKFLOW = (WORKFLOWS / "nightly.yml").read_text()
 NIGHTS = range(14)
+COMMITS = "https://forge.test/project/commit/{commit}"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def night(tmp_path, monkeypatch, capsys):
         write(run, target)
         for verb in ("add", "alerts"):
             (command,) = re.findall(rf"bin/sparsebench (history {verb} .*)", WORKFLOW)
-            given = shlex.split(command.partition(" > ")[0])
+            given = shlex.split(command.partition(" > ")[0].replace("$COMMITS", COMMITS))
             code = main([str(name) for each in given for name in [*Path().glob(each)] or [each]])
         return code, capsys.readouterr().out
 
@@ -48,6 +49,15 @@ def test_a_step_is_told_on_one_night_only(night):
     (words,) = [words for code, words in told if code == 1]
     assert "**2 cells became slower recently: investigate.**" in words
     assert "070000000000..080000000000" in words
+
+
+@pytest.mark.parametrize("second", [1.3, 1.8])
+def test_a_second_step_soon_after_the_first_is_told_too(night, second):
+    def stepping(number):
+        return nightly(number, factor=1.0 if number < SLOW_FROM else 1.2 if number < 10 else second)
+
+    codes = [night(stepping(number))[0] for number in range(16)]
+    assert [number for number, code in enumerate(codes) if code == 1] == [9, 11]
 
 
 def test_one_runners_step_is_not_told_by_another(night):

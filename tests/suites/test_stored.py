@@ -91,12 +91,14 @@ def test_a_header_that_is_none_is_refused(header, stored):
     assert "is not an array in NumPy's format: " in refusal(stored_sites, path, GRID, 2)
 
 
-def test_a_file_that_is_cut_off_later_is_refused_when_it_is_read(stored):
+def test_a_file_that_changes_later_is_refused_when_it_is_read(stored):
     path = stored(ROWS)
     sites = stored_sites(path, GRID, 2)
-    path.write_bytes(path.read_bytes()[:-1])
+    np.save(path, np.array(ROWS[:1]))
     told = refusal(sites.batch, 1, 0)
-    assert told.startswith(f"{path} is not an array in NumPy's format: ")
+    assert told == f"{path} has changed since the suite was loaded: begin anew"
+    path.unlink()
+    assert refusal(sites.batch, 1, 0).startswith(f"{path} cannot be read: ")
 
 
 @pytest.mark.parametrize(
