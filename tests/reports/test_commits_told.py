@@ -61,7 +61,9 @@ def test_changes_beside_the_commit_of_a_plug_in_or_suite_are_doubted(run):
     assert not any("uncommitted" in each for each in doubts(run, comparison))
     dirty = at_commits(run, {"gather": SECOND, "masked": FIRST})
     dirty = replace(dirty, header=replace(dirty.header, suite_commits={"made": SECOND}))
-    assert "the repository of gather and made had uncommitted changes" in doubts(dirty, comparison)
+    assert "the repository of gather and suite made had uncommitted changes" in doubts(
+        dirty, comparison
+    )
 
 
 def test_a_comparison_of_two_runs_tells_at_which_commits_plug_ins_were(run, tmp_path, capsys):
