@@ -6,17 +6,15 @@ from dataclasses import dataclass, replace
 from bench.exit_codes import ExitCode
 from bench.phases import Phase
 from bench.results.schema import WRONG, Cell, Run, Status, Timing, Unit
-from bench.statistics import (
+from bench.statistics.intervals import (
     Interval,
     Ratio,
-    Verdict,
-    corrected,
     geometric_mean,
     ratio,
     shared_ratio,
     unpaired_ratio,
-    verdict,
 )
+from bench.statistics.verdicts import Verdict, corrected, verdict
 
 ABSENT = "absent"
 FamilyKey = tuple[str, Phase, str, str]

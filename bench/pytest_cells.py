@@ -19,14 +19,14 @@ from bench.cli.run import PRECISION, TIMEOUT
 from bench.dtypes import TF32, products_in, torch_dtype
 from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
-from bench.expectation import expect
 from bench.implementation import in_words, why_unmeasured
-from bench.known_suites import load_suite
 from bench.measure.candidate import Candidate, Problem
 from bench.measure.engine import Engine, templates_for
 from bench.measure.failures import status_of
 from bench.measure.plan import Plan
-from bench.registry import choose, load
+from bench.oracle.expectation import expect
+from bench.plugins.implementations import choose, load
+from bench.plugins.suites import load_suite
 from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
 from bench.results.store import Journal, merge
 from bench.time_of_day import now

@@ -133,7 +133,7 @@ def _suite_of(test: pytest.Function) -> str:
         UserError: if it says none.
     """
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.plugin_files import names_file  # noqa: PLC0415
+    from bench.plugins.files import names_file  # noqa: PLC0415
 
     marker = test.get_closest_marker("sparsebench")
     given = () if marker is None else (*marker.args, *marker.kwargs.values())

@@ -7,7 +7,8 @@ from typing import TypeVar
 from bench.comparison import CellChange, Changes, Family, cells_of, compare_runs
 from bench.phases import Phase
 from bench.results.schema import WRONG, Cell, Run
-from bench.statistics import DEAD_BAND, Ratio, Verdict
+from bench.statistics.intervals import DEAD_BAND, Ratio
+from bench.statistics.verdicts import Verdict
 
 Suspects = dict[str, frozenset[tuple[str, Phase]]]
 """Implementations and phases that may have become slower, by workload."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from bench.phases import Phase
-from bench.statistics import Interval, Ratio
+from bench.statistics.intervals import Interval, Ratio
 from reports.speed import Comparison, Setting, Table
 
 DENSITY = "density"

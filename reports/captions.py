@@ -4,7 +4,7 @@ from collections import Counter
 
 from bench.phases import Phase
 from bench.results.schema import Status
-from bench.statistics import Verdict
+from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.speed import Comparison, Setting, Table
 from reports.standing import Standing

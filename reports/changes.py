@@ -6,7 +6,7 @@ from bench.commits import short
 from bench.comparison import CellChange, Changes, Family, abs_change
 from bench.phases import Phase
 from bench.results.schema import WRONG, Header
-from bench.statistics import Verdict
+from bench.statistics.verdicts import Verdict
 from reports import markers, words
 from reports.conditions import slowed
 from reports.exports import plain

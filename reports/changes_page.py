@@ -1,7 +1,7 @@
 """The page of two runs: what became faster or slower from one to the other."""
 
 from bench.comparison import Changes
-from bench.statistics import Verdict
+from bench.statistics.verdicts import Verdict
 from reports import changes as told
 from reports import markers
 from reports.environment import write_page

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.phases import Phase
 from bench.results.schema import Timing
-from bench.statistics import other_seconds
+from bench.statistics.intervals import other_seconds
 from reports import words
 from reports.speed import Comparison, Row, Setting
 

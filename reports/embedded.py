@@ -9,7 +9,7 @@ import string
 from typing import Any
 
 from bench.results.schema import Run, Timing
-from bench.statistics import seconds_of_rounds
+from bench.statistics.intervals import seconds_of_rounds
 from reports import words
 from reports.pairs import LETTERS, Pair, pairs
 from reports.speed import Comparison, Row

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from bench.baseline import BASELINE
 from bench.phases import Phase
 from bench.results.schema import Header, Run, Timing
-from bench.statistics import Interval, Verdict, other_seconds
+from bench.statistics.intervals import Interval, other_seconds
+from bench.statistics.verdicts import Verdict
 from reports import markers, words
 from reports.break_even import groups
 from reports.growth import studies

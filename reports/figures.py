@@ -8,7 +8,7 @@ from statistics import geometric_mean
 from matplotlib.figure import Figure
 
 from bench.results.schema import Rate
-from bench.statistics import Interval
+from bench.statistics.intervals import Interval
 from reports import sentences, words
 from reports.break_even import Crossing, Curve, Group, Point
 from reports.drawing import TEXT, colour, log_ticks, marker, sheet, style, to_svg

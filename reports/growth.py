@@ -9,8 +9,8 @@ import numpy as np
 from scipy import special
 
 from bench.phases import Phase
-from bench.random_effects import CONFIDENCE
-from bench.statistics import Interval
+from bench.statistics.intervals import Interval
+from bench.statistics.random_effects import CONFIDENCE
 from reports.break_even import Curve, Group
 from reports.speed import Comparison, Setting, Table
 

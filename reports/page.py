@@ -14,7 +14,7 @@ from markupsafe import Markup
 from bench.baseline import BASELINE
 from bench.phases import Phase
 from bench.results.schema import WRONG, Header, Rate, Run
-from bench.statistics import Verdict
+from bench.statistics.verdicts import Verdict
 from reports import (
     amortised,
     break_even,

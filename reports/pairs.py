@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from bench.phases import Phase
-from bench.statistics import Ratio, Verdict, corrected, verdict
+from bench.statistics.intervals import Ratio
+from bench.statistics.verdicts import Verdict, corrected, verdict
 from reports.speed import Comparison, Row, Table, between
 
 LETTERS = {

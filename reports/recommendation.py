@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.phases import Phase
-from bench.statistics import Verdict
+from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.break_even import DENSITY
 from reports.speed import Comparison, Row, Setting, Table, between

@@ -8,7 +8,8 @@ from itertools import groupby
 from bench.baseline import BASELINE
 from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status, Timing, Unit, WorkloadRecord
-from bench.statistics import Interval, Ratio, Verdict, corrected, ratio, seconds_per_call, verdict
+from bench.statistics.intervals import Interval, Ratio, ratio, seconds_per_call
+from bench.statistics.verdicts import Verdict, corrected, verdict
 from reports.words import label
 
 

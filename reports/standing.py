@@ -4,9 +4,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from bench import statistics
 from bench.phases import Phase
-from bench.statistics import Interval, Ratio, Verdict
+from bench.statistics.intervals import Interval, Ratio
+from bench.statistics.intervals import geometric_mean as mean_of
+from bench.statistics.verdicts import Verdict
 from reports.speed import Comparison, Row, Setting, Table, between, is_timed
 
 
@@ -52,7 +53,7 @@ class Lead:
 
 def geometric_mean(ratios: list[Ratio]) -> Interval | None:
     """Geometric mean of independent ratios; its interval follows from theirs."""
-    return statistics.geometric_mean([entry.interval for entry in ratios]) if ratios else None
+    return mean_of([entry.interval for entry in ratios]) if ratios else None
 
 
 def standings(comparison: Comparison, setting: Setting, phase: Phase) -> list[Standing]:

@@ -7,7 +7,7 @@ import pytest_benchmark
 from pytest_benchmark.stats import Stats
 
 from bench.results.schema import Cell, Run, Timing, Unit
-from bench.statistics import seconds_of_rounds, seconds_per_call
+from bench.statistics.intervals import seconds_of_rounds, seconds_per_call
 
 
 def to_bencher(run: Run) -> str:

@@ -8,7 +8,8 @@ from statistics import median
 from bench.commits import DIRTY
 from bench.phases import Phase
 from bench.results.schema import OTHERS, Run
-from bench.statistics import DEAD_BAND, RESOLUTION, Interval, Verdict, stray_processes
+from bench.statistics.intervals import DEAD_BAND, Interval, stray_processes
+from bench.statistics.verdicts import RESOLUTION, Verdict
 from reports import words
 from reports.break_even import Group
 from reports.clocks import LATE, late_cells

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from bench.commits import short
-from bench.statistics import Interval, Verdict
+from bench.statistics.intervals import Interval
+from bench.statistics.verdicts import Verdict
 
 DASH = "\N{EN DASH}"
 SPACE = "\N{NO-BREAK SPACE}"

@@ -14,7 +14,8 @@ import numpy as np
 
 from bench.errors import UserError
 from bench.results.store import load
-from bench.statistics import corrected, ratio, verdict
+from bench.statistics.intervals import ratio
+from bench.statistics.verdicts import corrected, verdict
 
 TWIN = "_twin"
 

@@ -74,7 +74,7 @@ TOKENS = (
         b"end_header\n",
     ),
 )
-PUBLISHED = Path(__file__).resolve().parents[1] / "tests" / "bench" / "golden" / "run-schema-1.json"
+PUBLISHED = Path(__file__).parents[1] / "tests/bench/results/golden/run-schema-1.json"
 RECORDING = (
     b"CHARACTER_NAME: A\nSTROKE_COUNT: 2\n  X  Y  STYLUS_STATE STROKE\nPEN_DOWN\n10 20 1 1\n12 25 1 1\n"
     b"PEN_UP 0\nPEN_DOWN\n30 20 1 2\n31 22 1 2\nPEN_UP 0\nEND_CHARACTER: A\n"

@@ -15,14 +15,14 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from bench.known_suites import load_suite
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
-from bench.plugins import Reference
-from bench.registry import choose, references_in
+from bench.plugins.implementations import choose, references_in
+from bench.plugins.installed import Reference
+from bench.plugins.suites import load_suite
 from bench.results.schema import Run, Settings, Status
-from bench.statistics import Interval, ratio
+from bench.statistics.intervals import Interval, ratio
 
 PLUGINS = Path(__file__).with_name("harmful.py")
 SOUND = ("dense", "gather")

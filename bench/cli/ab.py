@@ -113,7 +113,7 @@ def _null_result(changes: "Changes") -> str:
     """How often the same code was told apart, and what could have been found."""
     from statistics import median  # noqa: PLC0415
 
-    from bench.statistics import Verdict  # noqa: PLC0415
+    from bench.statistics.verdicts import Verdict  # noqa: PLC0415
     from reports.words import percent  # noqa: PLC0415
 
     compared = changes.compared

@@ -25,7 +25,7 @@ from bench.exit_codes import ExitCode
 from bench.lifetime import end_with_parent
 from bench.measure import plan
 from bench.measure.failures import DeadDeviceError, why_unavailable
-from bench.registry import choose, load
+from bench.plugins.implementations import choose, load
 
 if TYPE_CHECKING:
     from bench.conformance.cases import Case

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what there is."""
     from bench.cli.output import print_json, print_table  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.known_suites import load_suite  # noqa: PLC0415
+    from bench.plugins.suites import load_suite  # noqa: PLC0415
 
     if arguments.suite is not None:
         if arguments.impl is not None or arguments.device is not None:
@@ -52,7 +52,7 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
     from bench.cli.names import split  # noqa: PLC0415
     from bench.measure.failures import why_unavailable  # noqa: PLC0415
     from bench.measure.plan import check_device  # noqa: PLC0415
-    from bench.registry import choose, load  # noqa: PLC0415
+    from bench.plugins.implementations import choose, load  # noqa: PLC0415
 
     device = check_device(arguments.device or "cpu")
     found, broken = choose(split(arguments.impl))
@@ -77,8 +77,8 @@ def _implementations(arguments: argparse.Namespace) -> list[dict[str, str]]:
 
 def _suites() -> list[dict[str, str | int]]:
     from bench.errors import UserError  # noqa: PLC0415
-    from bench.known_suites import load_suite  # noqa: PLC0415
-    from bench.plugins import SUITES, installed_entries  # noqa: PLC0415
+    from bench.plugins.installed import SUITES, installed_entries  # noqa: PLC0415
+    from bench.plugins.suites import load_suite  # noqa: PLC0415
 
     rows: list[dict[str, str | int]] = []
     for name in installed_entries(SUITES):

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.errors import UserError
 from bench.measure.engine import differing_choices
 from bench.measure.plan import Plan
-from bench.plugin_files import names_file
+from bench.plugins.files import names_file
 from bench.results.schema import Run
 from bench.results.store import Journal
 

@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.exclusive import exclusive, resources  # noqa: PLC0415
     from bench.measure.messages import Preparation  # noqa: PLC0415
     from bench.measure.processes import Templates  # noqa: PLC0415
-    from bench.plugins import likely_references, suite_source  # noqa: PLC0415
+    from bench.plugins.installed import likely_references, suite_source  # noqa: PLC0415
 
     # Getting ready would disturb whoever measures already.
     with (
@@ -178,7 +178,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from bench.cli import progress, selection  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.fleet.sweep import sweep  # noqa: PLC0415
-    from bench.known_suites import load_suite  # noqa: PLC0415
+    from bench.plugins.suites import load_suite  # noqa: PLC0415
     from bench.results.store import load  # noqa: PLC0415
 
     if arguments.device == "auto":
@@ -294,9 +294,9 @@ def make_plan(arguments: argparse.Namespace, device: str) -> "Plan":
     """
     from bench.cli import selection  # noqa: PLC0415
     from bench.cli.names import split  # noqa: PLC0415
-    from bench.known_suites import load_suite  # noqa: PLC0415
     from bench.measure.plan import Plan  # noqa: PLC0415
-    from bench.registry import choose  # noqa: PLC0415
+    from bench.plugins.implementations import choose  # noqa: PLC0415
+    from bench.plugins.suites import load_suite  # noqa: PLC0415
     from bench.results.schema import Settings  # noqa: PLC0415
 
     suite = load_suite(arguments.suite)

@@ -8,7 +8,7 @@ from shlex import quote
 from bench.cli.output import print_json, print_table
 from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status
-from bench.statistics import seconds_per_call
+from bench.statistics.intervals import seconds_per_call
 
 LARGEST_PERCENT = 100
 """Of an interval's half: whoever is less sure knows nothing."""

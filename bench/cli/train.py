@@ -299,7 +299,7 @@ def _implementation(name: str, device: str) -> "Implementation":
 
     from bench.errors import UserError  # noqa: PLC0415
     from bench.measure.failures import why_unavailable  # noqa: PLC0415
-    from bench.registry import choose, load  # noqa: PLC0415
+    from bench.plugins.implementations import choose, load  # noqa: PLC0415
     from bench.training.faults import blamed  # noqa: PLC0415
 
     found, _ = choose([name])

@@ -12,12 +12,12 @@ from bench.build import BuiltNetwork, initial_weights, why_unbuildable
 from bench.conformance.cases import Case
 from bench.dtypes import products_in
 from bench.errors import kind_line_and_place
-from bench.expectation import OracleLimits, expect
 from bench.ground_state import build
 from bench.implementation import Implementation, in_words
 from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.measure.failures import ensure_device_lives
 from bench.network import Network
+from bench.oracle.expectation import OracleLimits, expect
 
 ALWAYS_DENSE = OracleLimits(dense_bytes=2**40, dense_multiply_adds=float("inf"))
 CPU = torch.device("cpu")

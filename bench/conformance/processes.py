@@ -14,7 +14,7 @@ import msgspec
 from bench.conformance.messages import EVENTS, Done, Event, Order, Record, Refused, Started
 from bench.errors import UserError
 from bench.fresh import interpreter
-from bench.trial import ending
+from bench.plugins.trial import ending
 
 READY_TIMEOUT = 600.0
 """Importing for the first time may take minutes on a busy machine."""

@@ -15,8 +15,8 @@ import numpy as np
 import ruptures
 from scipy import special, stats
 
-from bench.random_effects import CONFIDENCE, NORMAL_MEDIAN, Values
-from bench.statistics import DEAD_BAND, Interval
+from bench.statistics.intervals import DEAD_BAND, Interval
+from bench.statistics.random_effects import CONFIDENCE, NORMAL_MEDIAN, Values
 
 FEWEST_RUNS = 4
 """Below that, nothing can be said of a series."""

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.baseline import BASELINE
 from bench.results.schema import Cell, Run, Timing
-from bench.statistics import ratio, seconds_per_call
+from bench.statistics.intervals import ratio, seconds_per_call
 from bench.temporary import TemporaryFolder
 
 VERSION = 2

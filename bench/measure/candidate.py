@@ -8,19 +8,19 @@ from torch import Tensor
 from bench.background import Background
 from bench.batch import SparseBatch, linear_keys
 from bench.build import Answer, BuiltNetwork, Mark, Weights, nobody
-from bench.expected import Expectation
 from bench.ground_state import build
 from bench.implementation import Implementation, Native, overrides
 from bench.network import Network
 from bench.operators import BatchNorm, Dropout, Weighted
-from bench.phases import Phase
-from bench.verification import (
+from bench.oracle.expected import Expectation
+from bench.oracle.verification import (
     background_fault,
     constant_fault,
     gradient_fault,
     output_fault,
     run_with_gradients,
 )
+from bench.phases import Phase
 
 
 class IncorrectError(Exception):
@@ -208,19 +208,29 @@ class Candidate:
     def _check_that_it_computes(self) -> None:
         """Negate the features in place: whoever then returns the same result has remembered it.
 
-        For single operators only: in a network, a rectifier may return 0 for both signs. And only
-        where the native tensor hands out its features themselves and not a copy. Writing to `.data`
-        does not raise a tensor's version, so the change cannot be noticed by that.
+        In a network a rectifier may return 0 for both signs, so of networks this is not asked. And
+        only where the native tensor hands out its features themselves and not a copy. Writing to
+        `.data` does not raise a tensor's version, so the change cannot be noticed by that.
+
+        The result for the features as they were must stay what it was: whoever writes every result
+        to the same memory is spared what others spend on it.
         """
         values = self.implementation.features(self.native)
-        if self.has_layers or not values.any():
+        if not values.any():
             return
-        before, kept = self._rows_of_answer(), values.clone()
+        first, kept = self.run(self.native).native, values.clone()
+        before = self._rows_of(first)
+        is_view = _shares_memory(self.implementation.features(first), values)
         try:
             values.data.neg_()
             if not torch.equal(self.implementation.features(self.native), values):
                 return  # it handed out a copy
-            if before.any() and torch.equal(self._rows_of_answer(), before):
+            after = self._rows_of(self.run(self.native).native)
+            if not is_view and not torch.equal(self._rows_of(first), before):
+                raise IncorrectError(
+                    "a second call changed the first one's result: it writes all to the same memory"
+                )
+            if not self.has_layers and before.any() and torch.equal(after, before):
                 raise IncorrectError(
                     "its features were changed, but it returned the same result: it remembers answers"
                 )
@@ -247,10 +257,11 @@ class Candidate:
             )
 
     def _rows_of_cold_call(self, batch: SparseBatch) -> Tensor:
-        return self.implementation.decode(self.encode_and_run(batch).native).features.clone()
+        return self._rows_of(self.encode_and_run(batch).native)
 
-    def _rows_of_answer(self) -> Tensor:
-        return self.implementation.decode(self.built.answer(self.native).native).features
+    def _rows_of(self, native: Native) -> Tensor:
+        """A copy of what a native tensor holds, row by row."""
+        return self.implementation.decode(native).features.clone()
 
     def check_answer(self, answer: Answer, which: str) -> None:
         """Check a network's output, inactive sites included.
@@ -279,3 +290,7 @@ class Candidate:
         fault = output_fault(self.expectation, output, self.dtype)
         if fault is not None:
             raise IncorrectError(f"{which}: {fault}")
+
+
+def _shares_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()

@@ -16,7 +16,7 @@ from bench.measure.header import commits_of_plan, header_of, look_around
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates
 from bench.measure.record import Record, unit_of
-from bench.registry import load
+from bench.plugins.implementations import load
 from bench.results.schema import (
     OTHERS,
     WRONG,

@@ -15,8 +15,8 @@ from bench.machine import describe_machine
 from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
-from bench.plugins import Broken, Reference
-from bench.registry import load, source_of
+from bench.plugins.implementations import load, source_of
+from bench.plugins.installed import Broken, Reference
 from bench.results.schema import Header, ImplementationRecord, Machine
 from bench.time_of_day import now
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench.expected import Expectation, Expected
+from bench.oracle.expected import Expectation, Expected
 
 LARGEST_BYTES = 2**28
 """Of files that are kept; computing more than that again costs little beside using it."""

@@ -15,10 +15,7 @@ from bench.build import Weights, operands, why_unbuildable
 from bench.cost import Cost, network_cost
 from bench.dtypes import TF32
 from bench.errors import MissingDataError, UserError
-from bench.expectation import expect
-from bench.expected import Expectation
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
-from bench.known_suites import known_suite
 from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.measure.contestant import Contestant, Race, hidden_work
 from bench.measure.description import describe
@@ -45,9 +42,12 @@ from bench.measure.steps import Step, step_of
 from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns
+from bench.oracle.expectation import expect
+from bench.oracle.expected import Expectation
 from bench.phases import Phase
-from bench.plugins import Reference
-from bench.registry import load
+from bench.plugins.implementations import load
+from bench.plugins.installed import Reference
+from bench.plugins.suites import known_suite
 from bench.results.schema import Status
 from bench.workload import Workload
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from bench.phases import Phase
-from bench.plugins import Reference
+from bench.plugins.installed import Reference
 from bench.results.schema import Rate, Samples, Status, Work, WorkloadRecord
 
 

@@ -7,7 +7,7 @@ import torch
 
 from bench.dtypes import TF32, torch_dtype
 from bench.errors import UserError
-from bench.plugins import Broken, Reference
+from bench.plugins.installed import Broken, Reference
 from bench.results.schema import Settings
 from bench.workload import Suite, Workload
 

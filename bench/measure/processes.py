@@ -15,7 +15,7 @@ from bench.errors import UserError
 from bench.measure.messages import EVENTS, Done, Event, Order, Preparation, Refused
 from bench.measure.pulse import NOBODY, Pulse
 from bench.measure.template_process import Template, TemplateLostError, killed_by, last_lines
-from bench.plugins import Reference, suite_modules
+from bench.plugins.installed import Reference, suite_modules
 from bench.temporary import TemporaryFolder
 
 POLL_SECONDS = 0.2

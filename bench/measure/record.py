@@ -10,8 +10,8 @@ from bench.measure.messages import Checked, Described, Done, Failed, Measured, P
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
 from bench.phases import Phase
-from bench.plugins import Reference
-from bench.registry import load
+from bench.plugins.implementations import load
+from bench.plugins.installed import Reference
 from bench.results.schema import (
     Cell,
     Samples,

@@ -25,11 +25,11 @@ import msgspec
 import torch
 
 from bench.implementation import Implementation
-from bench.known_suites import known_suite
 from bench.lifetime import end_with_parent
 from bench.measure import worker
 from bench.measure.messages import Preparation
-from bench.registry import load
+from bench.plugins.implementations import load
+from bench.plugins.suites import known_suite
 
 LONGEST_MESSAGE = 2**16
 LARGEST_FILE_BYTES = 2**30

@@ -31,7 +31,7 @@ from bench.measure.messages import (
 )
 from bench.measure.pulse import NOBODY, Pulse
 from bench.measure.rates import machine_rates
-from bench.registry import load
+from bench.plugins.implementations import load
 from bench.results.schema import Status
 
 

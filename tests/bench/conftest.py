@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-import bench.plugins
+import bench.plugins.installed
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def entries(monkeypatch):
         def entry_points(*, group):
             return [entry for entry in found if entry.group == group]
 
-        monkeypatch.setattr(bench.plugins, "entry_points", entry_points)
+        monkeypatch.setattr(bench.plugins.installed, "entry_points", entry_points)
 
     return pretend
 

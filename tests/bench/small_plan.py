@@ -1,9 +1,9 @@
 """A plan of one workload with two implementations, for two revisions to be compared on."""
 
-from bench.known_suites import load_suite
 from bench.measure.plan import Plan
 from bench.phases import Phase
-from bench.registry import choose
+from bench.plugins.implementations import choose
+from bench.plugins.suites import load_suite
 from bench.results.schema import Settings
 
 WORKLOAD = "2d-submanifold-k3-c32-grid96-uniform-5%"

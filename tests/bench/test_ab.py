@@ -15,9 +15,9 @@ from bench.cli.ab import _null_result
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.errors import UserError
-from bench.registry import choose
+from bench.plugins.implementations import choose
 from bench.results.schema import Status
-from bench.statistics import Verdict
+from bench.statistics.verdicts import Verdict
 
 FULL = "2d-full-k2-c16to32-grid96-strokes"
 # So much slower that no noise of a busy machine hides it.

@@ -9,7 +9,7 @@ import pytest
 from refusals import refusal
 
 from bench import fresh
-from bench.known_suites import load_suite
+from bench.plugins.suites import load_suite
 from bench.results.schema import Status
 from bench.results.store import load
 

@@ -8,7 +8,6 @@ from bench.background import Background
 from bench.batch import SparseBatch
 from bench.build import LayerWeights, initial_weights
 from bench.errors import UserError
-from bench.expectation import OracleLimits, expect
 from bench.ground_state import GroundStateNetwork, build, why_no_ground_state
 from bench.measure.candidate import Candidate, Problem
 from bench.network import INPUT, Layer, Network
@@ -23,8 +22,9 @@ from bench.operators import (
     convolution,
     max_pooling,
 )
-from bench.plain_dense import plain_dense
-from bench.verification import gradient_fault, output_fault, run_with_gradients
+from bench.oracle.expectation import OracleLimits, expect
+from bench.oracle.plain_dense import plain_dense
+from bench.oracle.verification import gradient_fault, output_fault, run_with_gradients
 from bench.workload import Workload
 from impls.dense import Dense, DenseFromSparse
 from impls.gather import Gather

@@ -5,7 +5,8 @@ import pytest
 from bench.comparison import compare_runs
 from bench.results.schema import GpuConditions, Status
 from bench.second_measurement import _confirmed, suspected, together
-from bench.statistics import Interval, Verdict
+from bench.statistics.intervals import Interval
+from bench.statistics.verdicts import Verdict
 from tests.reports.compared_runs import changed, ended, lock_step, made, noisy_lock_step, verdicts
 from tests.reports.synthetic_runs import Noise, density_group
 

@@ -6,10 +6,10 @@ import torch
 from bench.build import operands
 from bench.conformance.cases import all_cases
 from bench.dtypes import products_in
-from bench.expectation import expect
 from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.network import Layer, Network, single
 from bench.operators import BatchNorm, Rectifier, convolution, max_pooling
+from bench.oracle.expectation import expect
 from impls.cuda.places import Tuning
 from impls.cuda.shapes import Chooser
 

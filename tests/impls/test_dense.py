@@ -17,8 +17,8 @@ from bench.operators import (
     convolution,
     max_pooling,
 )
+from bench.oracle.plain_dense import plain_dense
 from bench.phases import Phase
-from bench.plain_dense import plain_dense
 from bench.window import window
 from impls import dense as module_of_dense
 from impls import torch_operators

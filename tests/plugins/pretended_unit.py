@@ -9,7 +9,9 @@ import msgspec
 
 from bench.results.store import load
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "bench" / "golden" / "run-schema-1.json"
+PUBLISHED = (
+    Path(__file__).resolve().parents[1] / "bench" / "results" / "golden" / "run-schema-1.json"
+)
 LONGEST_SECONDS = 0.6
 
 

@@ -12,7 +12,8 @@ from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.results.schema import Status
 from bench.results.store import write
-from bench.statistics import Interval, Verdict
+from bench.statistics.intervals import Interval
+from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.changes import caveat, headline, missing, missing_together, to_markdown
 

@@ -3,11 +3,11 @@
 import pytest
 from page_parser import PageParser
 
-from bench.known_suites import load_suite
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
 from bench.phases import Phase
-from bench.registry import choose
+from bench.plugins.implementations import choose
+from bench.plugins.suites import load_suite
 from bench.results.schema import Settings, Status
 from reports.break_even import groups
 from reports.growth import studies

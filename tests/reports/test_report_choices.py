@@ -7,7 +7,8 @@ import pytest
 from synthetic_runs import DENSE_SECONDS, Noise, make_run, workload
 
 from bench.phases import Phase
-from bench.statistics import Verdict, seconds_of_rounds
+from bench.statistics.intervals import seconds_of_rounds
+from bench.statistics.verdicts import Verdict
 from reports.commands import command, impl_arguments
 from reports.embedded import LEVELS, embedded
 from reports.pairs import pairs

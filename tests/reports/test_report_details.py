@@ -17,7 +17,7 @@ from synthetic_runs import (
 
 from bench.phases import TIMED_REGION, Phase
 from bench.results.schema import Rate, Status, Work
-from bench.statistics import Interval
+from bench.statistics.intervals import Interval
 from reports import words
 from reports.amortised import amortised, summarise
 from reports.efficiency import efficiencies, rate_of

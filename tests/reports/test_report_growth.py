@@ -13,7 +13,7 @@ from synthetic_runs import (
 )
 
 from bench.phases import Phase
-from bench.statistics import Interval
+from bench.statistics.intervals import Interval
 from reports import figures, words
 from reports.break_even import groups
 from reports.growth import power, studies

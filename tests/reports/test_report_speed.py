@@ -10,7 +10,8 @@ from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, worklo
 
 from bench.phases import Phase
 from bench.results.schema import GpuConditions
-from bench.statistics import Interval, Ratio, Verdict
+from bench.statistics.intervals import Interval, Ratio
+from bench.statistics.verdicts import Verdict
 from reports.captions import overview, table
 from reports.speed import Setting, compare
 from reports.standing import geometric_mean, lead, standings

@@ -11,7 +11,7 @@ from synthetic_runs import density_group, make_run
 
 from bench.cli.main import main
 from bench.results.store import write
-from bench.statistics import seconds_per_call
+from bench.statistics.intervals import seconds_per_call
 from reports.trackers import to_bencher, to_github_action, to_pytest_benchmark
 
 

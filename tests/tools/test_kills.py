@@ -11,7 +11,7 @@ from tools.kills import kill_again_and_again
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-PUBLISHED = ROOT / "tests" / "bench" / "golden" / "run-schema-1.json"
+PUBLISHED = ROOT / "tests" / "bench" / "results" / "golden" / "run-schema-1.json"
 RUN = f"""
 import sys, time
 from dataclasses import replace

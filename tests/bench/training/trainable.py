@@ -8,7 +8,7 @@ import torch
 
 from bench.background import Background
 from bench.batch import SparseBatch, from_dense
-from bench.registry import choose, load
+from bench.plugins.implementations import choose, load
 from bench.results.accuracy import TrainingSettings
 from bench.training.experiment import Decay, Experiment, Optimizer, Samples, Schedule
 from bench.training.processes import Group

@@ -4,7 +4,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.operators import Rule
-from bench.registry import choose
+from bench.plugins.implementations import choose
 from suites.accuracy.experiments import entries, find
 
 ENTRIES = {entry.full.name: entry for entry in entries()}

@@ -1,0 +1,1 @@
+"""Finding implementations and suites, and running their code for the first time without harm."""

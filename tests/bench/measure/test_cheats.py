@@ -1,0 +1,296 @@
+"""Who computes something else than it seems to, or at another time, is found out."""
+
+import pytest
+import torch
+from candidates import IMPLEMENTATIONS, call, candidate, every_implementation
+
+from bench.batch import SparseBatch
+from bench.measure.candidate import IncorrectError
+from bench.measure.steps import step_of
+from bench.network import Layer, Network, single
+from bench.operators import Dropout, convolution
+from bench.phases import Phase
+from impls.gather import Gather
+
+
+class KeepsOtherFeatures(Gather):
+    """What it computes is right, and what it holds is not the batch."""
+
+    def encode(self, batch):
+        return super().encode(batch.with_features(1.5 * batch.features))
+
+    def convolution(self, operator, weight, bias):
+        return super().convolution(operator, weight / 1.5, bias)
+
+
+class OtherGrid(Gather):
+    """Gives back a batch on a larger grid, and convolves on the right one."""
+
+    def decode(self, native):
+        batch = super().decode(native)
+        larger = tuple(size + 1 for size in batch.grid_size)
+        return SparseBatch(batch.coordinates, batch.features, batch.batch_size, larger)
+
+
+class WrongWhenCold(Gather):
+    """Right for the first batch that it encodes."""
+
+    def __init__(self):
+        self.encoded = 0
+
+    def encode(self, batch):
+        self.encoded += 1
+        wrong = batch.with_features(1.5 * batch.features)
+        return super().encode(batch if self.encoded == 1 else wrong)
+
+
+class WrongWithoutMaps(Gather):
+    """Loses more than its maps."""
+
+    def without_maps(self, native):
+        kept = super().without_maps(native)
+        return self.with_features(kept, 1.5 * self.features(kept))
+
+
+class WrongWhenWarm(Gather):
+    """Right at the first call."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        module.calls = 0
+        inner = module.forward
+
+        def forward(native):
+            module.calls += 1
+            result = inner(native)
+            factor = 1.5 if module.calls == 2 else 1.0
+            return self.with_features(result, factor * self.features(result))
+
+        module.forward = forward
+        return module
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (OtherGrid, r"decode\(encode\(batch\)\) is not the batch"),
+        (KeepsOtherFeatures, r"decode\(encode\(batch\)\) is not the batch"),
+        (WrongWhenCold, "cold call: "),
+        (WrongWithoutMaps, "call without cached maps: "),
+        (WrongWhenWarm, "second call: "),
+    ],
+)
+def test_who_is_wrong_in_one_way_of_being_called_is_found(kind, words, random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    candidate(Gather(), network, random_batch()).verify_outputs()
+    with pytest.raises(IncorrectError, match=f"^{words}"):
+        candidate(kind(), network, random_batch()).verify_outputs()
+
+
+class RemembersAnswers(Gather):
+    """Computes once for features of an address and version."""
+
+    def convolution(self, operator, weight, bias):
+        module, answers = super().convolution(operator, weight, bias), {}
+        inner = module.forward
+
+        def forward(native):
+            key = native.features.data_ptr(), native.features._version
+            if key not in answers:
+                answers[key] = native, inner(native)
+            return answers[key][1]
+
+        module.forward = forward
+        return module
+
+
+class RemembersMaps(Gather):
+    """Builds the maps of a tensor's sites once."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+        self.sites = {}
+
+    def encode(self, batch):
+        native = super().encode(batch)
+        place = getattr(batch, self.tensor).data_ptr()
+        return native._replace(sites=self.sites.setdefault(place, native.sites))
+
+
+@pytest.mark.parametrize(
+    ("implementation", "words"),
+    [
+        (RemembersAnswers(), "it remembers answers"),
+        (RemembersMaps("features"), "it remembers maps"),
+        (RemembersMaps("coordinates"), "it remembers maps"),
+    ],
+    ids=["answers", "maps-by-features", "maps-by-coordinates"],
+)
+def test_who_remembers_what_it_is_to_compute_is_found(implementation, words, random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    with pytest.raises(IncorrectError, match=words):
+        candidate(implementation, network, random_batch()).verify_outputs()
+
+
+@every_implementation
+@pytest.mark.parametrize("density", [0.0, 0.02, 1.0])
+def test_who_maps_every_batch_anew_is_not_taken_for_one_that_remembers(
+    implementation, density, random_batch
+):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    candidate(implementation, network, random_batch(density=density)).verify_outputs()
+
+
+LAYERS = (
+    Layer("first", convolution(2, "submanifold", 3, 4, 3)),
+    Layer("second", convolution(2, "submanifold", 4, 5, 3)),
+)
+
+
+class KeepsItsBuffer(Gather):
+    """Writes every result of a module to the same memory, and hands out copies of it."""
+
+    def decode(self, native):
+        return super().decode(native._replace(features=native.features.clone()))
+
+    def convolution(self, operator, weight, bias):
+        module, buffers = super().convolution(operator, weight, bias), []
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            if not buffers:
+                buffers.append(result.features.detach().clone())
+            return result._replace(features=buffers[0].copy_(result.features.detach()))
+
+        module.forward = forward
+        return module
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_who_writes_all_results_to_the_same_memory_is_found(layers, random_batch):
+    subject = candidate(KeepsItsBuffer(), Network(LAYERS[:layers]), random_batch())
+    with pytest.raises(IncorrectError, match="it writes all to the same memory"):
+        subject.verify_outputs()
+
+
+@every_implementation
+def test_a_result_that_is_a_view_of_the_input_may_change_with_it(implementation, random_batch):
+    candidate(implementation, single(Dropout(0.5)), random_batch()).verify_outputs()
+
+
+class _Remembering(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        ctx.gradient = getattr(ctx, "gradient", None)
+        if ctx.gradient is None:
+            ctx.gradient = upstream.clone()
+        return ctx.gradient
+
+
+class RemembersGradients(Gather):
+    """Pulls an upstream back once through every recorded pass."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            return result._replace(features=_Remembering.apply(result.features))
+
+        module.forward = forward
+        return module
+
+
+def test_who_remembers_gradients_is_found_after_the_rounds(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    for implementation in IMPLEMENTATIONS:
+        step = step_of(candidate(implementation, network, random_batch()), Phase.BACKWARD)
+        step.check(call(step))
+    subject = candidate(RemembersGradients(), network, random_batch())
+    subject.verify_gradients()
+    step = step_of(subject, Phase.BACKWARD)
+    with pytest.raises(IncorrectError, match="it remembers them"):
+        step.check(call(step))
+
+
+class _LaidOut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream if upstream.is_contiguous() else torch.zeros_like(upstream)
+
+
+class ReadsRows(Gather):
+    """Takes every upstream for one whose rows lie one after the other."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            return result._replace(features=_LaidOut.apply(result.features))
+
+        module.forward = forward
+        return module
+
+
+def test_who_is_wrong_for_a_sums_gradients_alone_is_found_after_the_rounds(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    for implementation in IMPLEMENTATIONS:
+        step = step_of(candidate(implementation, network, random_batch()), Phase.TRAIN_STEP)
+        step.check(call(step))
+    subject = candidate(ReadsRows(), network, random_batch())
+    subject.verify_gradients()
+    step = step_of(subject, Phase.TRAIN_STEP)
+    with pytest.raises(IncorrectError, match="gradients of the output's sum"):
+        step.check(call(step))
+
+
+class PutsOff(Gather):
+    """Convolves when its values are asked for."""
+
+    def __init__(self):
+        self.convolved = 0
+
+    def now(self, native):
+        return native() if callable(native) else native
+
+    def decode(self, native):
+        return super().decode(self.now(native))
+
+    def features(self, native):
+        return super().features(self.now(native))
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            def later():
+                self.convolved += 1
+                return inner(native)
+
+            return later
+
+        module.forward = forward
+        return module
+
+
+@pytest.mark.parametrize("phase", [Phase.FORWARD, Phase.FORWARD_COLD])
+def test_what_is_put_off_is_timed(phase, random_batch):
+    implementation = PutsOff()
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    step = step_of(candidate(implementation, network, random_batch()), phase)
+    argument, before = step.prepare(), implementation.convolved
+    step.call(argument)
+    assert implementation.convolved == before + 1
