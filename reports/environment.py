@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from reports import words
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent / "templates"
 
 
 def new_environment() -> Environment:

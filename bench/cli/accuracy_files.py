@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from bench.results.accuracy import AccuracyRun
-    from reports.accuracy import Versions
+    from reports.accuracy.table import Versions
     from reports.gallery import Picture
 
 
@@ -44,21 +44,21 @@ def load_trainings(paths: Sequence[Path]) -> "list[AccuracyRun]":
 
 def accuracy_section(runs: "Sequence[AccuracyRun]") -> "Markup":
     """Make the section of a page; nothing without runs."""
-    from reports.accuracy_section import section  # noqa: PLC0415
+    from reports.accuracy.section import section  # noqa: PLC0415
 
     return section(runs, versions() if runs else {})
 
 
 def accuracy_page(runs: "Sequence[AccuracyRun]") -> str:
     """Make a page of accuracy alone."""
-    from reports.accuracy_page import render  # noqa: PLC0415
+    from reports.accuracy.page import render  # noqa: PLC0415
 
     return render(runs, versions())
 
 
 def accuracy_pages(paths: Sequence[Path]) -> "list[tuple[str, str, Picture]]":
     """Make a page for each folder of accuracy run files: its name, itself, and its summary."""
-    from reports.accuracy_page import picture  # noqa: PLC0415
+    from reports.accuracy.page import picture  # noqa: PLC0415
 
     folders: dict[Path, list[Path]] = {}
     for path in paths:

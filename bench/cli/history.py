@@ -100,7 +100,7 @@ def _show(arguments: argparse.Namespace) -> int:
         _print_json(history)
         return 0
     from bench.cli.output import print_table  # noqa: PLC0415
-    from reports import history as told  # noqa: PLC0415
+    from reports.history import sentences as told  # noqa: PLC0415
 
     print(told.headline(history))  # noqa: T201
     rows = told.rows(history)
@@ -117,7 +117,7 @@ def _page(arguments: argparse.Namespace, history: "History") -> int:
     from bench.cli.commit_links import commit_links  # noqa: PLC0415
     from bench.cli.files import refuse_foreign, say_written, write  # noqa: PLC0415
     from reports import markers  # noqa: PLC0415
-    from reports.history_page import render  # noqa: PLC0415
+    from reports.history.page import render  # noqa: PLC0415
 
     target = arguments.output or Path("history.html")
     refuse_foreign(target, markers.HISTORY.encode(), "history page")
@@ -133,7 +133,7 @@ def _alerts(arguments: argparse.Namespace) -> int:
     from bench.cli.commit_links import commit_links  # noqa: PLC0415
     from bench.history.events import breakages, events, new_breakages, news, recent  # noqa: PLC0415
     from bench.history.steps import FEWEST_RUNS  # noqa: PLC0415
-    from reports import history as told  # noqa: PLC0415
+    from reports.history import sentences as told  # noqa: PLC0415
 
     found, broken = events(history), breakages(history)
     if arguments.new is not None:

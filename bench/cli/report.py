@@ -172,7 +172,7 @@ def _history(loaded: "list[Run]", store: str) -> "Markup":
     from bench.cli.history import open_archive  # noqa: PLC0415
 
     archive = open_archive(store)
-    from reports.history_section import section  # noqa: PLC0415
+    from reports.history.section import section  # noqa: PLC0415
 
     return section(loaded, archive)
 

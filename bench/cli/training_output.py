@@ -9,7 +9,7 @@ from bench.cli.output import print_json, print_table, say
 from bench.results.accuracy import AccuracyRun
 from bench.training.parity import TOLERANCE, Parity
 from reports import words
-from reports.accuracy import compared_with, table
+from reports.accuracy.table import compared_with, table
 from suites.accuracy.entry import Entry
 from suites.accuracy.experiments import entries
 

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from synthetic_runs import Noise, at_commits, make_run, workload
-
 from bench.history.archive import Archive
 from bench.phases import Phase
 from bench.results.store import write
+from tests.reports.synthetic_runs import Noise, at_commits, make_run, workload
 
 RECORDS = [workload("layer-a", 0.1), workload("layer-b", 0.2)]
 FEW = Noise(rounds=0.002, processes=0.002, count=2, length=4)

@@ -12,7 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic_runs import (
+
+from bench.cli.browser import find
+from bench.comparison import compare_runs
+from reports import changes_page, gallery
+from reports.accuracy import page as accuracy_page
+from reports.page import render
+from reports.words import TIMES
+from tests.reports.synthetic_runs import (
     ALL_PHASES,
     Noise,
     density_group,
@@ -23,13 +30,7 @@ from synthetic_runs import (
     size_group,
     workload,
 )
-from trained_runs import SITES, dropped, picture, trained
-
-from bench.cli.browser import find
-from bench.comparison import compare_runs
-from reports import accuracy_page, changes_page, gallery
-from reports.page import render
-from reports.words import TIMES
+from tests.reports.trained_runs import SITES, dropped, picture, trained
 from tools import axe
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -6,8 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import Noise, at_commits, density_group, make_run
 
 from bench.cli.main import main
 from bench.comparison import compare_runs
@@ -18,6 +16,8 @@ from reports.method import method
 from reports.page import render
 from reports.speed import compare
 from reports.verdicts import doubts
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import Noise, at_commits, density_group, make_run
 
 FEW = Noise(length=4)
 OURS = "0123456789ab"

@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from compared_runs import changed, ended, lock_step, made, noisy_lock_step, verdicts
-from synthetic_runs import Noise, density_group, make_run, renamed, workload
 
 from bench import comparison
 from bench.cli.main import main
@@ -16,6 +14,8 @@ from bench.statistics.intervals import Interval
 from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.changes import caveat, headline, missing, missing_together, to_markdown
+from tests.reports.compared_runs import changed, ended, lock_step, made, noisy_lock_step, verdicts
+from tests.reports.synthetic_runs import Noise, density_group, make_run, renamed, workload
 
 
 def test_two_runs_of_the_same_code_are_the_same():

@@ -3,14 +3,13 @@
 import json
 from dataclasses import replace
 
-from synthetic_runs import Noise, density_group, make_run
-
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.results.schema import GpuConditions
 from bench.results.store import write
 from bench.second_measurement import together
 from reports.changes import doubts, to_markdown
+from tests.reports.synthetic_runs import Noise, density_group, make_run
 
 STEADY = Noise(rounds=0.003, processes=0.001, count=4)
 COOL = GpuConditions(looks=10, megahertz=(1900, 1980), celsius=(40, 50), slowed={})

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-from page_parser import PageParser
-from synthetic_runs import Noise, density_group, make_run
-
 from reports.commands import command, impl_arguments
 from reports.joining import join, origins
 from reports.method import method
 from reports.page import render
 from reports.speed import compare
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import Noise, density_group, make_run
 
 FEW = Noise(length=4)
 

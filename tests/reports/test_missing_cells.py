@@ -3,9 +3,6 @@
 import json
 from dataclasses import replace
 
-from compared_runs import changed, ended, made
-from synthetic_runs import density_group, workload
-
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.phases import Phase
@@ -13,6 +10,8 @@ from bench.results.schema import Status
 from bench.results.store import write
 from reports import words
 from reports.changes import NAMED, SHOWN, missing, missing_together
+from tests.reports.compared_runs import changed, ended, made
+from tests.reports.synthetic_runs import density_group, workload
 
 
 def comparing(base, head, folder):

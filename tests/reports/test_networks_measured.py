@@ -1,7 +1,6 @@
 """A small real run of suite `networks`, from the first worker to the page."""
 
 import pytest
-from page_parser import PageParser
 
 from bench.measure.engine import execute
 from bench.measure.plan import Plan
@@ -13,6 +12,7 @@ from reports.break_even import groups
 from reports.growth import studies
 from reports.page import render
 from reports.speed import compare
+from tests.reports.page_parser import PageParser
 
 PHASES = (Phase.FORWARD, Phase.FORWARD_COLD)
 GRIDS = {3: 24, 5: 96, 6: 192}

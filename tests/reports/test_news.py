@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nights import SLOW_FROM, nightly
+
+from tests.reports.nights import SLOW_FROM, nightly
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")

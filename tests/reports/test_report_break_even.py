@@ -5,13 +5,20 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, size_group, workload
 
 from bench.phases import Phase
 from reports.break_even import Outcome, groups, lonely
 from reports.sentences import break_even_sentences, curves_caption, outcome
 from reports.speed import compare
 from reports.words import DASH
+from tests.reports.synthetic_runs import (
+    DENSE_SECONDS,
+    Noise,
+    density_group,
+    make_run,
+    size_group,
+    workload,
+)
 
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 QUIET = Noise(rounds=0.003, processes=0.0005)

@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import DENSE_SECONDS, Noise, make_run, workload
 
 from bench.phases import Phase
 from bench.statistics.intervals import seconds_of_rounds
@@ -13,6 +12,7 @@ from reports.commands import command, impl_arguments
 from reports.embedded import LEVELS, embedded
 from reports.pairs import pairs
 from reports.speed import compare
+from tests.reports.synthetic_runs import DENSE_SECONDS, Noise, make_run, workload
 
 FACTORS = {"dense": 1.0, "gather": 0.5, "masked": 1.2, "twin": 0.5}
 

@@ -5,8 +5,6 @@ import io
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import DENSE_SECONDS, HEADLINE, Noise, make_run, workload
 
 from bench.phases import Phase
 from bench.results.schema import Timing
@@ -15,6 +13,8 @@ from reports.exports import to_csv
 from reports.page import render
 from reports.speed import Setting, compare
 from reports.words import TIMES
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import DENSE_SECONDS, HEADLINE, Noise, make_run, workload
 
 SETTING = Setting("cuda", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005, length=6)

@@ -5,12 +5,12 @@ import sys
 from dataclasses import replace
 
 import pytest
-from report_command import report
-from synthetic_runs import density_group, make_run
 
 from bench.cli.browser import find
 from bench.errors import DataError, UserError
 from bench.results.store import write
+from tests.reports.report_command import report
+from tests.reports.synthetic_runs import density_group, make_run
 
 
 @pytest.fixture

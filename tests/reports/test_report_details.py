@@ -3,17 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import (
-    ALL_PHASES,
-    DENSE_SECONDS,
-    HEADLINE,
-    PHASE_FACTOR,
-    Noise,
-    density_group,
-    implementation,
-    make_run,
-    workload,
-)
 
 from bench.phases import TIMED_REGION, Phase
 from bench.results.schema import Rate, Status, Work
@@ -27,6 +16,17 @@ from reports.method import method
 from reports.page import render
 from reports.speed import Setting, compare
 from reports.unmeasured import not_reached, unavailable, unmeasured
+from tests.reports.synthetic_runs import (
+    ALL_PHASES,
+    DENSE_SECONDS,
+    HEADLINE,
+    PHASE_FACTOR,
+    Noise,
+    density_group,
+    implementation,
+    make_run,
+    workload,
+)
 
 SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.0, processes=0.0)

@@ -5,11 +5,11 @@ import io
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import density_group, make_run, renamed, workload
 
 from bench.phases import Phase
 from reports import markers
 from reports.exports import CSV_COLUMNS, to_csv, to_markdown
+from tests.reports.synthetic_runs import density_group, make_run, renamed, workload
 
 
 def records_of(run):

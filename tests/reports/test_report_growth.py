@@ -3,14 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import (
-    DENSE_SECONDS,
-    Noise,
-    density_group,
-    make_run,
-    size_group,
-)
 
 from bench.phases import Phase
 from bench.statistics.intervals import Interval
@@ -21,6 +13,14 @@ from reports.growth_sentences import growth_sentence, longest_growth
 from reports.page import render
 from reports.speed import compare
 from reports.verdicts import findings
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import (
+    DENSE_SECONDS,
+    Noise,
+    density_group,
+    make_run,
+    size_group,
+)
 
 SIZES = (24, 48, 96, 192, 384, 768)
 QUIET = Noise(rounds=0.003, processes=0.001)

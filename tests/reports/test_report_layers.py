@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import make_run, workload
 
 from bench.network import Layer, Network
 from bench.operators import (
@@ -24,6 +22,8 @@ from reports.sharing import Finding, sharing, stacks
 from reports.speed import compare
 from suites.networks.vgg import assamese_vgg
 from suites.patterns import Uniform
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import make_run, workload
 
 SUBMANIFOLD = convolution(2, "submanifold", 2, 2, 3)
 DOWN = convolution(2, "full", 2, 2, 3, 2)

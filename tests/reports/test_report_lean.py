@@ -4,12 +4,12 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from page_parser import PageParser
 
 from reports.drawing import colour, sheet, style, to_svg
 from reports.lean import lean
 from reports.panel import Panel
 from reports.slim_svg import path, slim
+from tests.reports.page_parser import PageParser
 
 PAGE = """<head><meta name="generator" content="x"></head>
 <section id="speed"><table class="numbers wide">

@@ -8,8 +8,12 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import (
+
+from bench.results.schema import OTHERS, Status
+from reports import markers
+from reports.page import render
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import (
     ALL_PHASES,
     DENSE_SECONDS,
     Noise,
@@ -22,10 +26,6 @@ from synthetic_runs import (
     usual_times,
     workload,
 )
-
-from bench.results.schema import OTHERS, Status
-from reports import markers
-from reports.page import render
 
 SECTIONS = [
     "verdict",

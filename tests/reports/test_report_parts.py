@@ -4,14 +4,14 @@ from dataclasses import replace
 from statistics import median
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import make_run, workload
 
 from bench.phases import Phase
 from reports.page import render
 from reports.parts import names_of, parts, summarise
 from reports.speed import compare
 from reports.words import percent
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import make_run, workload
 
 PHASES = (Phase.ENCODE, Phase.MAP, Phase.FORWARD)
 WARM_PARTS = {"gather": 2e5, "scatter": 1e5, "rest": 7e5}

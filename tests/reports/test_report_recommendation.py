@@ -4,8 +4,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import DENSE_SECONDS, Noise, cell, density_group, make_run, size_group, workload
 
 from bench.phases import Phase
 from bench.results.schema import Unit
@@ -13,6 +11,16 @@ from reports.exports import to_markdown
 from reports.page import render
 from reports.recommendation import caption, covered, recommendations, said
 from reports.speed import compare
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import (
+    DENSE_SECONDS,
+    Noise,
+    cell,
+    density_group,
+    make_run,
+    size_group,
+    workload,
+)
 
 
 def ascii_only(text):

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
 
 from bench.phases import Phase
 from bench.results.schema import GpuConditions
@@ -17,6 +16,7 @@ from reports.speed import Setting, compare
 from reports.standing import geometric_mean, lead, standings
 from reports.verdicts import detectable, doubts, findings
 from reports.words import DASH
+from tests.reports.synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
 
 SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005)

@@ -3,17 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import (
-    ALL_PHASES,
-    DENSE_SECONDS,
-    HEADLINE,
-    Noise,
-    cell,
-    density_group,
-    make_run,
-    workload,
-)
 
 from bench.phases import Phase
 from bench.results.schema import Status
@@ -25,6 +14,17 @@ from reports.speed import Setting, compare
 from reports.stacked import stacks, summarise
 from reports.unmeasured import unmeasured
 from reports.words import TIMES
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import (
+    ALL_PHASES,
+    DENSE_SECONDS,
+    HEADLINE,
+    Noise,
+    cell,
+    density_group,
+    make_run,
+    workload,
+)
 
 SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005, length=6)

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from synthetic_runs import density_group, make_run
 
 from bench.cli.main import main
 from bench.results.store import write
 from bench.statistics.intervals import seconds_per_call
 from reports.trackers import to_bencher, to_github_action, to_pytest_benchmark
+from tests.reports.synthetic_runs import density_group, make_run
 
 
 class BencherMetric(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,14 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
 from repositories import committed, git
+
+from tests.reports.page_parser import PageParser
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
 
 import duckdb
-from nights import RECORDS, SLOW_FROM, commit, fill, nightly, saved
 
 from bench.cli.commit_links import commit_links
 from bench.cli.main import main
@@ -22,9 +22,10 @@ from bench.history.series import read
 from bench.results.schema import Status
 from bench.results.store import load
 from reports.commit_links import Links
-from reports.history import alerts_markdown, rows
-from reports.history import commits as told_commits
-from reports.history_page import render
+from reports.history.page import render
+from reports.history.sentences import alerts_markdown, rows
+from reports.history.sentences import commits as told_commits
+from tests.reports.nights import RECORDS, SLOW_FROM, commit, fill, nightly, saved
 
 NIGHTS = 12
 

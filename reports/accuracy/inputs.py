@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bench.results.accuracy import AccuracyRun
 from reports import words
-from reports.accuracy import Trained, part
-from reports.accuracy_charts import Chart, Series
-from reports.accuracy_curves import families, family_name
+from reports.accuracy.charts import Chart, Series
+from reports.accuracy.curves import families, family_name
+from reports.accuracy.table import Trained, part
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_PNG_BYTES = 100_000

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from bench.results.accuracy import AccuracyRun
-from reports import accuracy, markers, words
-from reports.accuracy import Versions
-from reports.accuracy_section import findings, section
+from reports import markers, words
+from reports.accuracy import table
+from reports.accuracy.section import findings, section
+from reports.accuracy.table import Versions
 from reports.environment import write_page
 from reports.gallery import Picture
 
@@ -24,7 +25,7 @@ def render(runs: Sequence[AccuracyRun], versions: Versions) -> str:
 
 def picture(runs: Sequence[AccuracyRun], link: str, title: str) -> Picture:
     """Sum trainings up for the gallery, under a title of their own."""
-    found = [("accuracy", sentence) for sentence in findings(accuracy.trained(runs))]
+    found = [("accuracy", sentence) for sentence in findings(table.trained(runs))]
     return Picture(words.label(title), quote(link), _machine(runs), _facts(runs), tuple(found))
 
 

@@ -5,22 +5,22 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from page_parser import PageParser
-from synthetic_runs import cell, renamed
+
+from tests.reports.page_parser import PageParser
+from tests.reports.synthetic_runs import cell, renamed
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
-
-from nights import RECORDS, SLOW_FROM, commit, fill, nightly, saved
 
 from bench.cli.main import main
 from bench.errors import UserError
 from bench.history.archive import Archive
 from bench.phases import Phase
 from bench.results.schema import Status
-from reports.history_section import section
+from reports.history.section import section
 from reports.page import render
 from reports.words import DASH
+from tests.reports.nights import RECORDS, SLOW_FROM, commit, fill, nightly, saved
 
 LAST = 11
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from synthetic_runs import cell, make_run, renamed
+
+from tests.reports.synthetic_runs import cell, make_run, renamed
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
-
-from nights import FEW, RECORDS, SLOW_FROM, START, commit, fill, nightly, saved
 
 from bench.cli.main import main
 from bench.errors import DataError, UserError
@@ -25,7 +24,8 @@ from bench.phases import Phase
 from bench.results.schema import Status
 from bench.results.store import write
 from reports.commit_links import Links
-from reports.history_page import render
+from reports.history.page import render
+from tests.reports.nights import FEW, RECORDS, SLOW_FROM, START, commit, fill, nightly, saved
 
 
 @pytest.fixture

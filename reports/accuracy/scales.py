@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from reports import words
-from reports.accuracy import Trained, epochs_of, longest
-from reports.accuracy_charts import Chart, Series
-from reports.accuracy_curves import family_name
+from reports.accuracy.charts import Chart, Series
+from reports.accuracy.curves import family_name
+from reports.accuracy.table import Trained, epochs_of, longest
 
 
 @dataclass(frozen=True)

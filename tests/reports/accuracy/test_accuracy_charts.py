@@ -5,17 +5,17 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
-from trained_runs import SITES, dropped, picture, scaled, trained
 
 from bench.results.accuracy import ActiveSites, Picture
-from reports import accuracy, accuracy_curves, accuracy_inputs, accuracy_scales, accuracy_sparsity
-from reports.accuracy_charts import FLOOR, Chart, Series, draw, straight_ticks
+from reports.accuracy import curves, inputs, scales, sparsity, table
+from reports.accuracy.charts import FLOOR, Chart, Series, draw, straight_ticks
+from tests.reports.trained_runs import SITES, dropped, picture, scaled, trained
 
 DIGITS = "digits-deepcnet-3-10"
 
 
 def rows(*runs):
-    return accuracy.trained(runs)
+    return table.trained(runs)
 
 
 def chart(*series, **changes):
@@ -60,7 +60,7 @@ def test_epochs_and_layers_are_whole_numbers():
 
 
 def test_experiments_whose_names_begin_alike_share_a_chart_of_no_more_lines_than_can_be_told():
-    found = accuracy_curves.families(
+    found = curves.families(
         rows(
             *(scaled(level, kind, 9) for level in (3, 4, 5) for kind in ("none", "translations")),
             *(scaled(level, "affine", 9) for level in (3, 4, 5)),
@@ -68,7 +68,7 @@ def test_experiments_whose_names_begin_alike_share_a_chart_of_no_more_lines_than
             trained(1, experiment="mnist-cnn-small", small=True),
         )
     )
-    assert [accuracy_curves.family_name(each) for each in found] == [
+    assert [curves.family_name(each) for each in found] == [
         "assamese-deepcnet-3-30",
         "assamese-deepcnet-4-30",
         "assamese-deepcnet-5-30",
@@ -76,12 +76,12 @@ def test_experiments_whose_names_begin_alike_share_a_chart_of_no_more_lines_than
         "mnist-cnn-small (small)",
     ]
     many = rows(*(trained(1, experiment="x-y-z", implementation=f"i{n}") for n in range(20)))
-    assert [len(each) for each in accuracy_curves.families(many)] == [8, 8, 4]
+    assert [len(each) for each in curves.families(many)] == [8, 8, 4]
 
 
 def test_lines_are_told_apart_by_no_more_than_they_differ_in():
     same = {"experiment": DIGITS}
-    tell = accuracy_curves.tell_apart
+    tell = curves.tell_apart
     assert tell(rows(trained(1, **same), trained(1, implementation="dense", **same))) == [
         "dense",
         "gather",
@@ -92,7 +92,7 @@ def test_lines_are_told_apart_by_no_more_than_they_differ_in():
 
 
 def test_a_learning_curve_has_a_line_for_every_seed_in_one_colour():
-    found = accuracy_curves.learning(rows(trained(1, 0), trained(3, 1)))
+    found = curves.learning(rows(trained(1, 0), trained(3, 1)))
     assert [series.points for series in found.series] == [
         ((1, 2.0), (2, 1.0)),
         ((1, 6.0), (2, 3.0)),
@@ -103,7 +103,7 @@ def test_a_learning_curve_has_a_line_for_every_seed_in_one_colour():
 
 def test_implementations_race_on_processor_time_only_where_they_trained_the_same():
     slow = trained(1.5, implementation="dense", epoch_seconds=180.0)
-    (race,) = accuracy_curves.races(rows(trained(1), slow, trained(1, experiment="alone")))
+    (race,) = curves.races(rows(trained(1), slow, trained(1, experiment="alone")))
     assert {series.label: series.points for series in race.series} == {
         "gather": ((50.0, 2.0), (100.0, 1.0)),
         "dense": ((150.0, 3.0), (300.0, 1.5)),
@@ -111,18 +111,18 @@ def test_implementations_race_on_processor_time_only_where_they_trained_the_same
     assert "gather takes 100 s" in race.caption
     assert "dense 3.00\N{MULTIPLICATION SIGN} that (1.50 %)" in race.caption
     other = trained(1.5, implementation="dense", settings={"version": "other"})
-    assert accuracy_curves.races(rows(trained(1), other)) == []
+    assert curves.races(rows(trained(1), other)) == []
 
 
 def test_a_gpu_s_race_is_by_the_clock():
     runs = [trained(1, implementation=name, settings={"device": "cuda"}) for name in "ab"]
-    (race,) = accuracy_curves.races(rows(*runs))
+    (race,) = curves.races(rows(*runs))
     assert race.x_label == "training time"
     assert race.series[0].points[-1] == (120.0, 1.0)
 
 
 def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
-    (study,) = accuracy_sparsity.studies(
+    (study,) = sparsity.studies(
         rows(
             dropped("invariant", 50, 6),
             dropped("ordinary", 50, 5),
@@ -153,7 +153,7 @@ def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
 
 
 def test_small_versions_are_studied_apart_and_compared_with_no_published_figure():
-    small = accuracy_sparsity.studies(
+    small = sparsity.studies(
         rows(dropped("invariant", 50, 6, small=True), dropped("ordinary", 50, 5))
     )
     assert len(small) == 2
@@ -165,7 +165,7 @@ def test_small_versions_are_studied_apart_and_compared_with_no_published_figure(
 
 
 def test_errors_by_scale_and_augmentation_make_graham_s_table():
-    (study,) = accuracy_scales.studies(
+    (study,) = scales.studies(
         rows(
             scaled(3, "none", 50),
             scaled(3, "affine", 30),
@@ -182,7 +182,7 @@ def test_errors_by_scale_and_augmentation_make_graham_s_table():
     assert study.chart.caption.endswith(
         "The error falls with larger characters everywhere and with more augmentation in 2 of 3 steps."
     )
-    assert accuracy_scales.studies(rows(scaled(3, "none", 50), scaled(3, "affine", 9))) == []
+    assert scales.studies(rows(scaled(3, "none", 50), scaled(3, "affine", 9))) == []
 
 
 def longer(run, epochs):
@@ -191,7 +191,7 @@ def longer(run, epochs):
 
 
 def test_graham_s_table_holds_cells_that_were_trained_for_different_numbers_of_epochs():
-    (study,) = accuracy_scales.studies(
+    (study,) = scales.studies(
         rows(
             scaled(3, "none", 50),
             longer(scaled(3, "none", 45), 6),
@@ -207,7 +207,7 @@ def test_graham_s_table_holds_cells_that_were_trained_for_different_numbers_of_e
 
 
 def test_error_against_sparsity_is_one_curve_and_compares_what_was_trained_as_long():
-    (study,) = accuracy_sparsity.studies(
+    (study,) = sparsity.studies(
         rows(
             dropped("invariant", 50, 6),
             dropped("ordinary", 50, 50),
@@ -223,7 +223,7 @@ def test_error_against_sparsity_is_one_curve_and_compares_what_was_trained_as_lo
 
 def test_every_kind_of_samples_is_shown_once_and_what_is_no_picture_is_not():
     pictures = (picture(7), Picture(1, (28, 28), b"<svg onload=alert(1)>"))
-    shown = accuracy_inputs.shown(
+    shown = inputs.shown(
         rows(
             dropped("invariant", 50, 6, pictures=pictures),
             dropped("ordinary", 50, 6, pictures=pictures),
@@ -239,7 +239,7 @@ def test_every_kind_of_samples_is_shown_once_and_what_is_no_picture_is_not():
 
 def test_active_sites_are_shares_of_the_grid_by_layer():
     few = (ActiveSites("input", 1, 1000), ActiveSites("end", 0, 0))
-    (found,) = accuracy_inputs.activity(
+    (found,) = inputs.activity(
         rows(
             trained(1, active_sites=SITES),
             trained(1, implementation="dense", active_sites=SITES),
@@ -262,6 +262,6 @@ def test_a_definition_of_another_shape_is_no_error(definition):
         trained(1, definition=definition, also_tested={"50 %": 0.1}),
         trained(2, implementation="dense", definition=definition | {"network": {"layers": [1]}}),
     )
-    assert accuracy_scales.studies(found) == []
-    assert accuracy_sparsity.studies(found) == []
-    assert accuracy_inputs.shown(found) == []
+    assert scales.studies(found) == []
+    assert sparsity.studies(found) == []
+    assert inputs.shown(found) == []

@@ -7,17 +7,10 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from bench.results.accuracy import AccuracyRun
-from reports import (
-    accuracy,
-    accuracy_curves,
-    accuracy_inputs,
-    accuracy_scales,
-    accuracy_sparsity,
-    drawing,
-    words,
-)
-from reports.accuracy import Trained, Versions
-from reports.accuracy_charts import Chart, draw
+from reports import drawing, words
+from reports.accuracy import curves, inputs, scales, sparsity, table
+from reports.accuracy.charts import Chart, draw
+from reports.accuracy.table import Trained, Versions
 from reports.environment import new_environment
 
 
@@ -30,7 +23,7 @@ def section(runs: Sequence[AccuracyRun], versions: Versions) -> Markup:
     """
     if not runs:
         return Markup()
-    rows = accuracy.trained(runs)
+    rows = table.trained(runs)
     drawn = _Drawer()
     page = (
         _environment()
@@ -38,20 +31,18 @@ def section(runs: Sequence[AccuracyRun], versions: Versions) -> Markup:
         .render(
             findings=findings(rows),
             machines=list(dict.fromkeys(run.machine.name for run in runs)),
-            head=accuracy.head(rows),
-            rows=[(accuracy.cells(row, rows, versions), accuracy.commands(row)) for row in rows],
-            missing=accuracy.missing(runs, versions),
+            head=table.head(rows),
+            rows=[(table.cells(row, rows, versions), table.commands(row)) for row in rows],
+            missing=table.missing(runs, versions),
             sparsities=[
                 (drawn(study.chart) if study.has_curve else None, study)
-                for study in accuracy_sparsity.studies(rows)
+                for study in sparsity.studies(rows)
             ],
-            scales=[(drawn(study.chart), study) for study in accuracy_scales.studies(rows)],
-            races=list(map(drawn, accuracy_curves.races(rows))),
-            curves=[
-                drawn(accuracy_curves.learning(family)) for family in accuracy_curves.families(rows)
-            ],
-            samples=accuracy_inputs.shown(rows),
-            activity=list(map(drawn, accuracy_inputs.activity(rows))),
+            scales=[(drawn(study.chart), study) for study in scales.studies(rows)],
+            races=list(map(drawn, curves.races(rows))),
+            curves=[drawn(curves.learning(family)) for family in curves.families(rows)],
+            samples=inputs.shown(rows),
+            activity=list(map(drawn, inputs.activity(rows))),
         )
     )
     return Markup(page)  # noqa: S704  # the template escapes what it is given

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import words
-from reports.accuracy import Trained, epochs_of, longest, part
-from reports.accuracy_charts import Chart, Series
+from reports.accuracy.charts import Chart, Series
+from reports.accuracy.table import Trained, epochs_of, longest, part
 
 INVARIANT = "sparsity_invariant"
 NORMAL_95 = 1.96

@@ -8,10 +8,10 @@ from bench.history.archive import Archive
 from bench.history.events import Event, breakages, events
 from bench.history.series import History, Key, Series, read_cells
 from bench.results.schema import Run
-from reports import history as told
 from reports import words
 from reports.commit_links import NO_LINKS
-from reports.history_lines import draw, environment
+from reports.history import sentences as told
+from reports.history.lines import draw, environment
 
 MOST_EVENTS = 10
 

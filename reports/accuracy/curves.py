@@ -5,8 +5,8 @@ from itertools import accumulate
 
 from bench.results.accuracy import AccuracyRun
 from reports import words
-from reports.accuracy import Trained
-from reports.accuracy_charts import MOST_SERIES, Chart, Series
+from reports.accuracy.charts import MOST_SERIES, Chart, Series
+from reports.accuracy.table import Trained
 
 FAMILY_WORDS = 2
 """So many words of an experiment's name say which family it is of: `mnist-deepcnet`."""

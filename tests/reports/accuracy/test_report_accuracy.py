@@ -1,10 +1,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from trained_runs import trained as run
-
 from bench.cli.training_output import print_summary, say_left_out
-from reports.accuracy import table
+from reports.accuracy.table import table
+from tests.reports.trained_runs import trained as run
 
 VERSIONS = ("full", "small")
 

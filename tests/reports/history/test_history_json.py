@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 from formats_page import ALERTS, SHOWN, is_as_described
-from nights import fill, nightly, saved
+
+from tests.reports.nights import fill, nightly, saved
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")

@@ -3,16 +3,16 @@
 import re
 
 import pytest
-from page_parser import PageParser
-from report_command import report
-from synthetic_runs import density_group, make_run
-from trained_runs import PAPER, SITES, dropped, picture, scaled, trained
 
 from bench.errors import DataError, UserError
 from bench.results import accuracy, store
-from reports.accuracy import trained as rows_of
-from reports.accuracy_page import render
-from reports.accuracy_section import findings, section
+from reports.accuracy.page import render
+from reports.accuracy.section import findings, section
+from reports.accuracy.table import trained as rows_of
+from tests.reports.page_parser import PageParser
+from tests.reports.report_command import report
+from tests.reports.synthetic_runs import density_group, make_run
+from tests.reports.trained_runs import PAPER, SITES, dropped, picture, scaled, trained
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -11,9 +11,9 @@ from jinja2 import Environment
 from bench.history.events import commits_between
 from bench.history.series import Series
 from bench.history.steps import Step, levels
-from reports import history as told
 from reports import words
 from reports.environment import new_environment
+from reports.history import sentences as told
 from reports.speed import Setting
 
 WIDTH, HEIGHT, MARGIN = 320, 40, 3

@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from bench.history.events import breakages, events
 from bench.history.series import History
-from reports import history as told
 from reports import markers
 from reports.commit_links import NO_LINKS, Links
 from reports.environment import stylesheet
-from reports.history_lines import draw, environment, setting
+from reports.history import sentences as told
+from reports.history.lines import draw, environment, setting
 from reports.script import script
 
 CELLS_OF_EVENT = 5

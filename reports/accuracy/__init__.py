@@ -1,0 +1,1 @@
+"""What was trained, beside published figures: tables, curves and pictures."""
