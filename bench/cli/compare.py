@@ -78,6 +78,7 @@ def _load(pattern: str) -> "Run":
 def _print_text(changes: "Changes", *, everything: bool) -> None:
     from bench.cli.output import print_table  # noqa: PLC0415
     from reports import changes as told  # noqa: PLC0415
+    from reports import words  # noqa: PLC0415
 
     print(told.headline(changes))  # noqa: T201
     if families := told.families(changes):
@@ -86,13 +87,14 @@ def _print_text(changes: "Changes", *, everything: bool) -> None:
         shown = broken if everything else broken[: told.SHOWN]
         print_table("Without a time now", shown)
         if len(broken) > len(shown):
-            print(f"{len(broken) - len(shown)} more rows of these: --all lists every cell")  # noqa: T201
+            rest = words.count(len(broken) - len(shown), "more row")
+            print(f"{rest} of these: --all lists every cell")  # noqa: T201
     cells = list(changes.compared) if everything else told.notable(changes)[: told.SHOWN]
     if cells:
         print_table("Cells" if everything else "Largest changes", told.rows(cells))
     hidden = len(changes.compared) - len(cells)
     if hidden:
-        print(f"{hidden} more cells: --all lists them")  # noqa: T201
+        print(f"{words.count(hidden, 'more cell')}: --all lists them")  # noqa: T201
     for line in told.left_out(changes):
         print(f"not compared: {line}")  # noqa: T201
     for doubt in told.doubts(changes):

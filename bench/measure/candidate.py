@@ -12,6 +12,7 @@ from bench.ground_state import build
 from bench.implementation import Implementation, Native, overrides
 from bench.network import Network
 from bench.operators import BatchNorm, Dropout, Weighted
+from bench.oracle.expectation import expect
 from bench.oracle.expected import Expectation
 from bench.oracle.verification import (
     background_fault,
@@ -55,6 +56,7 @@ class Candidate:
     ground state is kept, neither have.
 
     Attributes:
+        problem: what is computed, and what is right; no implementation gets hold of it.
         given: the input.
         batch: a copy of it, which the implementation may spoil without harm to others.
         built, trained: the network in evaluation and in training; one and the same where no layer
@@ -69,6 +71,7 @@ class Candidate:
     def __init__(self, implementation: Implementation, problem: Problem) -> None:
         network, batch, background = problem.network, problem.batch, problem.background
         self.implementation = implementation
+        self.problem = problem
         self.given = batch
         self.batch = batch.copied().with_features(batch.features.clone())
         weights = {name: layer.copied() for name, layer in problem.weights.items()}
@@ -241,23 +244,33 @@ class Candidate:
         """Mirror the coordinates in place: whoever returns the same result has remembered a kernel map.
 
         It would have recognised them by their address, which timed cold calls use again and again
-        for new coordinates. Where mirrored sites give the same result anyhow, nothing can be told.
+        for new coordinates, or by their number, or would not have looked. The same result may be
+        right, as that of a symmetric pattern is: then, and only then, the oracle is asked.
         """
         batch = self.batch.copied()
         mirrored = batch.coordinates.clone()
         mirrored[:, -1] = batch.grid_size[-1] - 1 - mirrored[:, -1]
         mirrored = mirrored[linear_keys(mirrored, batch.grid_size).argsort()]
-        others = replace(batch, coordinates=mirrored, features=batch.features.clone())
-        before = self._rows_of_cold_call(batch)
+        if torch.equal(mirrored, batch.coordinates):
+            return
+        before = self._rows_of(self.encode_and_run(batch).native)
+        others = replace(batch, coordinates=mirrored.clone(), features=self.given.features)
         batch.coordinates.data.copy_(mirrored)
-        remembers = torch.equal(self._rows_of_cold_call(batch), before)
-        if remembers and not torch.equal(self._rows_of_cold_call(others), before):
+        after = self.implementation.decode(self.encode_and_run(batch).native)
+        if not torch.equal(after.features, before):
+            return
+        problem = self.problem
+        expectation = expect(
+            problem.network,
+            problem.weights,
+            others,
+            background=problem.background,
+            tf32=self.dtype is torch.float32,  # this is not about rounding
+        )
+        if output_fault(expectation, after.to(torch.device("cpu")), self.dtype) is not None:
             raise IncorrectError(
                 "its coordinates were changed, but it returned the same result: it remembers maps"
             )
-
-    def _rows_of_cold_call(self, batch: SparseBatch) -> Tensor:
-        return self._rows_of(self.encode_and_run(batch).native)
 
     def _rows_of(self, native: Native) -> Tensor:
         """A copy of what a native tensor holds, row by row."""

@@ -117,14 +117,34 @@ class RemembersMaps(Gather):
         return native._replace(sites=self.sites.setdefault(place, native.sites))
 
 
+class RemembersMapsInModules(Gather):
+    """Builds a module's map at its first call, or once for each number of sites."""
+
+    def __init__(self, tells_numbers):
+        self.tells_numbers = tells_numbers
+
+    def convolution(self, operator, weight, bias):
+        module, sites = super().convolution(operator, weight, bias), {}
+        inner = module.forward
+
+        def forward(native):
+            key = len(native.features) if self.tells_numbers else None
+            return inner(native._replace(sites=sites.setdefault(key, native.sites)))
+
+        module.forward = forward
+        return module
+
+
 @pytest.mark.parametrize(
     ("implementation", "words"),
     [
         (RemembersAnswers(), "it remembers answers"),
         (RemembersMaps("features"), "it remembers maps"),
         (RemembersMaps("coordinates"), "it remembers maps"),
+        (RemembersMapsInModules(tells_numbers=False), "it remembers maps"),
+        (RemembersMapsInModules(tells_numbers=True), "it remembers maps"),
     ],
-    ids=["answers", "maps-by-features", "maps-by-coordinates"],
+    ids=["answers", "maps-by-features", "maps-by-coordinates", "maps", "maps-by-number"],
 )
 def test_who_remembers_what_it_is_to_compute_is_found(implementation, words, random_batch):
     network = single(convolution(2, "submanifold", 3, 4, 3))
@@ -177,6 +197,19 @@ def test_who_writes_all_results_to_the_same_memory_is_found(layers, random_batch
 @every_implementation
 def test_a_result_that_is_a_view_of_the_input_may_change_with_it(implementation, random_batch):
     candidate(implementation, single(Dropout(0.5)), random_batch()).verify_outputs()
+
+
+@every_implementation
+@pytest.mark.parametrize("rule", ["submanifold", "full"])
+def test_a_site_that_has_the_same_result_elsewhere_is_right(implementation, rule):
+    batch = SparseBatch(
+        torch.tensor([[0, 3, 2]], dtype=torch.int32),
+        torch.ones(1, 3, dtype=torch.float64),
+        1,
+        (8, 8),
+    )
+    network = single(convolution(2, rule, 3, 4, 3, padding=1))
+    candidate(implementation, network, batch).verify_outputs()
 
 
 class _Remembering(torch.autograd.Function):
