@@ -1,6 +1,7 @@
 """The sparse batch: what every implementation is given, and what it must give back."""
 
 import math
+import operator
 from dataclasses import dataclass, replace
 
 import torch
@@ -89,9 +90,12 @@ class SparseBatch:
         """Return this batch if its values are sound.
 
         Raises:
-            UserError: if coordinates repeat or leave the grid, or features are not finite; the
-                message names the first offending row.
+            UserError: if coordinates repeat or leave the grid, or features are not finite, and then
+                the message names the first offending row; or if sizes are no whole numbers.
         """
+        if any(type(size) is not int for size in (self.batch_size, *self.grid_size)):
+            grid_size, batch_size = whole_sizes(self.grid_size, self.batch_size)
+            return replace(self, grid_size=grid_size, batch_size=batch_size).checked()
         bounds = torch.tensor((self.batch_size, *self.grid_size), device=self.coordinates.device)
         outside = ((self.coordinates < 0) | (self.coordinates >= bounds)).any(1).nonzero()
         if len(outside):
@@ -176,6 +180,21 @@ def coordinates_of(keys: Tensor, grid_size: Axes) -> Tensor:
         columns.append(keys % size)
         keys = keys // size
     return torch.stack([keys, *reversed(columns)], dim=1).to(torch.int32)
+
+
+def whole_sizes(grid_size: Axes, batch_size: int) -> tuple[Axes, int]:
+    """Return a grid size and a batch size as Python's integers, of whatever kind they were.
+
+    Raises:
+        UserError: if they are no whole numbers, or the grid has no axes.
+    """
+    try:
+        return tuple(map(operator.index, grid_size)), operator.index(batch_size)
+    except TypeError:
+        raise UserError(
+            f"grid size {grid_size!r} and batch size {batch_size!r}: the first is (H, W) or (D, H, W), "
+            f"and all are whole numbers"
+        ) from None
 
 
 def sparse_batch(

@@ -47,7 +47,7 @@ def network_cost(network: Network, batch: SparseBatch) -> Cost:
     def step(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
         nonlocal pairs_all, multiply_adds, dense, elements
         operator = layer.operator
-        sites = layer_sites(operator, sources)
+        sites = layer_sites(layer, sources)
         pairs, dense_pairs = _pairs(operator, sources, sites)
         if isinstance(operator, Convolution | InverseConvolution | Linear):
             products = operator.in_channels * operator.out_channels

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from bench.batch import SparseBatch, coordinates_of, linear_keys
+from bench.errors import UserError
 from bench.network import Layer, Network
-from bench.operators import Convolution, InverseConvolution, MaxPooling, Operator, Rule
+from bench.operators import Convolution, InverseConvolution, MaxPooling, Rule
 from bench.window import Axes, Window
 
 
@@ -27,23 +28,27 @@ def output_sites(operator: Convolution | MaxPooling, batch: SparseBatch) -> Tens
 
 def network_sites(network: Network, batch: SparseBatch) -> SparseBatch:
     """Active sites after a network's last layer, without features."""
-
-    def step(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
-        return layer_sites(layer.operator, sources)
-
-    return network.evaluate(batch.sorted(), step)
+    return network.evaluate(batch.sorted(), layer_sites)
 
 
-def layer_sites(operator: Operator, sources: list[SparseBatch]) -> SparseBatch:
-    """Active sites after a layer, without features, from those of the layers that it reads."""
-    match operator:
-        case Convolution() | MaxPooling():
+def layer_sites(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
+    """Active sites after a layer, without features, from those of the layers that it reads.
+
+    Raises:
+        UserError: if layers are joined that do not have the same sites.
+    """
+    match layer.operator:
+        case Convolution() | MaxPooling() as operator:
             coordinates = output_sites(operator, sources[0])
             grid_size = operator.window.output_grid(sources[0].grid_size)
         case InverseConvolution():
             coordinates, grid_size = sources[1].coordinates, sources[1].grid_size
         case _:
             coordinates, grid_size = sources[0].coordinates, sources[0].grid_size
+            if not all(torch.equal(coordinates, other.coordinates) for other in sources[1:]):
+                raise UserError(
+                    f"layer {layer.name!r}: it joins layers that are active at different sites"
+                )
     return sites_only(sources[0], coordinates, grid_size)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,6 +71,11 @@ class Workload:
     background: Background = Background.ZERO
 
     def __post_init__(self) -> None:
+        if not isinstance(self.network, Network):
+            raise UserError(
+                f"workload {self.name!r}: {type(self.network).__name__} is no bench.network.Network; "
+                f"bench.network.single makes one of a single operator"
+            )
         if self.background is Background.GROUND_STATE:
             reason = why_no_ground_state(self.network)
             if reason is not None:
@@ -140,7 +146,18 @@ class Suite:
 
 def version_of(definition: dict[str, Any]) -> str:
     """Hash a definition of plain data into a version: 12 hexadecimal digits."""
-    return hashlib.sha256(msgspec.json.encode(definition, order="sorted")).hexdigest()[:12]
+    encoded = msgspec.json.encode(definition, enc_hook=_number, order="sorted")
+    return hashlib.sha256(encoded).hexdigest()[:12]
+
+
+def _number(value: Any) -> int:  # noqa: ANN401
+    """An integer of another library's as Python's; nothing else can be told apart by its value."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(
+            f"a definition is made of numbers, words, tuples and dataclasses, not of {value!r}"
+        ) from None
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

@@ -35,6 +35,8 @@ def headline(changes: Changes) -> str:
         return f"Nothing could be compared: {_commonest_reason(changes)}."
     slower = _slower(changes)
     if slower:
+        if changes.in_lock_step:  # and measured again already
+            return f"{slower}: investigate."
         return f"{slower}: measure both again, and investigate if it persists."
     return _nothing_slower(changes, compared)
 
@@ -44,11 +46,15 @@ def _nothing_slower(changes: Changes, compared: int) -> str:
     unknown, incomparable = changes.of(Verdict.AMBIGUOUS), changes.incomparable
     if unknown:
         return (
-            f"Nothing is known to be slower, but {len(unknown)} of {words.count(compared, 'cell')} are "
-            f"too noisy to rule out 5 %: measure longer, or on a quieter machine."
+            f"Nothing is known to be slower, but {len(unknown)} of {words.count(compared, 'cell')} "
+            f"{'is' if len(unknown) == 1 else 'are'} too noisy to rule out 5 %: measure longer, or on "
+            f"a quieter machine."
         )
     if changes.broken:
-        return f"Nothing is slower; {words.count(len(changes.broken), 'time')} of the base are missing."
+        return (
+            f"Nothing is slower; {words.count(len(changes.broken), 'time')} of the base "
+            f"{'is' if len(changes.broken) == 1 else 'are'} missing."
+        )
     if incomparable:
         return (
             f"Nothing is slower in {words.count(compared, 'cell')}, but {len(incomparable)} with a "
@@ -267,7 +273,7 @@ def _row(cell: CellChange) -> dict[str, str]:
         "cell": _name(cell),
         "ratio": f"{words.ratio(interval.estimate)} ({words.ratio_range(interval)})",
         "verdict": f"{words.SIGNS[cell.verdict]} {cell.verdict}",
-        "detectable": words.percent(cell.ratio.detectable),
+        "detectable": words.effect(cell.ratio.detectable),
     }
 
 

@@ -76,7 +76,7 @@ def detectable(comparison: Comparison) -> str:
     counts = words.listed(
         f"{verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdicts[verdict]
     )
-    half, nine_in_ten = words.percent(median(effects)), words.percent(most)
+    half, nine_in_ten = words.effect(median(effects)), words.effect(most)
     found = (
         f"An effect of {half} would be found four times out of five in half of them, one of "
         f"{nine_in_ten} in nine of ten, each judged alone."

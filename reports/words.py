@@ -25,6 +25,10 @@ UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 UNKNOWN = "unknown: one round"
 """What stands for an interval that a single round says nothing of."""
+TOO_WIDE = "unknown: too noisy"
+WIDEST = 1e4
+"""Of an interval, high over low: the ends of a wider one, as of two unlike processes, say nothing."""
+LARGEST_EFFECT = 10.0
 LONGEST_LABEL = 60
 LONGEST_TITLE = 300
 
@@ -97,8 +101,8 @@ def time_unit(value: float) -> tuple[float, str]:
 
 def seconds_range(interval: Interval) -> str:
     """The ends of an interval of a duration, in the unit of its estimate."""
-    if not interval.is_known:
-        return UNKNOWN
+    if (why := _why_unknown(interval)) is not None:
+        return why
     factor, _ = time_unit(interval.estimate)
     return f"{number(interval.low / factor)}{DASH}{number(interval.high / factor)}"
 
@@ -110,9 +114,21 @@ def ratio(value: float) -> str:
 
 def ratio_range(interval: Interval) -> str:
     """The ends of an interval of a ratio."""
+    if (why := _why_unknown(interval)) is not None:
+        return why
+    return f"{number(interval.low)}{DASH}{number(interval.high)}"
+
+
+def _why_unknown(interval: Interval) -> str | None:
     if not interval.is_known:
         return UNKNOWN
-    return f"{number(interval.low)}{DASH}{number(interval.high)}"
+    return TOO_WIDE if interval.high > WIDEST * interval.low else None
+
+
+def effect(share: float) -> str:
+    """The smallest effect that would be found, in percent, as far as that is worth a number."""
+    known = share <= LARGEST_EFFECT or math.isinf(share)
+    return percent(share) if known else f"over {percent(LARGEST_EFFECT, 4)}"
 
 
 def percent(share: float, digits: int = 2) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap, read_array
 
-from bench.batch import SparseBatch, sparse_batch
+from bench.batch import SparseBatch, sparse_batch, whole_sizes
 from bench.errors import UserError
 from bench.window import Axes
 from bench.workload import NOT_DEFINING
@@ -75,16 +75,17 @@ def stored_sites(path: Path | str, grid_size: Axes, batch_size: int = 1) -> Stor
 
     Raises:
         UserError: if there is no such file, it is cut off, or it is not an array of integers with the
-            right number of columns.
+            right number of columns; or if sizes are no whole numbers.
     """
     path = Path(path).resolve()
+    grid_size, batch_size = whole_sizes(grid_size, batch_size)
     digest = hashlib.sha256(_content(path)).hexdigest()
     try:  # by header and size, what is wrong is told before anything is measured
         rows = open_memmap(path, mode="r")
     except UNREADABLE as error:
         raise UserError(f"{path} is not an array in NumPy's format: {error}") from error
     _check(path, rows, len(grid_size))
-    return StoredSites(digest, tuple(grid_size), batch_size, path)
+    return StoredSites(digest, grid_size, batch_size, path)
 
 
 def _content(path: Path) -> bytes:

@@ -114,7 +114,7 @@ def _null_result(changes: "Changes") -> str:
     from statistics import median  # noqa: PLC0415
 
     from bench.statistics.verdicts import Verdict  # noqa: PLC0415
-    from reports.words import percent  # noqa: PLC0415
+    from reports.words import effect, percent  # noqa: PLC0415
 
     compared = changes.compared
     if not compared:
@@ -132,5 +132,5 @@ def _null_result(changes: "Changes") -> str:
     detectable = median([cell.ratio.detectable for cell in compared if cell.ratio is not None])
     return (
         f"false alarms: {', '.join(told)}; smallest change that the median cell, looked at alone, "
-        f"could have shown: {percent(detectable)}"
+        f"could have shown: {effect(detectable)}"
     )

@@ -29,7 +29,11 @@ TRACKERS = {
 }
 PAGES = ("html", "pdf", "compare", "gallery")
 OF_RUNS = ("html", "pdf")
-ENDINGS = {".csv": "csv", ".md": "markdown", ".pdf": "pdf"}
+ENDINGS = {"": "html", ".html": "html", ".htm": "html"} | {
+    ".csv": "csv",
+    ".md": "markdown",
+    ".pdf": "pdf",
+}
 """Of the forms that a file's name alone asks for."""
 PAIR = 2
 
@@ -130,14 +134,19 @@ def _form_of(output: Path | None) -> str:
     """The form that a file's name asks for: a page where it asks for none.
 
     Raises:
-        UserError: if it asks for JSON, of which there are several forms.
+        UserError: if it asks for JSON, of which there are several forms, or for what no report is.
     """
     ending = "" if output is None else output.suffix.lower()
     if ending == ".json":
         raise UserError(
             f"{output} would be a page: say {', '.join(f'--{name}' for name in TRACKERS)}"
         )
-    return ENDINGS.get(ending, "html")
+    form = ENDINGS.get(ending)
+    if form is None and not ending[1:].isalpha():
+        return "html"  # as in `-o of-version-1.2`
+    if form is None:
+        raise UserError(f"{output}: a report is written as {', '.join(filter(None, ENDINGS))}")
+    return form
 
 
 def _check_form(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from bench.batch import SparseBatch
 from bench.build import Weights, operands, why_unbuildable
 from bench.cost import Cost, network_cost
 from bench.dtypes import TF32
-from bench.errors import MissingDataError, UserError
+from bench.errors import MissingDataError, UserError, kind_line_and_place
 from bench.implementation import Implementation, in_words, overrides, why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.measure.contestant import Contestant, Race, hidden_work
@@ -147,7 +147,7 @@ class Measurement:
 
     def _pose(self, suite: str, workload: Workload) -> Problem:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
-        batch = workload.input.batch(workload.channels, workload.seed).checked().sorted()
+        batch = _input_of(workload)
         batch, weights = operands(
             workload.network, workload.seed, batch, self.task.dtype, self.device
         )
@@ -362,3 +362,23 @@ class Measurement:
 
     def _beat(self, implementation: int, phase: Phase | int) -> None:
         self.pulse.beat(implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase)
+
+
+def _input_of(workload: Workload) -> SparseBatch:
+    """Make a workload's input, sound and in canonical order.
+
+    Raises:
+        UserError: if it cannot be made, whatever its suite raises; but running out of memory is told
+            as that.
+    """
+    try:
+        batch = workload.input.batch(workload.channels, workload.seed)
+    except UserError:
+        raise
+    except Exception as error:
+        if status_of(error)[0] is Status.OUT_OF_MEMORY:
+            raise
+        raise UserError(f"its input cannot be made: {kind_line_and_place(error)}") from error
+    if not isinstance(batch, SparseBatch):
+        raise UserError(f"its input's batch() returns a {type(batch).__name__}, no SparseBatch")
+    return batch.checked().sorted()

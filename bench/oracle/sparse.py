@@ -186,7 +186,7 @@ class SparseOracle:
     def _output_map(self, layer: Layer, operator: Convolution | MaxPooling, source: Active) -> Map:
         if layer.name in self.maps:
             return self.maps[layer.name]
-        sites = layer_sites(operator, [source.sites])
+        sites = layer_sites(layer, [source.sites])
         return self._map(layer.name, operator.window, sites, source.sites)
 
     def _convolve(self, layer: Layer, operator: Convolution, source: Active) -> Active:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
@@ -44,7 +45,7 @@ def is_imported(path: Path) -> bool:
 
 
 def import_file(path: Path, what: str) -> ModuleType:
-    """Import a file by its absolute path, once.
+    """Import a file by its absolute path, once; what it prints goes to standard error.
 
     Raises:
         UserError: if it does not import.
@@ -61,7 +62,8 @@ def import_file(path: Path, what: str) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)  # it may import its neighbours; at the end, they hide nobody else
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[module_name]
         if isinstance(error, KeyboardInterrupt):

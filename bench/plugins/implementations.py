@@ -7,18 +7,23 @@ named is the user's to mend. Two that share a name are an error: results could n
 import hashlib
 import inspect
 import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
 from bench.errors import UserError, kind_and_line
 from bench.implementation import Implementation
+from bench.phases import Phase
 from bench.plugins.files import existing, import_file, is_imported, names_file
 from bench.plugins.installed import IMPLEMENTATIONS, NAME, Broken, Reference, installed_entries
 from bench.plugins.trial import how_it_ends
 
 OWN_PACKAGE = "sparsebench"
 VERSION_DIGITS = 8
+ATTRIBUTES = {"version": str, "origin": str, "starts_dense": bool, "deterministic": bool}
+"""Attributes that run files hold, and their types; `timed_region` has keys of its own."""
 
 
 def installed() -> tuple[list[Reference], list[Broken]]:
@@ -101,7 +106,7 @@ def load(reference: Reference) -> Implementation:
         return _from_entry_point(reference.name, reference.source)
     for kind in _classes(_module_in(Path(reference.source)), Path(reference.source)):
         if kind.name == reference.name:
-            return kind()
+            return _made(kind)
     raise UserError(f"{reference.source} no longer has an implementation {reference.name!r}")
 
 
@@ -120,7 +125,7 @@ def references_in(path: Path) -> list[Reference]:
     """
     path = existing(path, "plug-in file")
     if not is_imported(path):
-        ending = how_it_ends(lambda: [kind() for kind in _classes(_module_in(path), path)])
+        ending = how_it_ends(lambda: list(map(_made, _classes(_module_in(path), path))))
         if ending is not None:
             raise UserError(f"plug-in file {path}: the process that imports it {ending}")
     classes = _classes(_module_in(path), path)
@@ -137,7 +142,9 @@ def references_in(path: Path) -> list[Reference]:
         raise UserError(f"{path} has two implementations called {repeated!r}; rename one")
     for kind in classes:
         try:
-            kind()
+            _made(kind)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         except (Exception, SystemExit) as error:
             raise UserError(
                 f"{path}: class {kind.__name__} cannot be made: {kind_and_line(error)}"
@@ -153,12 +160,37 @@ def _ending_of(entry: EntryPoint) -> str | None:
 
 
 def _from_entry_point(name: str, value: str) -> Implementation:
-    kind = EntryPoint(name, value, IMPLEMENTATIONS).load()
+    with redirect_stdout(sys.stderr):
+        kind = EntryPoint(name, value, IMPLEMENTATIONS).load()
     if not (inspect.isclass(kind) and issubclass(kind, Implementation)):
         raise UserError(f"{value} is not a subclass of bench.implementation.Implementation")
     if kind.name != name:
         raise UserError(f"{value} calls itself {kind.name!r}, its entry point {name!r}")
-    return kind()
+    return _made(kind)
+
+
+def _made(kind: type[Implementation]) -> Implementation:
+    """Make an implementation; what it prints goes to standard error.
+
+    Raises:
+        UserError: if it says of itself what no run file could hold.
+    """
+    with redirect_stdout(sys.stderr):
+        implementation = kind()
+    said = f"class {kind.__name__} has"
+    for name, wanted in ATTRIBUTES.items():
+        value = getattr(implementation, name)
+        if not isinstance(value, wanted):
+            raise UserError(f"{said} {name} = {value!r}, which is not of type {wanted.__name__}")
+    region = implementation.timed_region
+    if not isinstance(region, Mapping):
+        raise UserError(f"{said} timed_region = {region!r}, which maps no phases to words")
+    for phase, words in region.items():
+        if phase not in list(Phase):
+            raise UserError(f"{said} {phase!r} in timed_region; phases: {', '.join(Phase)}")
+        if not isinstance(words, str):
+            raise UserError(f"{said} {words!r} for {phase} in timed_region; it takes words")
+    return implementation
 
 
 def _module_in(path: Path) -> ModuleType:

@@ -1,5 +1,7 @@
 """Finds suites: by entry point, or by the path of their file."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -49,7 +51,8 @@ def known_suite(source: str) -> Suite:
 def _installed(name: str) -> Suite:
     entry = suite_entry(name)
     try:
-        suite = entry.load()
+        with redirect_stdout(sys.stderr):
+            suite = entry.load()
     except (Exception, SystemExit) as error:
         raise UserError(f"suite {name!r} cannot be loaded: {kind_and_line(error)}") from error
     if not isinstance(suite, Suite):
@@ -80,14 +83,15 @@ def _from_file(path: Path) -> Suite:
 
 
 def _checked_workloads(suite: Suite) -> tuple[Workload, ...]:
-    """Make a suite's workloads.
+    """Make a suite's workloads; what that prints goes to standard error.
 
     Raises:
         UserError: if it has none, cannot make them, or has two of a name.
     """
     name = suite.name
     try:
-        workloads = tuple(suite.workloads())
+        with redirect_stdout(sys.stderr):
+            workloads = tuple(suite.workloads())
         names = [workload.name for workload in workloads]
         for workload in workloads:
             workload.version()  # refuses what cannot be written down

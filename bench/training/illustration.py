@@ -38,7 +38,7 @@ def active_sites(network: Network, samples: Samples) -> tuple[ActiveSites, ...]:
     counts = [ActiveSites(INPUT, batch.sites, batch.all_sites)]
 
     def step(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
-        found = layer_sites(layer.operator, sources)
+        found = layer_sites(layer, sources)
         counts.append(ActiveSites(layer.name, found.sites, found.all_sites))
         return found
 

@@ -182,7 +182,8 @@ def alerts_markdown(
 def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]) -> str:
     """One sentence: what there is to be done."""
     if broken:
-        return f"{words.count(len(broken), 'cell')} lost their times: fix these first."
+        their = "its time" if len(broken) == 1 else "their times"
+        return f"{words.count(len(broken), 'cell')} lost {their}: fix these first."
     slower = [event for event in found if event.is_slower]
     if slower:
         amount = sum(len(event.changes) for event in slower)

@@ -1,6 +1,7 @@
 """Two runs compared: verdicts, refusals, exit codes, and how they are told."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,20 @@ def test_the_headline_names_the_worst_cell():
     text = headline(changes)
     assert text.startswith("Slower in 9 of 27 cells, by 1")
     assert "gather" in text
+
+
+def test_a_slowdown_in_lock_step_has_been_measured_again_already():
+    text = headline(compare_runs(made(seed=1), made(1.1, seed=2), paired=True))
+    assert text.endswith(": investigate.")
+    assert "measure both again" in headline(compare_runs(made(seed=1), made(1.1, seed=2)))
+
+
+def test_an_effect_and_an_interval_that_say_nothing_have_no_numbers():
+    assert words.effect(0.0312).replace("\u00a0", " ") == "3.1 %"
+    assert words.effect(3.6e41).replace("\u00a0", " ") == "over 1,000 %"
+    assert words.effect(math.inf) == "unknown"
+    assert words.ratio_range(Interval(200, 3e-7, 1.8e11)) == "unknown: too noisy"
+    assert words.seconds_range(Interval(1e-3, 1e-9, 1e2)) == "unknown: too noisy"
 
 
 def test_noise_is_no_slowdown_and_no_clearance():

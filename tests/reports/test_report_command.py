@@ -213,6 +213,15 @@ def test_a_files_name_says_which_form_it_gets(ending, start, run_file, tmp_path)
     assert target.read_text("utf-8").startswith(start)
 
 
+def test_a_name_of_another_form_is_refused_and_a_version_is_no_form(run_file, tmp_path):
+    with pytest.raises(
+        UserError, match=r"report.xlsx: a report is written as .html, .htm, .csv, .m"
+    ):
+        report(run_file, "-o", tmp_path / "report.xlsx")
+    assert report(run_file, "-o", tmp_path / "report-1.2") == 0
+    assert (tmp_path / "report-1.2").read_text("utf-8").startswith("<!doctype")
+
+
 def test_json_has_several_forms_of_which_one_must_be_named(run_file, tmp_path):
     with pytest.raises(UserError, match=r"would be a page: say --bencher, --github-action, --py"):
         report(run_file, "-o", tmp_path / "report.json")

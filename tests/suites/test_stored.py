@@ -33,6 +33,24 @@ def test_rows_become_a_batch_in_canonical_order_with_random_features(stored):
     assert torch.equal(batch.features, again.features)
 
 
+def test_sizes_may_be_numpys_integers_and_nothing_with_a_fraction(stored):
+    path = stored(ROWS)
+    computed = stored_sites(path, tuple(np.array(ROWS)[:, 1:].max(0) + 1), np.int64(2))
+    network = single(max_pooling(2, 2, 2))
+    versions = {
+        Workload("pool", network, sites, 1).version()
+        for sites in (computed, stored_sites(path, GRID, 2))
+    }
+    assert len(versions) == 1
+    batch = computed.batch(1, 0)
+    assert {type(size) for size in (*batch.grid_size, batch.batch_size)} == {int}
+    for grid, batch_size in [((4.0, 5), 2), (4, 2), (GRID, 2.0)]:
+        assert refusal(stored_sites, path, grid, batch_size) == (
+            f"grid size {grid!r} and batch size {batch_size!r}: the first is (H, W) or (D, H, W), and "
+            f"all are whole numbers"
+        )
+
+
 def test_without_a_batch_index_all_sites_are_one_samples(stored):
     batch = stored_sites(stored([[3, 4], [0, 0]], dtype=np.uint16), GRID).batch(1, 0)
     assert batch.coordinates.tolist() == [[0, 0, 0], [0, 3, 4]]

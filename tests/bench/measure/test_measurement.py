@@ -1,8 +1,10 @@
 import random
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -16,13 +18,13 @@ from bench.measure import pulse
 from bench.measure.failures import status_of
 from bench.measure.messages import Checked, Described, Done, Failed, Measured, Task
 from bench.measure.pulse import NOBODY, Pulse
-from bench.network import Layer, Network, single
-from bench.operators import BatchNorm, Rectifier, convolution
+from bench.network import INPUT, Layer, Network, single
+from bench.operators import Add, BatchNorm, Rectifier, convolution
 from bench.phases import Phase
 from bench.plugins.implementations import choose, load
 from bench.plugins.installed import Reference
 from bench.results.schema import Status
-from bench.workload import Suite, Workload
+from bench.workload import NOT_DEFINING, Suite, Workload
 from suites.patterns import Uniform
 from tests.plugins.tuning import SECONDS
 
@@ -85,6 +87,50 @@ def test_what_a_network_cannot_take_is_said_with_the_workload_and_the_layer(
     workload = Workload("mine", network, Uniform(grid, 1, 1.0), channels)
     with pytest.raises(UserError, match=f"workload 'mine': {words}"):
         measurement(workload)[0].run()
+
+
+@dataclass(frozen=True)
+class FromASensor:
+    """An input that a suite of somebody's own makes, or fails to make."""
+
+    made: object = field(metadata=NOT_DEFINING)
+    version: ClassVar[int] = 1
+
+    def batch(self, channels, seed):
+        if isinstance(self.made, Exception):
+            raise self.made
+        return self.made
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (ValueError("no such sensor"), r"cannot be made: ValueError: no such sensor \(test_meas"),
+        (RuntimeError("no such shape"), r"cannot be made: RuntimeError: no such shape \(test_meas"),
+        (None, r"batch\(\) returns a NoneType, no SparseBatch"),
+    ],
+)
+def test_an_input_that_cannot_be_made_is_its_suites_fault_and_no_implementations(
+    made, words, measurement
+):
+    with pytest.raises(UserError, match=f"workload 'mine': its input('s)? {words}"):
+        measurement(Workload("mine", VALID, FromASensor(made), 3))[0].run()
+
+
+def test_an_input_that_memory_is_too_short_for_is_told_as_that(measurement):
+    subject, told = measurement(Workload("mine", VALID, FromASensor(MemoryError("no room")), 3))
+    subject.run()
+    assert {event.status for event in told if isinstance(event, Failed)} == {Status.OUT_OF_MEMORY}
+
+
+def test_layers_that_are_joined_must_have_the_same_sites(measurement):
+    wide = convolution(2, "full", 3, 3, 3, padding=1)
+    network = Network((Layer("wide", wide), Layer("both", Add(), ("wide", INPUT))))
+    subject, _ = measurement(Workload("mine", network, Uniform((8, 8), 1, 0.1), 3))
+    with pytest.raises(UserError, match="layer 'both': it joins layers that are active at differ"):
+        subject.run()
+    everywhere = Workload("mine", network, Uniform((8, 8), 1, 1.0), 3)
+    measurement(everywhere)[0].run()
 
 
 @pytest.mark.parametrize("background", Background)

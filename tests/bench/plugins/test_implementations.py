@@ -153,6 +153,42 @@ def test_a_class_that_cannot_be_made_is_refused_with_what_it_raises(statement, w
     assert refusal(references_in, path) == f"{path}: class Mine cannot be made: {words}"
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("version = None", "has version = None, which is not of type str"),
+        ("origin = 5", "has origin = 5, which is not of type str"),
+        ("starts_dense = 'no'", "has starts_dense = 'no', which is not of type bool"),
+        ("timed_region = 'all'", "has timed_region = 'all', which maps no phases to words"),
+        (
+            "timed_region = {'forwards': 'it'}",
+            "has 'forwards' in timed_region; phases: encode, map, ",
+        ),
+        ("timed_region = {'map': 3}", "has 3 for map in timed_region; it takes words"),
+    ],
+)
+def test_what_no_run_file_could_hold_is_refused_before_anything_is_measured(
+    line, words, plugin, package, entries
+):
+    text = whole() + f"    {line}\n"
+    path = plugin(text)
+    assert refusal(references_in, path).startswith(f"{path}: class Mine {words}")
+    entries(package("mine", text))
+    assert f"class Mine {words}" in refusal(choose, ["mine"])
+
+
+def test_what_a_plug_in_prints_is_no_part_of_what_a_command_prints(
+    plugin, package, entries, capsys
+):
+    text = "print('imported')\n" + whole() + "    def __init__(self): print('made')\n"
+    references_in(plugin(text))
+    entries(package("mine", text))
+    choose(["mine"])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert set(printed.err.split()) == {"imported", "made"}
+
+
 def test_a_class_that_lacks_methods_is_refused_with_their_names(plugin):
     path = plugin(
         "from bench.implementation import Implementation\n"

@@ -43,6 +43,14 @@ SUITE = Suite("mine", "mine", workloads)
         ("(workload(3),)", "has a workload called 3; "),
         ("1 / 0", "cannot make its workloads: ZeroDivisionError: .* \\(its_suite.py:11\\)"),
         ("None", "cannot make its workloads: TypeError: 'NoneType'"),
+        (
+            "(Workload('a', max_pooling(2, 2, 2), Uniform((8, 8), 1, 0.5), 1),)",
+            "workload 'a': MaxPooling is no bench.network.Network; bench.network.single makes one",
+        ),
+        (
+            "(workload('a', input=Uniform((8, 8), 1, object)),)",
+            "a definition is made of numbers, words, tuples and dataclasses, not of <class 'object'>",
+        ),
         ("(workload('a', input=5),)", "workload 'a': its input 5 is no dataclass"),
     ],
 )
@@ -54,6 +62,18 @@ def test_a_suite_whose_workloads_are_none_is_refused_with_the_reason(
     monkeypatch.delitem(sys.modules, "its_suite", raising=False)
     entries(EntryPoint("mine", "its_suite:SUITE", SUITES))
     assert re.match(f"suite 'mine':? {words}", refusal(load_suite, "mine"))
+
+
+def test_what_a_suite_prints_is_no_part_of_what_a_command_prints(
+    entries, tmp_path, monkeypatch, capsys
+):
+    text = SUITE_OF.replace("{made}", "print('made') or (workload('a'),)")
+    (tmp_path / "its_suite.py").write_text("print('imported')\n" + text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "its_suite", raising=False)
+    entries(EntryPoint("mine", "its_suite:SUITE", SUITES))
+    load_suite("mine")
+    assert capsys.readouterr() == ("", "imported\nmade\n")
 
 
 def test_a_suite_is_known_by_one_name(entries, tmp_path, monkeypatch):
