@@ -22,8 +22,9 @@ from fsspec.implementations.local import LocalFileSystem
 from bench.errors import DataError, UserError
 from bench.files import write_once
 from bench.history import summary
+from bench.results.envelope import read
 from bench.results.schema import Run
-from bench.results.store import decode, load
+from bench.results.store import decode
 
 RUNS = "runs"
 CELLS = f"cells/{summary.VERSION}"
@@ -61,7 +62,8 @@ class Archive:
         self._files: Any = files
         self._root = PurePosixPath(root)
         self._is_local = isinstance(files, LocalFileSystem)
-        name = hashlib.sha256(url.encode()).hexdigest()[:DIGITS]
+        absolute = str(files.unstrip_protocol(root))
+        name = hashlib.sha256(absolute.encode()).hexdigest()[:DIGITS]
         self._cache = Path(platformdirs.user_cache_dir("sparsebench")) / "history" / name
 
     def add(self, path: Path) -> str:
@@ -174,11 +176,8 @@ def _named(path: Path) -> tuple[str, Run, bytes]:
     """A run file's name, what it says, and its content."""
     if path.name.endswith(".partial"):
         raise DataError(f"{path} is the journal of an unfinished run: finish it with --resume")
-    run = load(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    content = read(path)
+    run = decode(content, str(path))
     moment = re.sub(r"[^0-9T]", "", run.header.started[:19])
     return f"{moment}-{hashlib.sha256(content).hexdigest()[:DIGITS]}", run, content
 

@@ -217,11 +217,16 @@ def _query(
     if not paths:
         return [], []
     kept = " AND ".join(
-        f"({' OR '.join(f'{name} GLOB ?' for _ in patterns[name])})"
+        f"({' OR '.join(f'{name} = ? OR {name} GLOB ?' for _ in patterns[name])})"
         for name in FILTERS
         if patterns.get(name)
     )
-    wanted = [pattern for name in FILTERS for pattern in patterns.get(name, ())]
+    wanted = [
+        pattern
+        for name in FILTERS
+        for given in patterns.get(name, ())
+        for pattern in (given, given)
+    ]
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as database:
         cells = database.read_parquet([str(path) for path in paths])  # noqa: F841  # named in SQL
         found = database.execute(

@@ -15,11 +15,13 @@ BETWEEN = (0.0, 0.01, 0.03)
 WITHIN = (0.003, 0.03)
 
 
-def compared(generator, processes, between, within=0.025):
+def compared(generator, processes, between, within=0.025, rounds=None):
     """A ratio of two that are the same, from processes that differ by `between`."""
+    rounds = rounds or [ROUNDS] * processes
     offsets = generator.normal(0, between, processes)
+    drawn = zip(offsets, rounds, strict=True)
     return _ratio(
-        mean_of([generator.normal(each, within, ROUNDS) for each in offsets]), ROUNDS * processes
+        mean_of([generator.normal(each, within, own) for each, own in drawn]), sum(rounds)
     )
 
 
@@ -39,6 +41,23 @@ def test_how_often_an_interval_covers_the_truth(processes, least):
             found = [compared(generator, processes, between, within) for _ in range(3000)]
             covered.append(np.mean([e.interval.low <= 1 <= e.interval.high for e in found]))
     print(f"{processes} processes: {min(covered):.1%} to {max(covered):.1%} of intervals")
+    assert min(covered) >= least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rounds", "least"),
+    [([3, 60], 0.89), ([3, 60, 60], 0.93), ([3, 3, 60], 0.91), ([3, 70, 70, 70, 70], 0.95)],
+    ids=str,
+)
+def test_how_often_it_does_where_processes_are_starved_of_rounds(rounds, least):
+    generator = np.random.default_rng(rounds)
+    covered = []
+    for between in BETWEEN:
+        for within in WITHIN:
+            found = [compared(generator, len(rounds), between, within, rounds) for _ in range(3000)]
+            covered.append(np.mean([e.interval.low <= 1 <= e.interval.high for e in found]))
+    print(f"rounds {rounds}: {min(covered):.1%} to {max(covered):.1%} of intervals")
     assert min(covered) >= least
 
 

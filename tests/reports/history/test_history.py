@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.reports.synthetic_runs import cell, make_run, renamed
+from tests.reports.synthetic_runs import cell, make_run, renamed, workload
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
@@ -40,6 +40,26 @@ def test_a_run_is_kept_byte_for_byte_and_added_once(tmp_path):
     assert archive.add(path) == name
     (kept,) = (tmp_path / "store" / "runs").iterdir()
     assert kept.read_bytes() == path.read_bytes()
+
+
+def test_two_archives_of_the_same_relative_name_are_two(tmp_path, monkeypatch):
+    found = []
+    for place, record in (("here", RECORDS[0]), ("there", RECORDS[1])):
+        copied = tmp_path / place / "history" / "runs"
+        copied.mkdir(parents=True)
+        write(nightly(0, records=[record]), copied / "copied.json")  # by hand: summarised when read
+        monkeypatch.chdir(tmp_path / place)
+        found.append({series.key.workload for series in read(Archive("history"), {}).series})
+    assert found == [{RECORDS[0].name}, {RECORDS[1].name}]
+
+
+def test_a_workload_with_brackets_is_found_by_its_name(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    records = [workload("pool[x]", 0.1), workload("poolx", 0.2)]
+    archive.add(saved(nightly(0, records=records), tmp_path))
+    for pattern, names in [("pool[x]", {"pool[x]", "poolx"}), ("pool*", {"pool[x]", "poolx"})]:
+        history = read(archive, {"workload": [pattern]})
+        assert {series.key.workload for series in history.series} == names
 
 
 def test_a_slowdown_is_an_event_with_its_commits(store):
