@@ -357,6 +357,22 @@ def test_who_is_tuned_shows_signs_of_life_but_not_for_ever(
     assert all(thread.name != "shows signs of life" for thread in threading.enumerate())
 
 
+def test_the_oracle_shows_signs_of_life_while_it_takes_long(measurement, monkeypatch):
+    monkeypatch.setattr(pulse, "BEAT_SECONDS", 0.01)
+    subject, _ = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3))
+    expect, seen = module.expect, []
+
+    def slow(*arguments, **options):
+        before = subject.pulse.read()[0]
+        time.sleep(0.2)
+        seen.append(subject.pulse.read()[0] - before)
+        return expect(*arguments, **options)
+
+    monkeypatch.setattr(module, "expect", slow)
+    subject.run()
+    assert seen[0] > 1
+
+
 def test_an_input_that_memory_does_not_hold_is_no_ones_fault(measurement, monkeypatch):
     def devours(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 40 GiB")

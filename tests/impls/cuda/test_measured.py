@@ -20,6 +20,21 @@ from tests.impls.cuda_pretended import FEW, RULE, WIDE, Pretended, PretendedTime
 GPU = torch.device("cuda")
 
 
+@pytest.fixture(autouse=True)
+def unrehearsed(monkeypatch):
+    """Nobody's clock has to rise."""
+    monkeypatch.setattr("impls.cuda.measured.REHEARSAL_SECONDS", 0.0)
+
+
+def test_the_rules_shape_runs_until_the_clock_is_up_before_anything_is_sampled(monkeypatch):
+    monkeypatch.setattr("impls.cuda.measured.REHEARSAL_SECONDS", 0.01)
+    timer = PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 4001})
+    measure(Pretended(), timer)
+    rehearsed = timer.timed.index(WIDE)
+    assert rehearsed > 1
+    assert timer.timed[rehearsed:] == [WIDE, FEW] + [RULE, WIDE] * ROUNDS
+
+
 def test_the_fastest_shape_is_chosen_and_the_times_are_kept():
     choice = measure(Pretended(), PretendedTimer({RULE: 3000, WIDE: 2000, FEW: 2500}))
     assert choice.shape == str(WIDE)
