@@ -201,7 +201,10 @@ def _judge(compared: list[tuple[Phase, Ratio | None]]) -> list[Verdict]:
     """Verdicts that are corrected for how many there are."""
     known = [(phase, found) for phase, found in compared if found is not None]
     p_values = iter(corrected([found for _, found in known], [phase for phase, _ in known]))
-    return [verdict(found, None if found is None else next(p_values)) for _, found in compared]
+    return [
+        Verdict.MISSING if found is None else verdict(found, next(p_values))
+        for _, found in compared
+    ]
 
 
 Placed = tuple[Unit, Cell]

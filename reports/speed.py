@@ -147,7 +147,7 @@ def _row(cell: Cell, baseline: str, against: Timing | None) -> Row:
     if cell.implementation == baseline:
         return Row(cell, seconds)
     compared = ratio(cell.timing, against) if against is not None else None
-    return Row(cell, seconds, compared, verdict(compared))
+    return Row(cell, seconds, compared, Verdict.MISSING)  # until all are judged together
 
 
 def _mark_fastest(rows: list[Row]) -> list[Row]:
@@ -178,7 +178,7 @@ def between(row: Row, other: Row) -> Ratio | None:
 
 
 def _corrected(tables: list[Table]) -> list[Table]:
-    """Judge again with p-values that are corrected for all comparisons of the page."""
+    """Judge ratios with p-values that are corrected for all comparisons of the page."""
     rows = [row for table in tables for row in table.rows if row.ratio]
     ratios = [row.ratio for row in rows if row.ratio]
     p_values = iter(corrected(ratios, [row.cell.phase for row in rows]))

@@ -24,19 +24,17 @@ class Verdict(StrEnum):
     MISSING = "missing"
 
 
-def verdict(compared: Ratio | None, p_value: float | None = None) -> Verdict:
+def verdict(compared: Ratio, p_value: float) -> Verdict:
     """Judge a ratio of new to old.
 
-    faster, slower: the whole interval, and the corrected p-value where one is given, lie beyond the
-    dead band. same: otherwise, where the interval rules out a change as large as the resolution.
-    ambiguous: the run was too short or too noisy to say either, or had a single round.
+    faster, slower: the whole interval lies beyond the dead band, and so does the corrected p-value.
+    same: otherwise, where the interval rules out a change as large as the resolution. ambiguous: the
+    run was too short or too noisy to say either, or had a single round.
     """
-    if compared is None:
-        return Verdict.MISSING
     if not compared.interval.is_known:
         return Verdict.AMBIGUOUS
     low, high = math.log(compared.interval.low), math.log(compared.interval.high)
-    significant = p_value is None or p_value <= 1 - CONFIDENCE
+    significant = p_value <= 1 - CONFIDENCE
     if low > DEAD_BAND and significant:
         return Verdict.SLOWER
     if high < -DEAD_BAND and significant:

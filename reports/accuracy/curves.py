@@ -32,14 +32,14 @@ def families(rows: Sequence[Trained]) -> list[list[Trained]]:
     ]
 
 
-def family_name(rows: Sequence[Trained], count: int = FAMILY_WORDS) -> str:
+def family_name(rows: Sequence[Trained]) -> str:
     """What the experiments' names have in common, and whether they are small versions."""
     names = [row.first.settings.experiment.split("-") for row in rows]
     shared = [
         parts[0] for parts in zip(*names, strict=False) if all(part == parts[0] for part in parts)
     ]
     small = " (small)" if rows[0].first.settings.small else ""
-    return "-".join(shared or names[0][:count]) + small
+    return "-".join(shared or names[0][:FAMILY_WORDS]) + small
 
 
 def learning(rows: Sequence[Trained]) -> Chart:

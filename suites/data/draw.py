@@ -29,15 +29,16 @@ class Drawing:
     features: NDArray[np.float32]
 
 
-def draw(recording: Recording, scale: int, grid: int, *, tangents: bool = False) -> Drawing:
+def draw(recording: Recording, scale: int, grid: int) -> Drawing:
     """Draw a recording's strokes one pixel wide in the middle of a square grid.
 
     Args:
         recording: the pen's points.
         scale: pixels along the longer side of the strokes' bounding box.
         grid: pixels along each side of the grid, at least `scale`.
-        tangents: features are (dx, dy, 1), the pen's unit direction at the first sample in each
-            site, instead of (1,).
+
+    Returns:
+        Sites with features as of `strokes_on_grid`.
 
     Raises:
         UserError: if the drawing would not fit.
@@ -45,10 +46,7 @@ def draw(recording: Recording, scale: int, grid: int, *, tangents: bool = False)
     if not 1 <= scale <= grid:
         raise UserError(f"a drawing of {scale} pixels does not fit a grid of {grid}x{grid}")
     points = placed(recording.points, scale, grid)
-    drawing = strokes_on_grid(points, recording.strokes, grid)
-    if tangents:
-        return drawing
-    return Drawing(drawing.sites, np.ones((len(drawing.sites), 1), dtype=np.float32))
+    return strokes_on_grid(points, recording.strokes, grid)
 
 
 def placed(

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError
-from suites.data.catalogue import POINTCLOUDS, DataSet
+from suites.data.catalogue import POINTCLOUDS
 from suites.data.folder import data_folder, find
 from suites.data.npz import Expected, read_arrays
 from suites.data.ply import read_ply
 
-SCENES = ("small_gicp_source", "small_gicp_target", "spconv_benchmark-pc")
 INTENSITY = ("intensity", "scalar_intensity")
 
 # spconv's own settings for its benchmark scene: metres, z y x.
@@ -49,15 +48,18 @@ class Voxels:
     grid_size: tuple[int, int, int]
 
 
-def load(scene: str, data_set: DataSet = POINTCLOUDS) -> PointCloud:
-    """Load one of `SCENES`.
+def load(scene: str) -> PointCloud:
+    """Load a scene.
+
+    Args:
+        scene: `small_gicp_source`, `small_gicp_target` or `spconv_benchmark-pc`.
 
     Raises:
         DataError: if its file is missing or broken, or a point is not finite.
     """
     if scene.startswith("spconv"):
-        return _checked(_read_npz(find(data_set, f"{scene}.npz")), None, scene)
-    return read_cloud(find(data_set, f"{scene}.ply"))
+        return _checked(_read_npz(find(POINTCLOUDS, f"{scene}.npz")), None, scene)
+    return read_cloud(find(POINTCLOUDS, f"{scene}.ply"))
 
 
 def read_cloud(path: Path) -> PointCloud:
@@ -76,7 +78,7 @@ def read_cloud(path: Path) -> PointCloud:
     return _checked(points, intensity, path.name)
 
 
-def spconv_voxels(data_set: DataSet = POINTCLOUDS) -> Voxels:
+def spconv_voxels() -> Voxels:
     """Load the voxels that spconv is tested with: 125,562 sites on 80x1600x1600.
 
     They lie in a file of their own; without it they are made from the benchmark scene as spconv
@@ -87,9 +89,9 @@ def spconv_voxels(data_set: DataSet = POINTCLOUDS) -> Voxels:
         DataError: if both files are missing, or the one that is there is broken.
     """
     name = "spconv_test_spconv.npz"
-    if (data_folder() / data_set.file(name).path).is_file():
-        return _read_voxels(find(data_set, name))
-    points = load("spconv_benchmark-pc", data_set).points
+    if (data_folder() / POINTCLOUDS.file(name).path).is_file():
+        return _read_voxels(find(POINTCLOUDS, name))
+    points = load("spconv_benchmark-pc").points
     # In float32, because spconv divides so: float64 puts five points into other voxels.
     cells = np.floor((points - CORNER_XYZ) / VOXEL_METRES).astype(np.int32)[:, ::-1]
     inside = ((cells >= 0) & (cells < np.array(GRID_SIZE))).all(1)

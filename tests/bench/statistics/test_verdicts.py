@@ -12,6 +12,11 @@ from bench.statistics.verdicts import RESOLUTION, Verdict, corrected, holm, verd
 REPEATS = 300
 
 
+def judged(compared):
+    """The verdict on a comparison that is alone."""
+    return verdict(compared, compared.p_value)
+
+
 def ratio_between(low, high):
     return Ratio(Interval(math.sqrt(low * high), low, high), 1e-9, 0.02, 60)
 
@@ -23,7 +28,7 @@ def test_identical_code_on_a_noisy_machine_raises_at_most_one_false_alarm_in_a_h
         first = simulated(generator, between=0.02)
         second = simulated(generator, between=0.02)
         compared = ratio(first, second)
-        alarms += verdict(compared) in {Verdict.FASTER, Verdict.SLOWER}
+        alarms += judged(compared) in {Verdict.FASTER, Verdict.SLOWER}
     assert alarms / REPEATS <= 0.01
 
 
@@ -41,7 +46,7 @@ def test_holm_over_a_page_of_identical_code_raises_no_false_alarm():
 def test_a_planted_slowdown_of_a_twentieth_is_found_with_five_processes():
     generator = np.random.default_rng(17)
     found = sum(
-        verdict(
+        judged(
             ratio(
                 simulated(generator, processes=5, between=0.003, within=0.02, shift=0.05),
                 simulated(generator, processes=5, between=0.003, within=0.02),
@@ -70,7 +75,7 @@ def test_a_planted_slowdown_of_a_twentieth_is_found_with_five_processes():
     ],
 )
 def test_the_verdict_follows_from_where_the_interval_lies(low, high, expected):
-    assert verdict(ratio_between(low, high)) is expected
+    assert verdict(ratio_between(low, high), p_value=0.0) is expected
 
 
 def test_a_difference_that_does_not_survive_correction_is_no_verdict():
@@ -78,10 +83,6 @@ def test_a_difference_that_does_not_survive_correction_is_no_verdict():
     assert verdict(wide, 0.009) is Verdict.SLOWER
     assert verdict(wide, 0.011) is Verdict.AMBIGUOUS
     assert verdict(narrow, 0.011) is Verdict.SAME
-
-
-def test_no_ratio_is_missing():
-    assert verdict(None) is Verdict.MISSING
 
 
 def test_holm_multiplies_by_the_number_of_hypotheses_left_and_keeps_the_order():
@@ -111,5 +112,5 @@ def test_what_is_detectable_is_found_four_times_out_of_five():
         )
 
     shift = math.log1p(np.median([made(0.0).detectable for _ in range(50)]))
-    found = sum(verdict(made(shift)) is Verdict.SLOWER for _ in range(200))
+    found = sum(judged(made(shift)) is Verdict.SLOWER for _ in range(200))
     assert 0.7 < found / 200 < 0.9

@@ -48,7 +48,7 @@ def test_test_characters_are_drawn_as_they_are(handwriting):
     for number, one in enumerate(
         each for each in RECORDINGS if each.writer in assamese.TEST_WRITERS
     ):
-        alone = draw(one, 16, 24, tangents=True)
+        alone = draw(one, 16, 24)
         own = batch.coordinates[:, 0] == number
         # The middle of the field is subtracted and added again: at most rounding differs.
         assert np.array_equal(batch.coordinates[own, 1:].numpy(), alone.sites)
