@@ -39,6 +39,53 @@ def _number(bits: Places) -> Index:
 
 
 @njit(cache=True, nogil=True)
+def _place(places: Places, offset: int, count: int, found: int) -> None:
+    """Say where the lists of an offset and of its mirror image are, which are the same two."""
+    first, mirrored = 2 * offset * count, places.shape[1] - 1 - offset
+    places[0, offset], places[1, offset], places[2, offset] = first, first + count, found
+    places[0, mirrored], places[1, mirrored], places[2, mirrored] = first + count, first, found
+
+
+@njit(cache=True, nogil=True)
+def _three_in_line(
+    keys: Places, shift: int, bits: Places, before: Index, rows: Index, offset: int
+) -> tuple[int, int, int]:
+    """Find every site's neighbours at three places in line, whose bits and ranks lie together.
+
+    Args:
+        keys: of the sites.
+        shift: from a site to the first of the three.
+        bits, before: the bitmap, and the ones before each of its words.
+        rows: written for offsets `offset` to `offset + 2`, see `submanifold_rows`.
+
+    Returns:
+        The numbers of pairs.
+    """
+    left = middle = right = np.int64(0)
+    for row in range(len(keys)):
+        key = keys[row] + shift
+        word, place = key >> 6, key & 63
+        rank = before[word] + popcount(bits[word] & ((1 << place) - 1))
+        seen = bits[word] >> place
+        if place > WORD - 3:
+            seen &= (1 << (WORD - place)) - 1
+            seen |= bits[word + 1] << (WORD - place)
+        # Written in any case, kept where the bit is set: a branch would be mispredicted.
+        rows[2 * offset, left] = rank
+        rows[2 * offset + 1, left] = row
+        left += seen & 1
+        rank += seen & 1
+        rows[2 * offset + 2, middle] = rank
+        rows[2 * offset + 3, middle] = row
+        middle += (seen >> 1) & 1
+        rank += (seen >> 1) & 1
+        rows[2 * offset + 4, right] = rank
+        rows[2 * offset + 5, right] = row
+        right += (seen >> 2) & 1
+    return left, middle, right
+
+
+@njit(cache=True, nogil=True)
 def submanifold_rows(
     coordinates: Index, size: Places, geometry: Places, rows: Index, places: Places
 ) -> None:
@@ -73,7 +120,14 @@ def submanifold_rows(
     before = _number(bits)
     last = places.shape[1] - 1
     half = last // 2
-    for offset in range(half):
+    in_threes = half // 3 * 3 if kernel[2] == 3 and dilation[2] == 1 else 0
+    for offset in range(0, in_threes, 3):
+        across = (offset // 3 % kernel[1] - kernel[1] // 2) * dilation[1]
+        down = (offset // 3 // kernel[1] - kernel[0] // 2) * dilation[0]
+        found = _three_in_line(keys, (down * lines + across) * line - 1, bits, before, rows, offset)
+        for tap in range(3):
+            _place(places, offset + tap, count, found[tap])
+    for offset in range(in_threes, half):
         column = (offset % kernel[2] - kernel[2] // 2) * dilation[2]
         across = (offset // kernel[2] % kernel[1] - kernel[1] // 2) * dilation[1]
         down = (offset // kernel[2] // kernel[1] - kernel[0] // 2) * dilation[0]
@@ -87,10 +141,7 @@ def submanifold_rows(
             rows[2 * offset, found] = before[key >> 6] + popcount(word & ((1 << place) - 1))
             rows[2 * offset + 1, found] = row
             found += (word >> place) & 1
-        first = 2 * offset * count
-        places[0, offset], places[1, offset], places[2, offset] = first, first + count, found
-        places[0, last - offset], places[1, last - offset] = first + count, first
-        places[2, last - offset] = found
+        _place(places, offset, count, found)
     for row in range(count):
         rows[last, row] = row
     places[0, half], places[1, half], places[2, half] = last * count, last * count, count

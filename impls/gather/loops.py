@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from impls.gather.tiles import SHAPE, outer_tile, pair_tile
+from impls.gather.tiles import SHAPE, fill_tile, outer_tile, pair_tile, transpose_tile
 
 Index = NDArray[np.int32]
 Places = NDArray[np.int64]
@@ -21,10 +21,9 @@ CHUNK = 128
 """Pairs of which input and gradient rows stay in the nearest caches, for all channels."""
 BUNCH = 64
 TURNED = True
-SQUARE = 16
-"""Side of the squares that a matrix is transposed by: a cache line each way."""
-WORTH_TRANSPOSING = 24
-"""Pairs from which on transposing an offset's weights costs less than dot products lose to tiles."""
+FEWEST_TURNED, FEWEST_TURNED_ROWS = 4, 40
+"""Pairs, and pairs times channels, from which on transposing an offset's weights costs less than dot
+products lose to tiles: measured with AVX-512, 1 to 256 channels and 1 to 100 pairs."""
 VECTOR_BYTES = SHAPE.vector_bytes
 ROWS = SHAPE.rows
 FEW = 4
@@ -39,6 +38,10 @@ _few_two = pair_tile(FEW, 2, masked=False)
 _few_two_masked = pair_tile(FEW, 2, masked=True)
 _few_one = pair_tile(FEW, 1, masked=False)
 _few_one_masked = pair_tile(FEW, 1, masked=True)
+_fill = fill_tile(masked=False)
+_fill_masked = fill_tile(masked=True)
+_square = transpose_tile(masked=False)
+_square_masked = transpose_tile(masked=True)
 _outer_two = outer_tile(ROWS, 2, masked=False)
 _outer_two_masked = outer_tile(ROWS, 2, masked=True)
 _outer_one = outer_tile(ROWS, 1, masked=False)
@@ -117,6 +120,26 @@ def _add_turned_products(
 
 
 @njit(cache=True, nogil=True)
+def _is_worth_transposing(pairs: int, channels: int) -> bool:
+    """Whether the gradient at the input is computed with an offset's weights transposed."""
+    return pairs >= FEWEST_TURNED and pairs * channels >= FEWEST_TURNED_ROWS
+
+
+@njit(cache=True, nogil=True)
+def _fill_rows(values: Values, out: Values, first: int, last: int) -> None:
+    """Write the same values to rows [first, last)."""
+    lanes = VECTOR_BYTES // out.itemsize
+    if len(values) == lanes:
+        _fill(values, out, first, last, lanes)
+    elif len(values) < lanes:
+        _fill_masked(values, out, first, last, len(values))
+    else:
+        for row in range(first, last):
+            for column in range(len(values)):
+                out[row, column] = values[column]
+
+
+@njit(cache=True, nogil=True)
 def multiply_pairs(
     rows: Index,
     places: Places,
@@ -148,21 +171,20 @@ def multiply_pairs(
     inputs, outputs, counts = places[0], places[1], places[2]
     if turned:
         inputs, outputs = outputs, inputs
+    initial = bias if len(bias) else np.zeros(out.shape[1], out.dtype)
     done = np.empty(len(counts), np.int64)
     for k in range(len(counts)):
         begin = outputs[k]
         done[k] = _first_at_least(rows, begin, begin + counts[k], first) - begin
     for start in range(first, last, block):
         end = min(start + block, last)
-        for row in range(start, end):
-            for column in range(out.shape[1]):
-                out[row, column] = bias[column] if len(bias) else 0
+        _fill_rows(initial, out, start, end)
         for k in range(len(counts)):
             begin = outputs[k]
             stop = _first_at_least(rows, begin + done[k], begin + counts[k], end) - begin
             if stop > done[k]:
                 i, o, count = inputs[k] + done[k], begin + done[k], stop - done[k]
-                if turned and counts[k] < WORTH_TRANSPOSING:
+                if turned and not _is_worth_transposing(counts[k], out.shape[1]):
                     _add_turned_products(rows, i, o, count, x, plain, k, out)
                 else:
                     _add_products(rows, i, o, count, x, w, k, out)
@@ -173,14 +195,17 @@ def multiply_pairs(
 def transposed(w: Values, counts: NDArray[np.int64]) -> Values:
     """Transpose the matrix of each offset that has enough pairs for it: `[K, C_out, C_in]`."""
     turned = np.empty((w.shape[0], w.shape[2], w.shape[1]), w.dtype)
+    side = VECTOR_BYTES // w.itemsize
     for k in range(w.shape[0]):
-        if counts[k] < WORTH_TRANSPOSING:
+        if not _is_worth_transposing(counts[k], w.shape[1]):
             continue
-        for i in range(0, w.shape[1], SQUARE):
-            for j in range(0, w.shape[2], SQUARE):
-                for row in range(i, min(i + SQUARE, w.shape[1])):
-                    for column in range(j, min(j + SQUARE, w.shape[2])):
-                        turned[k, column, row] = w[k, row, column]
+        for i in range(0, w.shape[1], side):
+            for j in range(0, w.shape[2], side):
+                height, width = min(side, w.shape[1] - i), min(side, w.shape[2] - j)
+                if height == side and width == side:
+                    _square(w, k, i, j, height, width, turned)
+                else:
+                    _square_masked(w, k, i, j, height, width, turned)
     return turned
 
 

@@ -1,6 +1,6 @@
 """Register tiles: the innermost loops of `gather`, written in LLVM's own language.
 
-A tile takes a few pairs of one kernel offset and a block of output channels. It loads the output rows
+A tile of products takes a few pairs of one kernel offset and a block of output channels. It loads the output rows
 into registers, adds the products of all input channels, and stores them: gather, multiply and scatter
 in one go, without a buffer. LLVM is inside of numba, so no compiler is needed, and its vectors become
 whatever registers the processor has. Sizes are chosen so that the sums just fit these.
@@ -352,6 +352,112 @@ def outer_tile(rows: int, vectors: int, *, masked: bool) -> Any:
         return signature, generate
 
     return tile
+
+
+def fill_tile(*, masked: bool) -> Any:
+    """Make `tile(values, out, first, last, tail)`.
+
+    It writes the same register, of whose lanes only `tail` count if `masked`, to rows [first, last).
+
+    Args of the tile:
+        values: `[C]`, no more than fit a register.
+        out: `[M, C]`.
+    """
+
+    @intrinsic
+    def tile(typing: Any, values, out, first, last, tail):
+        signature = types.void(values, out, first, last, tail)
+        element = _Element.of(out)
+
+        def generate(context: Any, builder: Builder, signature: Any, values: list[Value]) -> Value:
+            source = _Array.of(context, builder, signature.args[0], values[0])
+            target = _Array.of(context, builder, signature.args[1], values[1])
+            (mask,) = _masks(element, builder, 1, values[4], masked=masked)
+            register = element.load(builder, source.address, mask)
+
+            def step(row: Value, totals: list[Value]) -> list[Value]:
+                element.store(builder, register, target.row(builder, row), mask)
+                return totals
+
+            _loop(builder, values[2], values[3], [], step)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def transpose_tile(*, masked: bool) -> Any:
+    """Make `tile(w, k, row, column, height, width, turned)`.
+
+    It writes the square of `w[k]` from [row, column] on, as wide as a register, to `turned[k]`; if
+    `masked`, only `height` rows and `width` columns of it. Blocks of 1, 2, 4... lanes change places
+    between registers whose numbers differ by as much.
+
+    Args of the tile:
+        w: `[K, C_in, C_out]`.
+        turned: `[K, C_out, C_in]`.
+    """
+
+    @intrinsic
+    def tile(typing: Any, w, k, row, column, height, width, turned):
+        signature = types.void(w, k, row, column, height, width, turned)
+        element = _Element.of(w)
+
+        def generate(context: Any, builder: Builder, signature: Any, values: list[Value]) -> Value:
+            source = _Array.of(context, builder, signature.args[0], values[0])
+            target = _Array.of(context, builder, signature.args[6], values[6])
+            _, matrix, row, column, height, width, _ = values
+
+            def rows_from(
+                array: _Array, other: _Array, row: Value, column: Value, count: Value
+            ) -> list[Value]:
+                """Addresses of a square's rows; the last one's for those that are not there."""
+                in_matrix = builder.sdiv(other.row_bytes, INT(element.size))
+                first = builder.add(builder.mul(matrix, in_matrix), row)
+                last = builder.sub(count, INT(1))
+                numbers = [
+                    _smaller(builder, INT(number), last) if masked else INT(number)
+                    for number in range(element.lanes)
+                ]
+                skip = builder.mul(column, INT(element.size))
+                return [
+                    builder.add(array.row(builder, builder.add(first, number)), skip)
+                    for number in numbers
+                ]
+
+            (wide,) = _masks(element, builder, 1, width, masked=masked)
+            (high,) = _masks(element, builder, 1, height, masked=masked)
+            read = rows_from(source, target, row, column, height)
+            written = rows_from(target, source, column, row, width)
+            registers = [element.load(builder, address, wide) for address in read]
+            step = 1
+            while step < element.lanes:
+                registers = _exchanged(builder, registers, step)
+                step *= 2
+            # Backwards, so that the last row that is there overwrites those that are not.
+            for register, address in reversed(list(zip(registers, written, strict=True))):
+                element.store(builder, register, address, high)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _exchanged(builder: Builder, registers: list[Value], step: int) -> list[Value]:
+    """Exchange the odd blocks of `step` lanes of each register with the even ones of another."""
+    lanes = len(registers)
+    kind = ir.VectorType(INDEX, lanes)
+    low = [lane if not lane & step else lanes + lane - step for lane in range(lanes)]
+    high = [lane + step if not lane & step else lanes + lane for lane in range(lanes)]
+    result = list(registers)
+    for number in range(lanes):
+        if not number & step:
+            pair = registers[number], registers[number + step]
+            result[number] = builder.shuffle_vector(*pair, ir.Constant(kind, low))
+            result[number + step] = builder.shuffle_vector(*pair, ir.Constant(kind, high))
+    return result
 
 
 @intrinsic
