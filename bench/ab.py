@@ -7,6 +7,7 @@ Revisions may also be those of another repository that holds plug-in files: then
 version of them, and this harness measures both.
 """
 
+import os
 import random
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from bench.commits import git_environment
 from bench.comparison import Changes, compare_runs
 from bench.errors import UserError
 from bench.gpu import conditions, watched
@@ -335,10 +337,12 @@ def _commit_of(project: Path, revision: str) -> str:
 def _git(project: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(project), *arguments],  # noqa: S607
+            # The user's hooks have no business in a checkout that is made to be measured.
+            ["git", "-c", f"core.hooksPath={os.devnull}", "-C", str(project), *arguments],  # noqa: S607
             capture_output=True,
             text=True,
             check=True,
+            env=git_environment(),
         )
     except FileNotFoundError:
         raise UserError("git is missing: revisions cannot be checked out") from None

@@ -9,8 +9,19 @@ HERE = Path(__file__).resolve()
 DIGITS = 12
 PATIENCE_SECONDS = 10
 DIRTY = "+dirty"
-GIT_VARIABLES = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"})
-"""Variables by which git's hooks name the repository that they are run for."""
+GIT_VARIABLES = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_INDEX_FILE",
+        "GIT_NAMESPACE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_WORK_TREE",
+    }
+)
+"""Variables by which git's hooks name the repository that they are run for, and what of it."""
 
 
 def own_commit() -> str:
@@ -83,6 +94,11 @@ def _head(root: Path) -> str:
     return commit[:DIGITS] + (DIRTY if len(about) < len(told.splitlines()) else "")
 
 
+def git_environment() -> dict[str, str]:
+    """Variables for a git that is to find the repository around its folder, also within a hook."""
+    return {name: text for name, text in os.environ.items() if name not in GIT_VARIABLES}
+
+
 def ask_git(root: Path, *arguments: str, told: str = "") -> str:
     """What git answers about the repository around a folder; nothing where it is missing or refuses.
 
@@ -100,7 +116,7 @@ def ask_git(root: Path, *arguments: str, told: str = "") -> str:
             capture_output=True,
             timeout=PATIENCE_SECONDS,
             check=True,
-            env={name: text for name, text in os.environ.items() if name not in GIT_VARIABLES},
+            env=git_environment(),
         )
     except (OSError, subprocess.SubprocessError):
         return ""

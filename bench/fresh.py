@@ -4,6 +4,7 @@ import json
 import sys
 
 import bench
+from bench.plugins.files import path_without_folders
 
 FIND = """
 import gc, json, sys
@@ -25,5 +26,5 @@ def interpreter(code: str) -> list[str]:
     `path` to `sys.path`; what it imports before comes from the standard library and what is installed,
     where a file beside a test might be called like one of their modules.
     """
-    path = [each for each in sys.path if isinstance(each, str)]
-    return [sys.executable, "-P", "-c", FIND + code, json.dumps([bench.__file__, path])]
+    place = [bench.__file__, path_without_folders()]
+    return [sys.executable, "-P", "-c", FIND + code, json.dumps(place)]

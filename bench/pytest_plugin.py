@@ -78,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--sparsebench-output writes what is measured: add --benchmark")
     if not measures(config):
         return
-    if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
+    # Before xdist starts any worker: one that refuses would be replaced by the next, for ever.
+    if any(getattr(config.option, name, None) for name in ("numprocesses", "tx")):
         raise pytest.UsageError(
             "--benchmark cannot measure under xdist: workers would disturb each other; use -n 0"
         )

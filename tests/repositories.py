@@ -1,10 +1,9 @@
 """Git repositories of a test's own."""
 
-import os
 import subprocess
 from pathlib import Path
 
-from bench.commits import GIT_VARIABLES
+from bench.commits import git_environment
 
 
 def git(folder: Path, *words: str) -> str:
@@ -12,8 +11,9 @@ def git(folder: Path, *words: str) -> str:
     identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
     command = ["git", "-C", str(folder), *identity, *words]
     # A hook that runs the tests has git know whose it is.
-    environment = {name: text for name, text in os.environ.items() if name not in GIT_VARIABLES}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=git_environment()
+    )
     return done.stdout.strip()
 
 

@@ -8,6 +8,8 @@ from types import ModuleType
 
 from bench.errors import UserError, kind_and_line
 
+FOLDERS: list[str] = []
+"""Of files that were imported, at the end of `sys.path` for their neighbours, the latest first."""
 RELATIVE = "attempted relative import"
 """What Python says of one that has no package to be relative to."""
 
@@ -58,9 +60,7 @@ def import_file(path: Path, what: str) -> ModuleType:
         raise UserError(f"{what} {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # it may import its neighbours; at the end, they hide nobody else
+    _find_neighbours_in(str(path.parent))
     try:
         with redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
@@ -75,6 +75,22 @@ def import_file(path: Path, what: str) -> ModuleType:
             ) from None
         raise UserError(f"{what} {path} does not import: {kind_and_line(error)}") from error
     return module
+
+
+def path_without_folders() -> list[str]:
+    """Where modules are found, but for the neighbours of imported files.
+
+    A process that imports another version of such a file is to find that one's neighbours.
+    """
+    return [each for each in sys.path if isinstance(each, str) and each not in FOLDERS]
+
+
+def _find_neighbours_in(folder: str) -> None:
+    """Have modules found in a folder, before other files' neighbours and after everything else."""
+    path = path_without_folders()
+    if folder not in path:
+        FOLDERS[:] = [folder, *(each for each in FOLDERS if each != folder)]
+    sys.path[:] = [*path, *FOLDERS]
 
 
 def _module_name(path: Path) -> str:

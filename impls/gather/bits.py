@@ -49,7 +49,7 @@ def _place(places: Places, offset: int, count: int, found: int) -> None:
 @njit(cache=True, nogil=True)
 def _three_in_line(
     keys: Places, shift: int, bits: Places, before: Index, rows: Index, offset: int
-) -> tuple[int, int, int]:
+) -> tuple[np.int64, np.int64, np.int64]:
     """Find every site's neighbours at three places in line, whose bits and ranks lie together.
 
     Args:

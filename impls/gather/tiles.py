@@ -1,9 +1,9 @@
 """Register tiles: the innermost loops of `gather`, written in LLVM's own language.
 
-A tile of products takes a few pairs of one kernel offset and a block of output channels. It loads the output rows
-into registers, adds the products of all input channels, and stores them: gather, multiply and scatter
-in one go, without a buffer. LLVM is inside of numba, so no compiler is needed, and its vectors become
-whatever registers the processor has. Sizes are chosen so that the sums just fit these.
+A tile of products takes a few pairs of one kernel offset and a block of output channels. It loads the
+output rows into registers, adds the products of all input channels, and stores them: gather, multiply
+and scatter in one go, without a buffer. LLVM is inside of numba, so no compiler is needed, and its
+vectors become whatever registers the processor has. Sizes are chosen so that the sums just fit these.
 """
 
 from collections.abc import Callable

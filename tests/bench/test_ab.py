@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import replace
 
@@ -92,16 +93,22 @@ def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
 
 @pytest.fixture
 def repository(tmp_path):
-    """A repository of its own with the README's example, an eighth as fast in its working tree."""
+    """A repository of its own with the README's example, an eighth as fast in its working tree.
+
+    What makes it slow there is a module beside it.
+    """
     folder = tmp_path / "mine"
     (folder / "code").mkdir(parents=True)
-    plugin = folder / "code" / "mine.py"
-    plugin.write_bytes((PROJECT / "docs" / "examples" / "unfold.py").read_bytes())
+    example = (PROJECT / "docs" / "examples" / "unfold.py").read_text()
+    (folder / "code" / "mine.py").write_text(
+        f"{example}\nimport pace\npace.set(UnfoldConvolution)\n"
+    )
+    pace = folder / "code" / "pace.py"
+    pace.write_text("def set(_): pass\n")
     git(folder.parent, "init", "-q", str(folder))
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "as it is")
-    planted = PLANTED.replace("MaskedConvolution", "UnfoldConvolution")
-    plugin.write_text(plugin.read_text() + planted)
+    pace.write_text(f"def set(MaskedConvolution):\n{textwrap.indent(PLANTED, '    ')}")
     return folder
 
 
@@ -147,6 +154,21 @@ def test_what_cannot_be_checked_out_or_take_turns_is_refused(revision, words, pr
     with pytest.raises(UserError, match=words), checked_out(revision, project):
         pytest.fail("it was checked out")
     assert len(git(project, "worktree", "list").splitlines()) == 1
+
+
+def test_what_a_hook_is_about_to_commit_stays_as_it_is(repository, monkeypatch):
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    git(repository, "add", "-A")
+    staged = git(repository, "diff", "--cached", "--stat")
+    monkeypatch.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
+    with checked_out("HEAD", repository, plugins=True) as base:
+        assert (base.folder / "code" / "pace.py").read_text() == "def set(_): pass\n"
+    assert "pace.py" in staged
+    assert git(repository, "diff", "--cached", "--stat") == staged
 
 
 @pytest.mark.slow

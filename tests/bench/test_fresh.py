@@ -9,6 +9,7 @@ import pytest
 from refusals import refusal
 
 from bench import fresh
+from bench.plugins.files import import_file, path_without_folders
 from bench.plugins.suites import load_suite
 from bench.results.schema import Status
 from bench.results.store import load
@@ -46,8 +47,30 @@ def test_a_fresh_process_has_this_harness_and_this_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "caf\udce9"), *sys.path])
     assert said_by("import bench; print(bench.__file__)") == str(PROJECT / "bench" / "__init__.py")
-    assert said_by("print(ascii(path))") == ascii(sys.path)
+    assert said_by("print(ascii(path))") == ascii(path_without_folders())
     assert said_by("print(sys.argv[1:])") == "['an argument']"
+
+
+def test_of_two_versions_of_a_file_each_finds_its_own_neighbours(tmp_path):
+    for version in ("new", "old"):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "version_beside.py").write_text(f"VERSION = {version!r}\n")
+        (folder / "mine.py").write_text(
+            "def version():\n    import version_beside\n    return version_beside.VERSION\n"
+        )
+    import_file(tmp_path / "new" / "mine.py", "file")  # this process knows the newest one
+    code = (
+        "sys.path[:] = path\n"
+        "from pathlib import Path\n"
+        "from bench.plugins.files import import_file\n"
+        "{first}"
+        "print(import_file(Path({old!r}), 'file').version())"
+    )
+    old = str(tmp_path / "old" / "mine.py")
+    new = f"import_file(Path({str(tmp_path / 'new' / 'mine.py')!r}), 'file')\n"
+    for first in ("", new):  # such as a suite that lies beside the newest one
+        assert said_by(code.format(first=first, old=old)) == "old"
 
 
 @pytest.mark.parametrize("name", ["statistics.py", "bench.py"])

@@ -222,8 +222,9 @@ def test_with_benchmarks_disabled_nothing_is_measured(session):
     assert not (session.path / "run.json").exists()
 
 
-def test_measuring_under_xdist_is_refused(session):
-    result = session.runpytest_subprocess(ONE, "--benchmark", "-n2")
+@pytest.mark.parametrize("workers", [["-n2"], ["--dist", "load", "--tx", "2*popen"]])
+def test_measuring_under_xdist_is_refused(workers, session):
+    result = session.runpytest_subprocess(ONE, "--benchmark", *workers, timeout=120)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "xdist" in result.stderr.str()
 
