@@ -134,8 +134,10 @@ def _check_repeats(
 
 def _check_input_kept(candidate: Candidate, batch: SparseBatch) -> None:
     """The input may not be written to."""
-    kept = batch.features.clone()
+    kept, coordinates = batch.features.clone(), batch.coordinates.clone()
     with torch.no_grad():
         candidate.built(candidate.implementation.encode(batch))
     if not torch.equal(kept, batch.features):
         raise IncorrectError("the input's features were overwritten")
+    if not torch.equal(coordinates, batch.coordinates):
+        raise IncorrectError("the input's coordinates were overwritten")

@@ -93,6 +93,11 @@ class Candidate:
         self.trained = make() if trains_otherwise else self.built
         with torch.no_grad():
             self.native = implementation.encode(self.batch.copied())
+            if implementation.starts_dense and implementation.features(self.native).ndim <= 2:
+                raise IncorrectError(
+                    "it says `starts_dense`, but its native tensor holds rows: it takes them from a "
+                    "sparse batch, and cold phases start there"
+                )
         self._is_warm = False
 
     def tune_outputs(self) -> None:
@@ -120,6 +125,7 @@ class Candidate:
                 self.check_answer(self.built.answer(self.native), which)
             self._is_warm = True
             self._check_that_it_computes()
+            self._check_that_it_reads_weights()
             cold = self.implementation.encode(self.batch.copied())
             self.check_answer(self.built.answer(cold), "cold call")
             self._check_that_it_builds_maps()
@@ -183,6 +189,15 @@ class Candidate:
         mark(str(Phase.ENCODE))
         return self.run(native, mark)
 
+    def native_handed_on(self) -> Native:
+        """What a warm call is given: a native tensor that no call has seen, with the maps of `native`.
+
+        Values lie where they lay, unless the implementation keeps them elsewhere.
+        """
+        return self.implementation.with_features(
+            self.native, self.implementation.features(self.native)
+        )
+
     def native_without_maps(self) -> Native:
         """What a cold call is given if it starts from the native tensor."""
         return self.implementation.without_maps(self.native)
@@ -211,9 +226,10 @@ class Candidate:
     def _check_that_it_computes(self) -> None:
         """Negate the features in place: whoever then returns the same result has remembered it.
 
-        In a network a rectifier may return 0 for both signs, so of networks this is not asked. And
-        only where the native tensor hands out its features themselves and not a copy. Writing to
-        `.data` does not raise a tensor's version, so the change cannot be noticed by that.
+        They are handed in anew, as in timed calls: who computes on a copy of them copies them then.
+        Writing to `.data` does not raise a tensor's version, so the change cannot be noticed by that.
+        In a network the same result may be right, as where a rectifier returns 0 for both signs: then
+        the oracle is asked.
 
         The result for the features as they were must stay what it was: whoever writes every result
         to the same memory is spared what others spend on it.
@@ -226,19 +242,40 @@ class Candidate:
         is_view = _shares_memory(self.implementation.features(first), values)
         try:
             values.data.neg_()
-            if not torch.equal(self.implementation.features(self.native), values):
-                return  # it handed out a copy
-            after = self._rows_of(self.run(self.native).native)
+            changed = self.implementation.with_features(self.native, values)
+            after = self.implementation.decode(self.run(changed).native)
             if not is_view and not torch.equal(self._rows_of(first), before):
                 raise IncorrectError(
                     "a second call changed the first one's result: it writes all to the same memory"
                 )
-            if not self.has_layers and before.any() and torch.equal(after, before):
+            if not torch.equal(after.features, before) or not before.any():
+                return
+            negated = self.given.with_features(-self.given.features)
+            if not self.has_layers or self._are_wrong(after, negated):
                 raise IncorrectError(
                     "its features were changed, but it returned the same result: it remembers answers"
                 )
         finally:
             values.data.copy_(kept)
+
+    def _check_that_it_reads_weights(self) -> None:
+        """Negate a single operator's weights in place, as an optimiser changes them."""
+        before = self._rows_of(self.run(self.native).native)
+        if self.has_layers or not before.any():
+            return
+        for name, _, weight in self.built.leaves():
+            if not weight.any():
+                continue
+            kept = weight.detach().clone()
+            try:
+                weight.neg_()
+                after = self._rows_of(self.run(self.native).native)
+            finally:
+                weight.copy_(kept)
+            if torch.equal(after, before):
+                raise IncorrectError(
+                    f"{name} was changed in place, but the result stayed: it computes with a copy"
+                )
 
     def _check_that_it_builds_maps(self) -> None:
         """Mirror the coordinates in place: whoever returns the same result has remembered a kernel map.
@@ -257,20 +294,22 @@ class Candidate:
         others = replace(batch, coordinates=mirrored.clone(), features=self.given.features)
         batch.coordinates.data.copy_(mirrored)
         after = self.implementation.decode(self.encode_and_run(batch).native)
-        if not torch.equal(after.features, before):
-            return
+        if torch.equal(after.features, before) and self._are_wrong(after, others):
+            raise IncorrectError(
+                "its coordinates were changed, but it returned the same result: it remembers maps"
+            )
+
+    def _are_wrong(self, output: SparseBatch, batch: SparseBatch) -> bool:
+        """Whether the oracle expects another output than this one of the network for another batch."""
         problem = self.problem
         expectation = expect(
             problem.network,
             problem.weights,
-            others,
+            batch,
             background=problem.background,
             tf32=self.dtype is torch.float32,  # this is not about rounding
         )
-        if output_fault(expectation, after.to(torch.device("cpu")), self.dtype) is not None:
-            raise IncorrectError(
-                "its coordinates were changed, but it returned the same result: it remembers maps"
-            )
+        return output_fault(expectation, output.to(torch.device("cpu")), self.dtype) is not None
 
     def _rows_of(self, native: Native) -> Tensor:
         """A copy of what a native tensor holds, row by row."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.batch import SparseBatch
 from bench.build import Answer, BuiltNetwork, Mark
-from bench.implementation import Native
+from bench.implementation import Implementation, Native
 from bench.measure.candidate import Candidate, IncorrectError
 from bench.phases import Phase
 
@@ -56,10 +56,17 @@ def step_of(candidate: Candidate, phase: Phase) -> Step:
 def _encode(candidate: Candidate) -> Step:
     return Step(
         candidate.batch.copied,
-        candidate.implementation.encode,
+        partial(_encoded, candidate.implementation),
         candidate.check_encoded,
         FRESH_BATCHES,
     )
+
+
+def _encoded(implementation: Implementation, batch: SparseBatch) -> Native:
+    """Encode a batch until its values are there, even where they are computed only on demand."""
+    native = implementation.encode(batch)
+    implementation.features(native)
+    return native
 
 
 def _map(candidate: Candidate) -> Step:
@@ -70,12 +77,12 @@ def _map(candidate: Candidate) -> Step:
         return native
 
     return Step(
-        candidate.native_without_maps,
+        lambda: _encoded(candidate.implementation, candidate.batch.copied()),
         build,
         lambda native: candidate.check_answer(
             candidate.built.answer(native), "call after build_map"
         ),
-        renew=candidate.encode_again,
+        FRESH_BATCHES,
     )
 
 
@@ -87,7 +94,7 @@ def _forward(candidate: Candidate) -> Step:
         candidate.warm_up()
 
     return Step(
-        lambda: candidate.native,
+        candidate.native_handed_on,
         candidate.run,
         lambda answer: candidate.check_answer(answer, "last timed call"),
         marked=candidate.run if candidate.has_layers else None,
@@ -102,16 +109,22 @@ def _ablations(candidate: Candidate) -> Mapping[str, Callable[[], object]]:
 
 
 def _decode(candidate: Candidate) -> Step:
+    implementation = candidate.implementation
     output = candidate.built(candidate.native)
 
     def renew() -> None:
         nonlocal output
         output = candidate.built(candidate.native)
 
+    def prepare() -> Native:
+        """The output with values that nobody has decoded yet."""
+        return implementation.with_features(output, implementation.features(output).clone())
+
     return Step(
-        lambda: output,
-        candidate.implementation.decode,
+        prepare,
+        implementation.decode,
         lambda batch: candidate.check_batch(batch, "last timed call"),
+        FRESH_BATCHES,
         renew=renew,
     )
 
@@ -161,6 +174,10 @@ def _backward(candidate: Candidate) -> Step:
         return torch.autograd.grad(*recorded, retain_graph=True)
 
     def check(last: tuple[Tensor, ...]) -> None:
+        again = record()
+        first, second = (torch.autograd.grad(*again, retain_graph=True) for _ in range(2))
+        if not _agree(first, second):
+            raise IncorrectError("a second pass over one recording returns other gradients")
         for upstream in recorded[2]:
             upstream.data.neg_()
         for before, after in zip(last, call(None), strict=True):
@@ -207,6 +224,7 @@ def _train_step(candidate: Candidate) -> Step:
             return  # rounding may be all that such a loss leaves behind a batch norm
         with torch.enable_grad():
             _check_gradients_of_sum(last, *start(prepare()))
+        _check_that_the_features_are_read(candidate, last, lambda: call(prepare()))
 
     return Step(prepare, call, check, FRESH_BATCHES, renew=_renewal(candidate))
 
@@ -252,9 +270,39 @@ def _check_gradients_of_sum(found: tuple[Tensor, ...], parts: Parts, leaves: lis
     """
     ones = [torch.full_like(values, sites) for values, sites in parts]
     wanted = torch.autograd.grad([values for values, _ in parts], leaves, ones)
-    for one, other in zip(found, wanted, strict=True):
-        if not (one - other).norm() <= GRADIENT_TOLERANCE * other.norm():
+    if not _agree(found, wanted):
+        raise IncorrectError(
+            "gradients of the output's sum, whose upstream is a single one in memory, differ from "
+            "those of as many ones"
+        )
+
+
+def _check_that_the_features_are_read(
+    candidate: Candidate, last: tuple[Tensor, ...], again: Callable[[], tuple[Tensor, ...]]
+) -> None:
+    """Negate the features where timed calls find them: the weight's gradient must change.
+
+    Raises:
+        IncorrectError: if it does not.
+    """
+    implementation, features = candidate.implementation, candidate.batch.features
+    if implementation.starts_dense:
+        features = implementation.features(candidate.native)
+    features.data.neg_()
+    try:
+        _, *at_weights = zip(last, again(), strict=True)
+    finally:
+        features.data.neg_()
+    for before, after in at_weights[:1]:  # that of a bias does not depend on them
+        if before.any() and torch.equal(before, after):
             raise IncorrectError(
-                "gradients of the output's sum, whose upstream is a single one in memory, differ from "
-                "those of as many ones"
+                "its features were changed, but the weight's gradient stayed: it remembers them"
             )
+
+
+def _agree(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> bool:
+    """Whether gradients are the same but for rounding."""
+    return all(
+        bool((one - other).norm() <= GRADIENT_TOLERANCE * other.norm())
+        for one, other in zip(found, wanted, strict=True)
+    )

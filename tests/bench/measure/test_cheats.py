@@ -7,8 +7,8 @@ from candidates import IMPLEMENTATIONS, call, candidate, every_implementation
 from bench.batch import SparseBatch
 from bench.measure.candidate import IncorrectError
 from bench.measure.steps import step_of
-from bench.network import Layer, Network, single
-from bench.operators import Dropout, convolution
+from bench.network import INPUT, Layer, Network, single
+from bench.operators import Dropout, InverseConvolution, convolution
 from bench.phases import Phase
 from impls.gather import Gather
 
@@ -167,6 +167,84 @@ LAYERS = (
 )
 
 
+DOWN = convolution(2, "full", 3, 4, 2, stride=2)
+DOWN_AND_UP = (
+    Layer("down", DOWN),
+    Layer("up", InverseConvolution(4, 3, DOWN.window), ("down", INPUT)),
+)
+
+
+class RemembersInverses(Gather):
+    """Keeps what an inverse convolution answers beside the target's kernel maps."""
+
+    def inverse_convolution(self, operator, weight, bias):
+        module = super().inverse_convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(source, target):
+            answers = target.sites.__dict__.setdefault("answers", {})
+            if module not in answers:
+                answers[module] = inner(source, target)
+            return answers[module]
+
+        module.forward = forward
+        return module
+
+
+def test_who_remembers_answers_within_a_network_is_found(random_batch):
+    network = Network(DOWN_AND_UP)
+    candidate(Gather(), network, random_batch()).verify_outputs()
+    with pytest.raises(IncorrectError, match="it remembers answers"):
+        candidate(RemembersInverses(), network, random_batch()).verify_outputs()
+
+
+class HandsOutCopies(Gather):
+    """Is right, and computes on another copy of the features than the one that it hands out."""
+
+    def features(self, native):
+        return super().features(native).clone()
+
+
+def test_who_computes_on_a_copy_of_the_features_is_right(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    candidate(HandsOutCopies(), network, random_batch()).verify_outputs()
+
+
+class PacksOnce(Gather):
+    """Computes with a copy of the weights, or of the bias, that was made once for good."""
+
+    def __init__(self, part):
+        self.part = part
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        packed = super().convolution(operator, weight.clone(), bias.clone())
+        other = "bias" if self.part == "weight" else "weight"
+        setattr(packed, other, getattr(module, other))
+        module.forward = packed.forward
+        return module
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_who_computes_with_a_copy_of_the_weights_is_found(part, random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    words = f"{part} was changed in place, but the result stayed"
+    with pytest.raises(IncorrectError, match=words):
+        candidate(PacksOnce(part), network, random_batch()).verify_outputs()
+
+
+class StartsDense(Gather):
+    """Says that its users hold a dense tensor."""
+
+    starts_dense = True
+
+
+def test_who_starts_from_a_dense_tensor_holds_a_grid(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    with pytest.raises(IncorrectError, match="holds rows"):
+        candidate(StartsDense(), network, random_batch())
+
+
 class KeepsItsBuffer(Gather):
     """Writes every result of a module to the same memory, and hands out copies of it."""
 
@@ -252,6 +330,81 @@ def test_who_remembers_gradients_is_found_after_the_rounds(random_batch):
         step.check(call(step))
 
 
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        ctx.steps = iter([1.0])
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return sum((step * upstream for step in ctx.steps), torch.zeros_like(upstream))
+
+
+class PullsBackOnce(Gather):
+    """Goes through the steps of a forward pass by an iterator, which is empty the second time."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            return result._replace(features=_Once.apply(result.features))
+
+        module.forward = forward
+        return module
+
+
+def test_whose_backward_pass_works_once_is_found_after_the_rounds(random_batch):
+    subject = candidate(
+        PullsBackOnce(), single(convolution(2, "submanifold", 3, 4, 3)), random_batch()
+    )
+    subject.verify_gradients()
+    step = step_of(subject, Phase.BACKWARD)
+    with pytest.raises(IncorrectError, match="a second pass over one recording"):
+        step.check(call(step))
+
+
+class _Kept(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight, features, known):
+        ctx.key, ctx.known = (features.data_ptr(), features._version), known
+        return weight.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return ctx.known.setdefault(ctx.key, upstream), None, None
+
+
+class RemembersWeightGradients(Gather):
+    """Keeps the weight's gradient by the address and version of the features."""
+
+    def convolution(self, operator, weight, bias):
+        module, known = super().convolution(operator, weight, bias), {}
+        inner = module.forward
+
+        def forward(native):
+            own = module._parameters["weight"]
+            module._parameters["weight"] = _Kept.apply(own, native.features, known)
+            try:
+                return inner(native)
+            finally:
+                module._parameters["weight"] = own
+
+        module.forward = forward
+        return module
+
+
+def test_who_remembers_the_features_of_a_training_step_is_found_after_the_rounds(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    subject = candidate(RemembersWeightGradients(), network, random_batch())
+    step = step_of(subject, Phase.TRAIN_STEP)
+    subject.verify_gradients = lambda: None  # of another upstream, but who knows
+    with pytest.raises(IncorrectError, match="the weight's gradient stayed"):
+        step.check(call(step))
+
+
 class _LaidOut(torch.autograd.Function):
     @staticmethod
     def forward(ctx, values):
@@ -327,3 +480,66 @@ def test_what_is_put_off_is_timed(phase, random_batch):
     argument, before = step.prepare(), implementation.convolved
     step.call(argument)
     assert implementation.convolved == before + 1
+
+
+class FillsLater(Gather):
+    """Encodes when its values are asked for, and decodes an output once."""
+
+    def __init__(self):
+        self.encoded, self.decoded = 0, {}
+
+    def encode(self, batch):
+        def later():
+            self.encoded += 1
+            return super(FillsLater, self).encode(batch)
+
+        return later
+
+    def features(self, native):
+        return super().features(native() if callable(native) else native)
+
+    def with_features(self, native, features):
+        return super().with_features(native() if callable(native) else native, features)
+
+    def decode(self, native):
+        key = id(native)
+        if key not in self.decoded:
+            self.decoded[key] = native, super().decode(native() if callable(native) else native)
+        return self.decoded[key][1]
+
+
+def test_encoding_is_timed_until_values_are_there(random_batch):
+    implementation = FillsLater()
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    step = step_of(candidate(implementation, network, random_batch()), Phase.ENCODE)
+    argument, before = step.prepare(), implementation.encoded
+    step.call(argument)
+    assert implementation.encoded == before + 1
+
+
+def test_every_timed_call_decodes_what_nobody_has_decoded_yet(random_batch):
+    implementation = FillsLater()
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    subject = candidate(implementation, network, random_batch())
+    subject.native = subject.native()
+    step = step_of(subject, Phase.DECODE)
+    before = len(implementation.decoded)
+    for calls in (1, 2):
+        call(step)
+        assert len(implementation.decoded) == before + calls
+
+
+class KeepsMaps(Gather):
+    """Forgets to drop its maps."""
+
+    def without_maps(self, native):
+        return native
+
+
+def test_maps_are_built_for_what_was_encoded_anew(random_batch):
+    network = single(convolution(2, "submanifold", 3, 4, 3))
+    subject = candidate(KeepsMaps(), network, random_batch())
+    subject.warm_up()
+    step = step_of(subject, Phase.MAP)
+    assert step.prepare().sites is not subject.native.sites
+    assert step.prepare().sites is not step.prepare().sites
