@@ -22,7 +22,8 @@ class Cost:
     """Work of one forward pass.
 
     Attributes:
-        active_pairs: (input site, output site, kernel offset) triples.
+        active_pairs: (input site, output site, kernel offset) triples of layers with a kernel.
+        kernel_outputs: active output sites of these layers.
         multiply_adds: on active pairs.
         dense_multiply_adds: of the same layers computed on the whole grid.
         output_sites: active sites of the last layer.
@@ -31,6 +32,7 @@ class Cost:
     """
 
     active_pairs: int
+    kernel_outputs: int
     multiply_adds: int
     dense_multiply_adds: int
     output_sites: int
@@ -41,11 +43,11 @@ class Cost:
 def network_cost(network: Network, batch: SparseBatch) -> Cost:
     """Count the work of a forward pass from coordinates alone."""
     shapes = network.shapes(batch.channels, batch.grid_size)
-    pairs_all = multiply_adds = dense = 0
+    active = outputs = multiply_adds = dense = 0
     elements = batch.features.numel()
 
     def step(layer: Layer, sources: list[SparseBatch]) -> SparseBatch:
-        nonlocal pairs_all, multiply_adds, dense, elements
+        nonlocal active, outputs, multiply_adds, dense, elements
         operator = layer.operator
         sites = layer_sites(layer, sources)
         pairs, dense_pairs = _pairs(operator, sources, sites)
@@ -54,13 +56,16 @@ def network_cost(network: Network, batch: SparseBatch) -> Cost:
             multiply_adds += pairs * products
             dense += dense_pairs * products
             elements += math.prod(operator.weight_shape)
-        pairs_all += pairs
+        if isinstance(operator, Convolution | InverseConvolution | MaxPooling):
+            active += pairs
+            outputs += sites.sites
         elements += sites.sites * shapes[layer.name][0]
         return sites
 
     output = network.evaluate(batch.sorted(), step)
     return Cost(
-        active_pairs=pairs_all,
+        active_pairs=active,
+        kernel_outputs=outputs,
         multiply_adds=multiply_adds,
         dense_multiply_adds=dense,
         output_sites=output.sites,

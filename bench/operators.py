@@ -118,6 +118,9 @@ class BatchNorm:
     channels: int
     bias: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        _check_channels(self.channels)
+
     @property
     def weight_shape(self) -> Axes:
         """Shape of the weight."""
@@ -219,6 +222,7 @@ def _check_submanifold(geometry: Window) -> None:
         )
 
 
-def _check_channels(in_channels: int, out_channels: int) -> None:
-    if in_channels < 1 or out_channels < 1:
-        raise UserError(f"channels must be at least 1, not {in_channels} in and {out_channels} out")
+def _check_channels(*channels: int) -> None:
+    for count in channels:
+        if not hasattr(count, "__index__") or count < 1:
+            raise UserError(f"a number of channels is a whole number of at least 1, not {count!r}")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,9 +16,17 @@ def per_axis(value: int | Axes, dimensions: int, what: str) -> Axes:
     """Spread a number over the axes, or check that there is one number for each.
 
     Raises:
-        UserError: if a tuple has not `dimensions` entries.
+        UserError: if a tuple has not `dimensions` entries, or holds anything but whole numbers.
     """
-    axes = (value,) * dimensions if isinstance(value, int) else tuple(value)
+    try:
+        if hasattr(value, "__index__"):
+            axes = (operator.index(value),) * dimensions
+        else:
+            axes = tuple(map(operator.index, value))
+    except TypeError:
+        raise UserError(
+            f"{what} {value!r} is no whole number, nor {dimensions} of them, one for each axis"
+        ) from None
     if len(axes) != dimensions:
         raise UserError(f"{what} {axes} has {len(axes)} entries; {dimensions} axes were expected")
     return axes

@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 import msgspec
@@ -76,10 +78,37 @@ class Workload:
                 f"workload {self.name!r}: {type(self.network).__name__} is no bench.network.Network; "
                 f"bench.network.single makes one of a single operator"
             )
+        for layer in self.network.layers:
+            window = getattr(layer.operator, "window", None)
+            if window is not None and window.dimensions not in {2, 3}:
+                raise UserError(
+                    f"workload {self.name!r}: layer {layer.name!r} has {window.dimensions} spatial "
+                    f"axes; grids are 2D or 3D"
+                )
+        self._check_numbers()
+        for what, word in (("group", self.group), ("axis", self.axis)):
+            if not isinstance(word, str):
+                raise UserError(f"workload {self.name!r}: its {what} is a word, not {word!r}")
         if self.background is Background.GROUND_STATE:
             reason = why_no_ground_state(self.network)
             if reason is not None:
                 raise UserError(f"workload {self.name!r} has no ground state to keep: {reason}")
+
+    def _check_numbers(self) -> None:
+        """Make NumPy's numbers Python's, which a run file can hold."""
+        for what, least, most in (("channels", 1, 2**31), ("seed", -(2**63), 2**63)):
+            number = getattr(self, what)
+            if not isinstance(number, Integral) or not least <= int(number) < most:
+                raise UserError(
+                    f"workload {self.name!r}: {what} {number!r} is no whole number from {least} to "
+                    f"{most - 1}"
+                )
+            object.__setattr__(self, what, int(number))
+        position = self.position
+        if not isinstance(position, Real) or not math.isfinite(position):
+            raise UserError(f"workload {self.name!r}: position {position!r} is no finite number")
+        whole = isinstance(position, Integral)
+        object.__setattr__(self, "position", int(position) if whole else float(position))
 
     def definition(self) -> dict[str, Any]:
         """Everything that defines the workload, as plain data.

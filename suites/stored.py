@@ -54,8 +54,13 @@ class StoredSites:
         rows = read_array(BytesIO(content))
         if rows.shape[1] == axes:
             rows = np.concatenate([np.zeros_like(rows[:, :1]), rows], axis=1)
-        if rows.size and not 0 <= rows.min() <= rows.max() <= np.iinfo(np.int32).max:
-            raise UserError(f"{self.path} has coordinates below 0 or beyond 32 bits")
+        beyond = ((rows < 0) | (rows > np.iinfo(np.int32).max)).any(1)
+        if beyond.any():
+            row = int(beyond.argmax())
+            raise UserError(
+                f"{self.path} has coordinates below 0 or beyond 32 bits; the first in row {row}, which "
+                f"is {rows[row].tolist()}"
+            )
         generator = torch.Generator().manual_seed(seed)
         features = torch.randn((len(rows), channels), generator=generator)
         coordinates = torch.from_numpy(rows.astype(np.int32))
@@ -84,7 +89,7 @@ def stored_sites(path: Path | str, grid_size: Axes, batch_size: int = 1) -> Stor
         rows = open_memmap(path, mode="r")
     except UNREADABLE as error:
         raise UserError(f"{path} is not an array in NumPy's format: {error}") from error
-    _check(path, rows, len(grid_size))
+    _check(path, rows, len(grid_size), batch_size)
     return StoredSites(digest, grid_size, batch_size, path)
 
 
@@ -95,11 +100,12 @@ def _content(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _check(path: Path, rows: np.ndarray, axes: int) -> None:
-    """Refuse an array that is not of integers, `[N, axes]` or `[N, 1 + axes]`."""
+def _check(path: Path, rows: np.ndarray, axes: int, batch_size: int) -> None:
+    """Refuse an array that is not of integers, `[N, 1 + axes]` or, of a single sample, `[N, axes]`."""
     if not np.issubdtype(rows.dtype, np.integer):
         raise UserError(f"{path} holds {rows.dtype}, where sites are integers")
-    if rows.ndim != 2 or rows.shape[1] not in {axes, 1 + axes}:
+    columns = {axes, 1 + axes} if batch_size == 1 else {1 + axes}
+    if rows.ndim != 2 or rows.shape[1] not in columns:
         raise UserError(
             f"{path} has shape {rows.shape}; a grid with {axes} axes needs [N, {1 + axes}], batch "
             f"index first, or [N, {axes}] for a single sample"

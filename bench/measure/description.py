@@ -30,7 +30,7 @@ def describe(suite: str, workload: Workload, batch: SparseBatch, cost: Cost) -> 
         sites=batch.sites,
         density=batch.density,
         output_sites=cost.output_sites,
-        neighbours=cost.active_pairs / max(1, cost.output_sites),
+        neighbours=cost.active_pairs / max(1, cost.kernel_outputs),
     )
     return Described(record, work)
 

@@ -9,6 +9,7 @@ from bench.results.schema import Status
 
 ALLOCATION_FAILED = (
     "can't allocate memory",
+    "Storage size calculation overflowed",
     "could not create a memory",
     "CUDA error: out of memory",
     "CUDA_ERROR_OUT_OF_MEMORY",
@@ -16,8 +17,8 @@ ALLOCATION_FAILED = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""What a RuntimeError says where memory has run out: torch's allocator, oneDNN, and whatever asks a GPU
-for memory by itself (kernels, the driver, the runtime, cuBLAS, cuDNN). CuPy raises a MemoryError."""
+"""What a RuntimeError says where memory has run out or could never suffice: torch, oneDNN, and whatever
+asks a GPU for memory by itself (kernels, driver, runtime, cuBLAS, cuDNN). CuPy raises a MemoryError."""
 
 
 def status_of(error: Exception) -> tuple[Status, str]:

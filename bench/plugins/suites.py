@@ -1,6 +1,7 @@
 """Finds suites: by entry point, or by the path of their file."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
@@ -82,6 +83,19 @@ def _from_file(path: Path) -> Suite:
     return replace(suite, file=str(path))
 
 
+def _only_workloads(made: object) -> tuple[Workload, ...]:
+    """What a suite made, if it made workloads.
+
+    Raises:
+        UserError: if it made anything else.
+    """
+    workloads = tuple(made) if isinstance(made, Iterable) else (made,)
+    for each in workloads:
+        if not isinstance(each, Workload):
+            raise UserError(f"workloads() makes {each!r}, which is no bench.workload.Workload")
+    return workloads
+
+
 def _checked_workloads(suite: Suite) -> tuple[Workload, ...]:
     """Make a suite's workloads; what that prints goes to standard error.
 
@@ -91,7 +105,7 @@ def _checked_workloads(suite: Suite) -> tuple[Workload, ...]:
     name = suite.name
     try:
         with redirect_stdout(sys.stderr):
-            workloads = tuple(suite.workloads())
+            workloads = _only_workloads(suite.workloads())
         names = [workload.name for workload in workloads]
         for workload in workloads:
             workload.version()  # refuses what cannot be written down

@@ -163,7 +163,8 @@ class WorkloadRecord:
         sites: active input sites, over all samples.
         output_sites: active output sites.
         axis: what `position` counts: `density`, `grid size`, ...
-        neighbours: mean number of active sites under the kernel, over all layers' outputs.
+        neighbours: mean number of active sites under the kernel, over the outputs of all layers that
+            have one.
         definition: what its version is the hash of.
     """
 

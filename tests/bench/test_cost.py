@@ -113,6 +113,7 @@ def test_an_inverse_convolution_counts_only_pairs_that_arrive_at_the_target():
     cost = network_cost(network, sparse_batch(sites, torch.ones(3, 1), 1, (4, 4)))
     # Two of the four coarse sites are active, then all four; of their 16 taps 3 end at the target.
     assert cost.active_pairs == 3 + 2 * 4 + 3
+    assert cost.kernel_outputs == 2 + 4 + 3
     assert cost.output_sites == 3
     assert cost.dense_multiply_adds == 4 * 4 + 4 * 9 + 4 * 4
 
@@ -130,7 +131,7 @@ def test_max_pooling_has_pairs_but_multiplies_nothing(random_batch):
 def test_a_linear_layer_multiplies_once_a_site(random_batch):
     batch = random_batch((7, 6), channels=3)
     cost = network_cost(single(Linear(3, 5)), batch)
-    assert cost.active_pairs == batch.sites
+    assert (cost.active_pairs, cost.kernel_outputs) == (0, 0)
     assert cost.multiply_adds == batch.sites * 15
     assert cost.dense_multiply_adds == batch.all_sites * 15
 

@@ -122,8 +122,11 @@ def test_a_file_that_changes_later_is_refused_when_it_is_read(stored):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([[0, -1, 2]], "has coordinates below 0 or beyond 32 bits"),
-        ([[0, 2**40, 2]], "has coordinates below 0 or beyond 32 bits"),
+        ([[0, -1, 2]], "below 0 or beyond 32 bits; the first in row 0, which is [0, -1, 2]"),
+        (
+            [[0, 0, 2], [0, 2**40, 2]],
+            "below 0 or beyond 32 bits; the first in row 1, which is [0, 10995",
+        ),
         ([[0, 4, 2]], "coordinates row 0 is [0, 4, 2], outside of batch size 1"),
         ([[0, 1, 2], [0, 1, 2]], "coordinates rows 0 and 1 are both [0, 1, 2]"),
     ],

@@ -42,7 +42,11 @@ SUITE = Suite("mine", "mine", workloads)
         ("(workload(''),)", "has a workload called ''; "),
         ("(workload(3),)", "has a workload called 3; "),
         ("1 / 0", "cannot make its workloads: ZeroDivisionError: .* \\(its_suite.py:11\\)"),
-        ("None", "cannot make its workloads: TypeError: 'NoneType'"),
+        ("None", "workloads\\(\\) makes None, which is no bench.workload.Workload"),
+        (
+            "(workload('a'), [])",
+            "workloads\\(\\) makes \\[\\], which is no bench.workload.Workload",
+        ),
         (
             "(Workload('a', max_pooling(2, 2, 2), Uniform((8, 8), 1, 0.5), 1),)",
             "workload 'a': MaxPooling is no bench.network.Network; bench.network.single makes one",
