@@ -4,9 +4,9 @@ What the library would do otherwise is corrected here, where it stands inside th
 
 - Its CPU code races: with two threads sums are lost, silently. It runs on one, whatever is set.
 - Its backward pass asks for a CUDA stream on a CPU, too, and is answered.
-- Its max pooling starts from 0, as if every window held an inactive site; those that do not are done
-  again by the adapter. It gives the gradient to every one of several equal values, which constant
-  features are full of; the adapter gives it to the first.
+- Its max pooling starts from 0, as if every window held an inactive site; where none does, the adapter
+  has it start from minus infinity. It gives the gradient to every one of several equal values, which
+  constant features are full of; the adapter gives it to the first.
 - Its modules keep kernel maps of submanifold layers only; the adapter keeps all, and calls the
   functions under the modules.
 """
@@ -57,7 +57,7 @@ class Spconv(Implementation):
         "windows without an inactive site",
         Phase.FORWARD: "the library's function, indice pairs cached for every kind of layer (its own "
         "modules cache them for submanifold layers only), on a CPU always one thread, as its code "
-        "is wrong with more; max pooling also does windows without an inactive site again",
+        "is wrong with more; max pooling also makes what its maximum starts from",
         Phase.BACKWARD: "gradients at weights and, for a single layer, at input features, from a "
         "recorded warm forward pass, the library's on a CPU always on one thread; that of max pooling "
         "is the adapter's, since the library counts equal values double",
@@ -72,7 +72,8 @@ class Spconv(Implementation):
         LIBRARY.load()
         if importlib.import_module("spconv.cppconstants").CPU_ONLY_BUILD:
             return (
-                "this spconv was built for CPUs only; `pip install spconv-cu126` is built for CUDA"
+                "this spconv was built for CPUs only; what is built for CUDA takes its place: "
+                "`pip uninstall -y spconv cumm && pip install spconv-cu126==2.3.8`"
             )
         return None
 

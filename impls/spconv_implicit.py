@@ -54,6 +54,10 @@ class ImplicitMap(KernelMap):
             [0] * window.dimensions,
             subm=submanifold,
             is_train=gradients or not submanifold,
+            # Its bound of a table's entries leaves dilation out of account: from a full one, a look-up
+            # for what is not there never returns.
+            direct_table=constants.SPCONV_USE_DIRECT_TABLE
+            and (submanifold or max(window.dilation) == 1),
         )
         super().__init__(sites, window, indices)
         self.forth = Direction(table, masks, orders, len(indices))
@@ -72,11 +76,11 @@ class ImplicitMap(KernelMap):
         return self._multiply(features, weight, bias, there, back, submanifold=False)
 
     def maximum(self, features: Tensor) -> Tensor:
-        """The library's maximum, raised to 0 in case that it is over active sites alone."""
+        """The library's maximum of active sites, raised to 0 where one is inactive."""
         pooled: Tensor = ops.indice_maxpool_implicit_gemm(
             features, self.forth.table, self.outputs.count
         )
-        return pooled.clamp(min=0)
+        return pooled.clamp_(min=self.floor(features, 1))
 
     def count_active(self) -> Tensor:
         """Count what each output row sees."""

@@ -65,7 +65,7 @@ class KernelMap(ABC):
         self.outputs = sites.after(window, outputs)
         self._active: Tensor | None = None
         self._pairs: list[tuple[Tensor, Tensor]] | None = None
-        self._full: tuple[Tensor, Tensor] | None = None
+        self._full: Tensor | None = None
         self._rows: dict[Sites, Tensor] = {}
 
     @abstractmethod
@@ -78,7 +78,7 @@ class KernelMap(ABC):
 
     @abstractmethod
     def maximum(self, features: Tensor) -> Tensor:
-        """The larger of 0 and the largest active site of each window, without gradients: `[M, C]`."""
+        """Dense max pooling at the output sites, without gradients: `[M, C]`."""
 
     @abstractmethod
     def count_active(self) -> Tensor:
@@ -107,23 +107,20 @@ class KernelMap(ABC):
             self._active = self.count_active()
         return self._active
 
-    def full_windows(self) -> tuple[Tensor, Tensor]:
-        """Windows without an inactive site: their output rows `[F]`, and input rows `[K, F]`."""
+    @property
+    def full(self) -> Tensor:
+        """Output rows whose windows hold no inactive site, found once: int64 `[F]`."""
         if self._full is None:
             full = full_windows(
                 self.active, lambda: self.outputs.indices, self.window, self.grid_size
             )
-            rows = full.nonzero().squeeze(1)
-            seen = rows
-            if len(rows):
-                table = torch.full((self.window.volume, self.outputs.count), -1, device=rows.device)
-                for offset, (inputs, outputs) in enumerate(self.pairs):
-                    table[offset, outputs] = inputs
-                seen = table[:, rows]
-                # Beyond the grid is no row to read; one that is read already changes no maximum.
-                seen = torch.where(seen >= 0, seen, seen.amax(0))
-            self._full = rows, seen
+            self._full = full.nonzero().squeeze(1)
         return self._full
+
+    def floor(self, features: Tensor, columns: int) -> Tensor:
+        """What a maximum is at least: 0, or where no site is inactive, anything: `[M, columns]`."""
+        least = features.new_zeros((self.outputs.count, columns))
+        return least.index_fill_(0, self.full, -torch.inf) if len(self.full) else least
 
     def rows_of(self, source: Sites) -> Tensor | None:
         """Row of `source` at each output site, int64 `[M]`, its count where it has none.
@@ -142,18 +139,15 @@ class KernelMap(ABC):
 
 
 class _MaxPooling(torch.autograd.Function):
-    """spconv's maximum, done again where no site is inactive; and the dense operator's gradient.
+    """spconv's maximum, from another start than its 0; and the dense operator's gradient.
 
-    spconv starts from 0, as if every window held an inactive site, and gives the gradient to every one
-    of several equal values, where the dense operator gives it to the first.
+    spconv starts as if every window held an inactive site, and gives the gradient to every one of
+    several equal values, where the dense operator gives it to the first.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, pairs: KernelMap) -> Tensor:  # noqa: ANN401
         pooled = pairs.maximum(features)
-        rows, seen = pairs.full_windows()
-        if len(rows):
-            pooled[rows] = features[seen].amax(0)
         ctx.save_for_backward(features, pooled)
         ctx.pairs = pairs
         return pooled

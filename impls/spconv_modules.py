@@ -1,5 +1,6 @@
 """Modules on spconv's functions, from rows to rows."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,8 @@ from impls.spconv_native import NativeMap
 LARGEST_IMPLICIT_KERNEL = 32
 """Number of kernel offsets up to which spconv's modules choose implicit GEMM on a GPU."""
 
+NUMBERED_SITES = 2**32
+
 
 class Rows(NamedTuple):
     """Native tensor: features `[N, C]`, and the sites of the rows."""
@@ -39,12 +42,27 @@ def kernel_map(sites: Sites, window: Window, *, submanifold: bool = False) -> Ke
     gradients = implicit and torch.is_grad_enabled()  # such a map holds more
     key = (window, submanifold, gradients)
     if key not in sites.maps:
+        _ensure_numbered(sites, window)
         sites.maps[key] = (
             ImplicitMap(sites, window, submanifold=submanifold, gradients=gradients)
             if implicit
             else NativeMap(sites, window, submanifold=submanifold)
         )
     return sites.maps[key]
+
+
+def _ensure_numbered(sites: Sites, window: Window) -> None:
+    """Refuse grids whose sites spconv's code for CPUs does not tell apart: it cuts numbers to 32 bits.
+
+    Raises:
+        NotImplementedError: if there are more sites than these can number.
+    """
+    grids = sites.grid_size, window.output_grid(sites.grid_size)
+    most = sites.batch_size * max(map(math.prod, grids))
+    if most >= NUMBERED_SITES and not sites.indices.is_cuda:
+        raise NotImplementedError(
+            f"spconv numbers sites by 32 bits on a CPU, and the grid has {most:,}"
+        )
 
 
 def is_implicit(sites: Sites, window: Window) -> bool:
@@ -125,7 +143,7 @@ class SpconvMaxPooling(nn.Module):
     def prepare(self, sites: Sites) -> None:
         """Build the kernel map, and find the windows without an inactive site."""
         if sites.count:
-            kernel_map(sites, self.window).full_windows()
+            _ = kernel_map(sites, self.window).full
 
     def forward(self, native: Rows) -> Rows:
         """Pool."""

@@ -51,11 +51,22 @@ class NativeMap(KernelMap):
         return with_bias(result, bias)
 
     def maximum(self, features: Tensor) -> Tensor:
-        """Take the maximum offset by offset, from 0."""
+        """Take the maximum offset by offset, as spconv does, but from another start than its 0."""
+        features = features.contiguous()
+        pooled = self.floor(features, features.shape[1])
+        largest, values, lists = map(ops.torch_tensor_to_tv, (pooled, features, self.lists))
         with one_thread():
-            pooled: Tensor = ops.indice_maxpool(
-                features, self.lists, self.numbers, self.outputs.count
-            )
+            for offset, number in enumerate(self.numbers.tolist()):
+                if not number:
+                    continue
+                inputs, outputs = (
+                    lists[side][offset].slice_first_axis(0, number) for side in range(2)
+                )
+                if features.is_cuda:
+                    stream = ops.get_current_stream()
+                    ops.SpconvOps.maxpool_forward(largest, values, outputs, inputs, stream)
+                else:
+                    ops.SpconvOps.maxpool_forward_cpu(largest, values, outputs, inputs)
         return pooled
 
     def count_active(self) -> Tensor:

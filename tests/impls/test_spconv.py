@@ -92,6 +92,16 @@ def test_the_gradient_goes_to_the_first_of_equal_values(subject, random_batch, o
     assert outcome.result is Result.PASSED, outcome.reason
 
 
+def test_a_grid_whose_sites_the_library_does_not_tell_apart_is_refused(subject):
+    batch = SparseBatch(
+        torch.tensor([[0, 5, 5]], dtype=torch.int32), torch.ones(1, 1), 2, (2**26, 32)
+    )
+    network = single(convolution(2, "full", 1, 1, 3, padding=1))
+    outcome = check_batch(subject, network, batch)
+    assert outcome.result is Result.UNSUPPORTED
+    assert "numbers sites by 32 bits on a CPU" in outcome.reason
+
+
 def test_coordinates_that_are_not_contiguous_are_read_right(subject, random_batch):
     batch = random_batch()
     columns = batch.coordinates.T.contiguous().T

@@ -31,8 +31,9 @@ CASES = [case for case in all_cases(("float64",)) if case.density][::5]
 
 
 def stand_in_pairs(indices, batch_size, spatial_shape, algo, ksize, stride, padding, dilation,
-                   out_padding, *, subm, is_train):  # fmt: skip
+                   out_padding, *, subm, is_train, direct_table):  # fmt: skip
     """Both tables; the inverse of a submanifold map only for gradients, as spconv has it."""
+    assert direct_table == (subm or max(dilation) == 1)
     rule = Rule.SUBMANIFOLD if subm else Rule.FULL
     window = Window(tuple(ksize), tuple(stride), tuple(padding), tuple(dilation))
     batch = SparseBatch(indices, torch.zeros(len(indices), 1), batch_size, tuple(spatial_shape))
