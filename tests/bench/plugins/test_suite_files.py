@@ -163,6 +163,14 @@ def test_two_test_files_whose_suites_share_a_name_are_refused(pytester, monkeypa
     )
 
 
+def test_the_example_of_a_network_is_right(tmp_path):
+    target = tmp_path / "run.json"
+    path = str(EXAMPLE.with_name("my_network.py"))
+    assert main(["run", path, *FAST, "--impl", "gather,dense", "-o", str(target)]) == 0
+    cells = load(target).cells
+    assert [cell.status for cell in cells] == [Status.OK] * 4
+
+
 def test_the_example_is_what_the_readme_shows():
     _, shown = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     assert shown == EXAMPLE.read_text()
