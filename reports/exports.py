@@ -52,6 +52,13 @@ CSV_COLUMNS = (
     "started",
     "other_clock_seconds",
     "implementation_commit",
+    "axis",
+    "grid_size",
+    "batch_size",
+    "channels",
+    "output_channels",
+    "sites",
+    "peak_bytes",
 )
 """Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
 CSV_MARKER = ",".join(CSV_COLUMNS[:9])
@@ -171,6 +178,11 @@ def _record(table: Table, row: Row, headers: Mapping[tuple[str, ...], Header]) -
         *(_text(value) for value in (header.commit, header.started)),
         _other_clock(cell.timing),
         _text(header.commits.get(cell.implementation, "")),
+        _text(workload.axis),
+        "x".join(map(str, workload.grid_size)),
+        *map(str, (workload.batch_size, workload.channels, workload.output_channels)),
+        str(workload.sites),
+        "" if cell.peak_bytes is None else str(cell.peak_bytes),
     ]
 
 

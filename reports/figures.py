@@ -1,6 +1,7 @@
 """The figures of the page: ratios at a glance, break-even curves, distance from the limits."""
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import geometric_mean
@@ -26,8 +27,8 @@ ROOM = 1.15
 LEAST_RATIO_SPAN = 1.5
 MOST_OF_A_BAND = 3.0
 """Factor by which an interval may stretch an axis beyond the estimates; what is wider is cut."""
-AXES = ("density", "grid size", "batch size", "characters", "k")
-"""Names that may label an axis: other text of a run file stays out of figures."""
+AXIS_NAME = re.compile(r"[A-Za-z0-9 ()/%.,-]{1,30}")
+"""What may label an axis: other text of a run file stays out of figures."""
 
 
 def ratio_figure(comparison: Comparison, setting: Setting, identity: str) -> str:
@@ -157,7 +158,7 @@ def curves_panel(figure: Figure, left: float, group: Group, comparison: Comparis
 
 def axis_label(axis: str) -> str:
     """What an axis is called in a figure."""
-    return axis if axis in AXES else "position in the group"
+    return axis if AXIS_NAME.fullmatch(axis) else "position in the group"
 
 
 def _seconds_range(seconds: Sequence[Interval]) -> tuple[float, float]:

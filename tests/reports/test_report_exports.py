@@ -27,6 +27,14 @@ def test_csv_has_one_line_a_cell_with_all_columns():
         tuple(row[name] for name in ("machine", "threads", "commit", "started")) for row in found
     }
     assert told == {wanted}
+    for row, record in zip(found, [run.units[0].workload] * 3, strict=False):
+        assert row["grid_size"] == "x".join(map(str, record.grid_size))
+        assert (row["axis"], row["sites"]) == (record.axis, str(record.sites))
+        assert (row["batch_size"], row["channels"]) == (
+            str(record.batch_size),
+            str(record.channels),
+        )
+        assert row["peak_bytes"] == str(run.units[0].cells[0].peak_bytes or "")
 
 
 def test_csv_holds_numbers_where_there_are_times_and_reasons_where_not():

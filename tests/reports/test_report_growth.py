@@ -227,6 +227,12 @@ def test_the_section_shows_powers_by_phase_and_who_grows_slower_than_dense():
     assert "with the power" in page.text("verdict")
 
 
+def test_an_axis_of_ones_own_labels_the_figure():
+    page = render(growing_run(records=size_group(axis="width (filters)")))
+    assert "width (filters)" in page
+    assert "position in the group" not in page
+
+
 def test_what_a_run_file_calls_its_axis_stays_out_of_the_figure():
     name = "<script>alert(1)</script>"
     run = growing_run(records=size_group(axis=name))
