@@ -261,27 +261,30 @@ def _share(plan: Plan, suspects: Suspects) -> float:
 
 
 def _plan_at(plan: Plan, revision: Revision) -> Plan:
-    """The same plan, with plug-in files as the revision has them.
+    """The same plan, with plug-in files as the revision has them, and without those that it lacks.
 
     Raises:
-        UserError: if the revision has no such file, or none of the plan's is in its repository.
+        UserError: if nothing is left of it, or none of the plan's files is in the repository.
     """
     if revision.plugins is None:
         return plan
-    found = []
+    found, theirs = [], []
     for reference in plan.implementations:
         source = Path(reference.source)
         if not reference.is_file or not source.is_relative_to(revision.plugins):
             found.append(reference)
             continue
-        there = revision.folder / source.relative_to(revision.plugins)
-        if not there.is_file():
-            raise UserError(
-                f"cannot run at {revision.name}: it has no {source.relative_to(revision.plugins)}"
-            )
-        found.append(replace(reference, source=str(there)))
-    if not any(reference.is_file for reference in found):
+        theirs.append(str(source.relative_to(revision.plugins)))
+        there = revision.folder / theirs[-1]
+        if there.is_file():
+            found.append(replace(reference, source=str(there)))
+    if not theirs:
         raise UserError(f"name a plug-in file of {revision.plugins} with --impl")
+    if not found:
+        raise UserError(
+            f"cannot run at {revision.name}: it has no {', '.join(theirs)}; what both have, such as "
+            f"dense, may be measured beside it"
+        )
     return replace(plan, implementations=tuple(found))
 
 

@@ -128,7 +128,8 @@ def test_plug_in_files_have_revisions_of_their_own(repository):
     assert changes.head.header.commit.endswith("+dirty")
 
 
-def test_a_plug_in_that_a_revision_lacks_is_named(repository):
+@pytest.mark.slow
+def test_a_plug_in_that_a_revision_lacks_is_new(repository):
     git(repository, "rm", "-q", "-f", "code/mine.py")
     git(repository, "commit", "-q", "-m", "without")
     git(repository, "checkout", "-q", "HEAD~", "--", "code/mine.py")
@@ -137,8 +138,15 @@ def test_a_plug_in_that_a_revision_lacks_is_named(repository):
         implementations=tuple(choose([str(repository / "code" / "mine.py")])[0]),
     )
     with checked_out("HEAD", repository, plugins=True) as base:
-        with pytest.raises(UserError, match=r"cannot run at HEAD: it has no code/mine\.py"):
+        with pytest.raises(
+            UserError, match=r"cannot run at HEAD: it has no code/mine\.py; what both"
+        ):
             compare_revisions(mine, base, base)
+        beside = replace(mine, implementations=(*choose(["dense"])[0], *mine.implementations))
+        with checked_out(None, repository, plugins=True) as head:
+            changes = compare_revisions(beside, base, head)
+        statuses = {cell.implementation: cell.base_status for cell in changes.cells}
+        assert statuses == {"dense": "ok", "unfold": "absent"}
         with pytest.raises(UserError, match="name a plug-in file"):
             compare_revisions(plan(), base, base)
 
