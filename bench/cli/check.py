@@ -90,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(records: list[dict[str, str]]) -> None:
     """A table of operators and types for each implementation, then what failed and why."""
     from bench.cli.output import print_table  # noqa: PLC0415
+    from reports.words import count  # noqa: PLC0415
 
     for implementation in dict.fromkeys(record["implementation"] for record in records):
         own = [record for record in records if record["implementation"] == implementation]
@@ -117,7 +118,8 @@ def _print(records: list[dict[str, str]]) -> None:
         for record in [*failures[: SHOWN_FAILURES - 1], *failures[SHOWN_FAILURES - 1 :][-1:]]:
             print(f"FAILED {record['case']}: {record['reason']}")  # noqa: T201
         if len(failures) > SHOWN_FAILURES:
-            print(f"... and {len(failures) - SHOWN_FAILURES} more failures")  # noqa: T201
+            more = count(len(failures) - SHOWN_FAILURES, "more failure")
+            print(f"... and {more}: --json lists all")  # noqa: T201
 
 
 def _count(cells: list[dict[str, str]]) -> str:
