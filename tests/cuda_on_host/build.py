@@ -5,8 +5,12 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from unittest import mock
+
+from torch import Tensor
 
 from impls.cuda.launching import FOLDER, Launcher, all_kernels
 
@@ -55,6 +59,9 @@ extern "C" std::size_t parameter_bytes(int number) {{
     }}
     return 0;
 }}
+extern "C" void let_touch(const cuda_on_host::Memory* memories, std::size_t count) {{
+    cuda_on_host::memories.assign(memories, memories + count);
+}}
 """
 
 
@@ -86,10 +93,48 @@ def library(file, names, folder, *, counting=False):
     return loaded
 
 
+class _Memory(ctypes.Structure):
+    """Of races.h."""
+
+    _fields_ = (("first", ctypes.c_void_p), ("bytes", ctypes.c_size_t))
+
+
+_bytes_at = {}
+"""Of the tensor that was last asked for an address, by this address."""
+
+
+@contextmanager
+def tensors_only():
+    """While it lasts, a launch that touches anything but tensors it is given ends with a message."""
+    address_of = Tensor.data_ptr
+
+    def remembered(tensor):
+        address = address_of(tensor)
+        _bytes_at[address] = tensor.nbytes
+        return address
+
+    with mock.patch.object(Tensor, "data_ptr", remembered):
+        yield
+    _bytes_at.clear()
+
+
+def _addresses(parameters):
+    """What a structure points to."""
+    for name, kind in parameters._fields_:
+        value = getattr(parameters, name)
+        if issubclass(kind, ctypes.Structure):
+            yield from _addresses(value)
+        elif kind is ctypes.c_void_p and value is not None:
+            yield value
+
+
 def run(loaded, number, blocks, threads, parameters, seed=0, shared_bytes=0):
     """Launch a kernel of a library by its place among the names; raise what goes wrong."""
     whole = (*blocks, 1, 1)[:3]
     given = ctypes.byref(parameters)
+    addresses = set(_addresses(parameters)) if _bytes_at else ()
+    memories = [_Memory(address, _bytes_at[address]) for address in addresses]
+    loaded.let_touch((_Memory * len(memories))(*memories), ctypes.c_size_t(len(memories)))
     fault = loaded.launch(number, (ctypes.c_uint * 3)(*whole), threads, shared_bytes, given, seed)
     if fault is not None:
         raise RuntimeError(fault.decode())

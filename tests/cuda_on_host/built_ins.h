@@ -8,9 +8,9 @@
 //
 // What a GPU leaves undefined ends the launch with a message: a barrier that can never open, threads
 // that meet at different ones, a lane that reads from one that gave nothing, an address that is not
-// aligned, shared memory that the launch did not give, and races in it. The compiler is told (-fsanitize=thread) to call what is in
-// races.h for every access, and two of different threads, one of which writes, must have a barrier of
-// the block between them. Kernels here order nothing within a warp.
+// aligned, shared memory that the launch did not give, device memory outside of the tensors that it was
+// told of, and races in both. The compiler is told (-fsanitize=thread) to call what is in races.h for every
+// access. Kernels here order nothing within a warp.
 //
 // One thread of the host at a time may launch.
 #pragma once
@@ -29,6 +29,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,6 +51,8 @@ struct dim3 {
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+extern "C" __attribute__((visibility("hidden"))) const unsigned char __ehdr_start[], _end[];  // of this library
+
 namespace cuda_on_host {
 
 constexpr unsigned LANES = 32;
@@ -62,8 +65,10 @@ constexpr unsigned MOST_BLOCKS[3] = {0x7fffffffu, 65535u, 65535u};
 alignas(16) inline unsigned char shared_memory[MOST_SHARED_BYTES];
 inline std::size_t dynamic_bytes;  // that the launch gives; where these are none, a kernel has its own
 
-inline std::uint64_t phase = 1;  // of shared memory: barriers of the block, and blocks, so far
+inline std::uint64_t phase = 1;  // barriers of blocks, and blocks, so far
+inline std::uint64_t first_phase_of_block, first_phase_of_launch;
 void forget_accesses();
+void forget_device_accesses();
 
 // Where threads meet: it opens when all that are alive have arrived, each from the same line.
 struct Barrier {
@@ -111,6 +116,7 @@ struct Fiber {
 
 inline void (*body)(const void*);  // of the kernel
 inline const void* given;
+inline std::size_t given_bytes;
 inline std::vector<std::unique_ptr<Fiber>> fibers;
 inline Fiber* running;
 inline jmp_buf scheduler;
@@ -120,9 +126,27 @@ inline Barrier warps[MOST_THREADS / LANES];
 inline std::uint64_t events;  // arrivals and exits: while there are some, nobody is stuck
 inline std::string fault;     // what the running thread did that is undefined on a GPU
 
+// While it lives, accesses are a stand-in's own: it says for what it stands itself.
+struct Uncounted {
+    static inline bool lives = false;
+    const bool before = lives;
+    UNSEEN Uncounted() { lives = true; }
+    UNSEEN ~Uncounted() { lives = before; }
+};
+
+// While it lives, accesses are atomic.
+struct Atomically {
+    static inline bool lives = false;
+    UNSEEN Atomically() { lives = true; }
+    UNSEEN ~Atomically() { lives = false; }
+};
+
 // End the launch: nothing of the running thread is executed any more.
-[[noreturn]] inline void fail(const std::string& what) {
+[[noreturn]] UNSEEN inline void fail(const std::string& what) {
+    Uncounted::lives = true;
     fault = what + ", thread " + std::to_string(threadIdx.x) + " of block " + std::to_string(blockIdx.x);
+    Uncounted::lives = false;  // whoever wanted it does not come back
+    Atomically::lives = false;
     _longjmp(scheduler, 1);
 }
 
@@ -147,22 +171,23 @@ UNSEEN inline void live() {
 }
 
 UNSEEN inline void go_on(Fiber& fiber) {
+    if (!fiber.entered) {
+        getcontext(&fiber.start);
+        fiber.stack = std::make_unique<unsigned char[]>(STACK_BYTES);
+        fiber.start.uc_stack.ss_sp = fiber.stack.get();
+        fiber.floor = fiber.stack.get();
+        fiber.start.uc_stack.ss_size = STACK_BYTES;
+        makecontext(&fiber.start, live, 0);
+    }
     running = &fiber;
     if (_setjmp(scheduler) != 0) {
         running = nullptr;
-        return;
-    }
-    if (fiber.entered) {
+    } else if (fiber.entered) {
         _longjmp(fiber.place, 1);
+    } else {
+        fiber.entered = true;
+        swapcontext(&scheduler_start, &fiber.start);
     }
-    fiber.entered = true;
-    getcontext(&fiber.start);
-    fiber.stack = std::make_unique<unsigned char[]>(STACK_BYTES);
-    fiber.start.uc_stack.ss_sp = fiber.stack.get();
-    fiber.floor = fiber.stack.get();
-    fiber.start.uc_stack.ss_size = STACK_BYTES;
-    makecontext(&fiber.start, live, 0);
-    swapcontext(&scheduler_start, &fiber.start);
 }
 
 UNSEEN inline unsigned wait_at(Barrier& barrier, int line) {
@@ -183,7 +208,7 @@ UNSEEN inline unsigned wait_at(Barrier& barrier, int line) {
 
 UNSEEN inline void run_block(unsigned threads, const std::vector<unsigned>& order) {
     std::memset(shared_memory, 0xff, sizeof shared_memory);
-    ++phase;
+    first_phase_of_block = ++phase;
     block = Barrier{threads};
     block.is_of_block = true;
     for (unsigned warp = 0; warp * LANES < threads; ++warp) {
@@ -259,6 +284,9 @@ const char* launch(void (*kernel)(Parameters), const unsigned* blocks, unsigned 
     called = kernel;
     body = [](const void* values) { called(*static_cast<const std::decay_t<Parameters>*>(values)); };
     given = parameters;
+    given_bytes = sizeof(std::decay_t<Parameters>);
+    first_phase_of_launch = phase + 1;
+    forget_device_accesses();
     dynamic_bytes = shared_bytes;
     gridDim = {blocks[0], blocks[1], blocks[2]};
     blockDim = {threads, 1, 1};
@@ -418,6 +446,7 @@ inline int __ffs(int word) { return __builtin_ffs(word); }
 
 template <class Value>
 Value atomicAdd(Value* place, Value value) {
+    const cuda_on_host::Atomically atomically;
     const Value before = *place;
     *place = before + value;
     return before;
@@ -425,6 +454,7 @@ Value atomicAdd(Value* place, Value value) {
 
 template <class Value>
 Value atomicOr(Value* place, Value value) {
+    const cuda_on_host::Atomically atomically;
     const Value before = *place;
     *place = before | value;
     return before;
@@ -432,6 +462,7 @@ Value atomicOr(Value* place, Value value) {
 
 template <class Value>
 Value atomicCAS(Value* place, Value expected, Value value) {
+    const cuda_on_host::Atomically atomically;
     const Value before = *place;
     if (before == expected) {
         *place = value;

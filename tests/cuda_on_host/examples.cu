@@ -52,6 +52,24 @@ __global__ void add_up(const Numbers p) {
     }
 }
 
+// Every thread of every block leaves a number, and reads the one that lies so far on.
+template <int FAR>
+__global__ void leave_and_look(const Numbers p) {
+    int* own = p.values + blockIdx.x * blockDim.x + threadIdx.x;
+    *own = 1;
+    __syncthreads();
+    p.values[p.count + (own - p.values)] = own[FAR];
+}
+
+// Every thread counts itself, and only then, or not, looks how many have.
+template <bool LOOKS>
+__global__ void count_oneself(const Numbers p) {
+    atomicAdd(p.values, 1);
+    if (LOOKS) {
+        p.values[1 + blockIdx.x * blockDim.x + threadIdx.x] = p.values[0];
+    }
+}
+
 // Half of a warp waits for the block, the other half for the warp.
 __global__ void stuck(const Numbers p) {
     if (static_cast<int>(threadIdx.x) < p.count / 2) {

@@ -82,6 +82,7 @@ __attribute__((noinline)) inline void copy_16_bytes(void* to, const void* from, 
     COUNT(to, 16, cuda_on_host::Access::WRITES);
     if (present) {
         COUNT(from, 16, cuda_on_host::Access::READS);
+        cuda_on_host::touch(from, 16, cuda_on_host::Access::READS);
     }
     const cuda_on_host::Uncounted uncounted;
     cuda_on_host::touch_by_copy(to, 16, true);

@@ -6,7 +6,7 @@ from ctypes import Structure, c_int32, c_void_p
 import pytest
 import torch
 
-from tests.cuda_on_host.build import COMPILER, library, run
+from tests.cuda_on_host.build import COMPILER, library, run, tensors_only
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler here")
 
@@ -20,6 +20,7 @@ MISTAKES = {
     "NEVER": "a thread ends while it copies",
     "ASKEW": "an asynchronous copy is not aligned to 16 bytes",
 }
+NAMES += ("leave_and_look<0>", "leave_and_look<1>", "count_oneself<true>", "count_oneself<false>")
 NAMES += ("copy<NONE>", *(f"copy<{mistake}>" for mistake in MISTAKES))
 
 
@@ -72,6 +73,50 @@ def test_a_lane_that_gave_no_value_is_not_read_from(launch):
     assert values.tolist() == [0, *range(31)]
     with pytest.raises(RuntimeError, match="a warp lacks lanes that others read from"):
         launch("ask_who_left", values, 16, threads=32)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_a_block_hands_to_its_own_threads_in_device_memory_is_no_race(launch, seed):
+    values = torch.zeros(128, dtype=torch.int32)
+    launch("leave_and_look<1>", values, 64, threads=32, seed=seed)
+    assert values[:32].tolist() == [1] * 32
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_a_block_hands_to_another_is_a_race(launch, seed):
+    values = torch.zeros(256, dtype=torch.int32)
+    launch("leave_and_look<0>", values, 128, blocks=4, threads=32, seed=seed)
+    with pytest.raises(RuntimeError, match=r"race: another block (writes|reads) there"):
+        launch("leave_and_look<1>", values, 128, blocks=4, threads=32, seed=seed)
+    launch("leave_and_look<0>", values, 128, blocks=4, threads=32, seed=seed)
+
+
+@pytest.mark.parametrize(("blocks", "threads"), [(1, 64), (2, 1)])
+def test_atomics_are_no_race_with_each_other_but_with_all_else(launch, blocks, threads):
+    values = torch.zeros(65, dtype=torch.int32)
+    launch("count_oneself<false>", values, 65, blocks=blocks, threads=threads)
+    assert int(values[0]) == blocks * threads
+    with pytest.raises(RuntimeError, match="race: "):
+        launch("count_oneself<true>", values, 65, blocks=blocks, threads=threads)
+
+
+def test_what_lies_beside_a_tensor_is_not_touched(launch):
+    several = torch.arange(66, dtype=torch.int32)
+    with tensors_only():
+        launch("reverse", several[1:65], 64)
+        assert several.tolist() == [0, *range(64, 0, -1), 65]
+        for beside in (several[:63], several[1:][:63]):
+            with pytest.raises(RuntimeError, match="an address outside of every tensor"):
+                launch("reverse", beside, 64)
+    launch("reverse", several[:63], 64)
+
+
+def test_what_is_copied_lies_in_a_tensor(launch):
+    values = torch.arange(256, dtype=torch.int32)
+    with tensors_only():
+        launch("copy<NONE>", values, 256)
+        with pytest.raises(RuntimeError, match="an address outside of every tensor"):
+            launch("copy<NONE>", values[:255], 256)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -5,7 +5,7 @@ import torch
 
 from impls.cuda import Cuda
 from impls.cuda.places import Tuning
-from tests.cuda_on_host.build import HostLauncher
+from tests.cuda_on_host.build import HostLauncher, tensors_only
 from tests.impls.cuda_cases import SORTED_AND_WHOLE, TILES_AND_HASHES
 
 
@@ -40,6 +40,12 @@ def whole(kernels_folder):
 def on_host(kernels_folder):
     """Makes one that is tuned otherwise, or whose threads run in another order."""
     return lambda tuning=None, seed=0: OnHost(kernels_folder, tuning, seed)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_but_tensors_is_touched():
+    with tensors_only():
+        yield
 
 
 @pytest.fixture
