@@ -1,4 +1,7 @@
-"""What a cold start costs when its kernel map is used k times: (cold + (k - 1) warm) / k."""
+"""What a cold start costs when its kernel map is used k times: (cold + (k - 1) warm) / k.
+
+Ratios follow the paired ratios of both phases: used once, a map costs what its cold pass does.
+"""
 
 import math
 from dataclasses import dataclass
@@ -50,7 +53,8 @@ def amortised(comparison: Comparison, setting: Setting) -> list[Amortised]:
         for name in comparison.implementations:
             own = _cold_and_warm(table, name)
             if own is not None:
-                found.append(_amortise(table.workload.name, name, own, against))
+                scaled = against and _scaled(table, name, against)
+                found.append(_amortise(table.workload.name, name, own, scaled, against))
     return found
 
 
@@ -95,16 +99,27 @@ def _cold_and_warm(table: Table, name: str) -> tuple[float, float] | None:
     return cold.seconds.estimate, warm.seconds.estimate
 
 
+def _scaled(table: Table, name: str, against: tuple[float, float]) -> tuple[float, float] | None:
+    """The baseline's times, multiplied by the ratios to it; None where a ratio is missing."""
+    rows = [table.find(name, phase) for phase in (Phase.FORWARD_COLD, Phase.FORWARD)]
+    factors = [row.ratio.interval.estimate for row in rows if row is not None and row.ratio]
+    if len(factors) < len(rows):
+        return None
+    return against[0] * factors[0], against[1] * factors[1]
+
+
 def _amortise(
-    workload: str, name: str, own: tuple[float, float], against: tuple[float, float] | None
+    workload: str,
+    name: str,
+    own: tuple[float, float],
+    scaled: tuple[float, float] | None,
+    against: tuple[float, float] | None,
 ) -> Amortised:
     seconds = tuple(_per_call(own, uses) for uses in REUSES)
-    if against is None:
+    if scaled is None or against is None:
         return Amortised(workload, name, seconds, (), None)
-    ratios = tuple(
-        mine / _per_call(against, uses) for mine, uses in zip(seconds, REUSES, strict=True)
-    )
-    return Amortised(workload, name, seconds, ratios, *_pays(own, against))
+    ratios = tuple(_per_call(scaled, uses) / _per_call(against, uses) for uses in REUSES)
+    return Amortised(workload, name, seconds, ratios, *_pays(scaled, against))
 
 
 def _per_call(cold_and_warm: tuple[float, float], uses: int) -> float:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from bench.phases import Phase
 from bench.statistics.intervals import Interval, Ratio
+from bench.statistics.verdicts import Verdict
 from reports.speed import Comparison, Setting, Table
 
 DENSITY = "density"
@@ -54,6 +55,7 @@ class Point:
     position: float
     seconds: Interval
     ratio: Ratio | None
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _group(comparison: Comparison, tables: list[Table], phase: Phase) -> Group:
     curves = []
     for name in comparison.implementations:
         points = tuple(
-            Point(table.workload.position, row.seconds, row.ratio)
+            Point(table.workload.position, row.seconds, row.ratio, row.verdict)
             for table in tables
             if (row := table.find(name, phase)) is not None and row.seconds is not None
         )
@@ -157,14 +159,15 @@ def _group(comparison: Comparison, tables: list[Table], phase: Phase) -> Group:
 
 
 def _outcome(points: list[Point], crossings: tuple[Crossing, ...]) -> Outcome:
-    sides = {_side(point.ratio.interval) for point in points if point.ratio}
-    if not sides:
+    if not points:
         return Outcome.UNKNOWN
     if crossings:
         return Outcome.CROSSES
-    return {-1: Outcome.FASTER, 1: Outcome.SLOWER}.get(
-        next(iter(sides)) if len(sides) == 1 else 0, Outcome.LEVEL
-    )
+    if all(point.verdict is Verdict.FASTER for point in points):
+        return Outcome.FASTER
+    if all(point.verdict is Verdict.SLOWER for point in points):
+        return Outcome.SLOWER
+    return Outcome.LEVEL
 
 
 def _side(interval: Interval) -> int:
@@ -175,8 +178,8 @@ def _side(interval: Interval) -> int:
 def _crossings(points: list[Point]) -> list[Crossing]:
     """Find where the ratio changes sides between points that are clearly on one of them.
 
-    Before the first clear point and after the last, a change of the estimate alone counts too, with
-    a band that stays open on that side; where no point is clear, nothing crosses.
+    Before the first clear point and after the last, a change of the estimate alone counts too, if it
+    lasts, with a band that stays open on that side; where no point is clear, nothing crosses.
     """
     places = [math.log(point.position) for point in points]
     intervals = [point.ratio.interval for point in points if point.ratio]
@@ -184,9 +187,12 @@ def _crossings(points: list[Point]) -> list[Crossing]:
     clear = [index for index, side in enumerate(sides) if side]
     if not clear:
         return []
-    spans = [(0, clear[0], sides[clear[0]] > 0)]
-    spans += [(left, right, sides[left] < 0) for left, right in pairwise(clear)]
-    spans += [(clear[-1], len(sides) - 1, sides[clear[-1]] < 0)]
+    first, last = clear[0], clear[-1]
+    spans = [(left, right, sides[left] < 0) for left, right in pairwise(clear)]
+    if (intervals[0].estimate > 1) != (sides[first] > 0):
+        spans.insert(0, (0, first, sides[first] > 0))
+    if (intervals[-1].estimate > 1) != (sides[last] > 0):
+        spans.append((last, len(sides) - 1, sides[last] < 0))
     found = (
         _crossing(places[left : right + 1], intervals[left : right + 1], rising=rising)
         for left, right, rising in spans

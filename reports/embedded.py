@@ -116,9 +116,7 @@ def _samples(timing: Timing, seconds: float, step: int) -> list[Any]:
 
 def _pair(pair: Pair) -> list[Any]:
     interval = pair.ratio.interval
-    half_width = (
-        _rounded(math.log(interval.high / interval.low) / 2, 2) if interval.is_known else None
-    )
+    half_width = _rounded(math.log(interval.high / interval.low) / 2) if interval.is_known else None
     letters = "".join(LETTERS[each] for each in pair.verdicts)
     return [pair.first, pair.second, _rounded(interval.estimate), half_width, letters]
 

@@ -146,7 +146,7 @@ def _setting(
     summed = amortised.summarise(over_uses, comparison.baseline)
     taken_apart = parts.parts(comparison, setting)
     profiles = layer_times.profiles(comparison, setting)
-    stacks = stacked.stacks(comparison, setting)
+    stacks = stacked.stacks(run, comparison, setting)
     checked = conformance.conformance(comparison, setting, failed)
     return {
         "setting": setting,

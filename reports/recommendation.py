@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.phases import Phase
+from bench.statistics.intervals import Interval
 from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.break_even import DENSITY
@@ -22,12 +23,12 @@ class Place:
 
     Attributes:
         usable: the fastest row, and those nearly as fast.
-        doubtful: another cannot be told apart from the fastest.
+        level: rows that cannot be told apart from the fastest, which is one of them.
     """
 
     position: float
     usable: tuple[Row, ...]
-    doubtful: bool
+    level: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Span:
         first, last: positions.
         gains: least and most of how many times as fast as the baseline the first of these is; None
             where a position has no ratio, and for the baseline.
-        doubtful: at some position another cannot be told apart from the fastest.
+        doubtful: at some position one of these may take longer than the fastest by more than that.
     """
 
     names: tuple[str, ...]
@@ -134,7 +135,7 @@ def caption(comparison: Comparison) -> str:
     if comparison.has_baseline:
         baseline = words.label(comparison.baseline)
         shown += f"; in brackets, how many times as fast as {baseline} the first named is"
-    return f"{shown}; {doubt} where another may be as fast"
+    return f"{shown}; {doubt} where another may be faster than that"
 
 
 def said(found: Recommendation, phase: Phase) -> str:
@@ -159,16 +160,31 @@ def _place(table: Table, phase: Phase) -> Place | None:
     rows = [row for row in table.rows if row.cell.phase is phase and row.seconds]
     if len(rows) < FEWEST:
         return None
-    first = min(rows, key=_seconds)
-    usable = tuple(row for row in rows if row is first or _is_near(row, first))
-    doubtful = any(row.fastest and row not in usable for row in rows)
-    is_known = first.seconds is not None and first.seconds.is_known
-    return Place(table.workload.position, usable, doubtful or not is_known)
+    least = min(rows, key=_seconds)
+    first = min(rows, key=lambda row: _times_as_long(row, least))
+    usable = tuple(row for row in rows if _times_as_long(row, first) <= NEAR)
+    level = tuple(row for row in rows if row.fastest or row is first)
+    return Place(table.workload.position, usable, level)
 
 
-def _is_near(row: Row, first: Row) -> bool:
-    compared = between(row, first)
-    return compared is not None and compared.interval.estimate <= NEAR
+def _times_as_long(row: Row, other: Row) -> float:
+    """By the rounds that two rows share: their times by themselves may put them the other way round."""
+    return 1.0 if row is other else _compared(row, other).estimate
+
+
+def _compared(row: Row, other: Row) -> Interval:
+    compared = between(row, other)
+    return Interval(math.inf, 0.0, math.inf) if compared is None else compared.interval
+
+
+def _may_be_too_slow(place: Place, names: Sequence[str]) -> bool:
+    """Whether one of these may take longer than another by more than is near, as far as can be told."""
+    named = [row for row in place.usable if row.cell.implementation in names]
+    others = [row for row in place.level if row.cell.implementation not in names]
+    is_known = all(row.seconds is not None and row.seconds.is_known for row in named)
+    return not is_known or any(
+        _compared(row, other).high > NEAR for row in named for other in others
+    )
 
 
 def _spans(places: Iterable[Place | None]) -> tuple[Span, ...]:
@@ -203,7 +219,7 @@ def _span(places: Sequence[Place]) -> Span:
     rows = [row for each in places for row in each.usable if row.cell.implementation == names[0]]
     ratios = [1 / row.ratio.interval.estimate for row in rows if row.ratio]
     gains = (min(ratios), max(ratios)) if len(ratios) == len(places) else None
-    doubtful = any(place.doubtful for place in places)
+    doubtful = any(_may_be_too_slow(place, names) for place in places)
     return Span(names, places[0].position, places[-1].position, gains, doubtful)
 
 

@@ -2,6 +2,7 @@
 
 from statistics import median
 
+from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.break_even import Crossing, Curve, Group, Outcome
 
@@ -136,13 +137,10 @@ def _band(group: Group, crossing: Crossing) -> str:
 
 def _level(group: Group, curve: Curve, than: str = "") -> str:
     """Where a curve without a crossing is clearly on one side, and where it is not; "" for nowhere."""
-    places: dict[str, list[str]] = {"faster": [], "slower": []}
+    places: dict[str, list[str]] = {Verdict.FASTER: [], Verdict.SLOWER: []}
     for point in curve.points:
-        if point.ratio is not None:
-            interval = point.ratio.interval
-            side = "faster" if interval.high < 1 else "slower" if interval.low > 1 else ""
-            if side:
-                places[side].append(measured_position(group, point.position))
+        if point.verdict in places:
+            places[point.verdict].append(measured_position(group, point.position))
     said = [f"{side}{than} at {words.listed(found)}" for side, found in places.items() if found]
     return ", ".join([*said, "elsewhere not told apart"]) if said else ""
 

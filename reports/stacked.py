@@ -1,13 +1,15 @@
 """Where the time of a training step goes, phase upon phase: encoding, map, multiplying, gradients.
 
 What was not timed apart stands together: without `encode` and `map`, what a cold pass takes beyond a
-warm one is both. Parts of a warm pass come from calls that lack them, where an implementation has them.
+warm one is both. Who starts from a dense tensor encodes nothing in these phases. Parts of a warm pass
+come from calls that lack them, where an implementation has them.
 """
 
 from dataclasses import dataclass
 from statistics import median
 
 from bench.phases import Phase
+from bench.results.schema import Run
 from reports.parts import REST
 from reports.speed import Comparison, Setting, Table
 from reports.words import plain
@@ -53,13 +55,19 @@ class StackSummary:
     bar: dict[str, str]
 
 
-def stacks(comparison: Comparison, setting: Setting) -> list[tuple[int, str, list[Stack]]]:
+def stacks(
+    run: Run, comparison: Comparison, setting: Setting
+) -> list[tuple[int, str, list[Stack]]]:
     """Return number and name of every workload with the stacks of its implementations."""
+    start_dense = {record.name for record in run.header.implementations if record.starts_dense}
     found = []
     for number, table in enumerate(comparison.tables):
         if table.setting != setting:
             continue
-        taken = {name: _seconds(table, name) for name in comparison.implementations}
+        taken = {
+            name: _seconds(table, name, encodes=name not in start_dense)
+            for name in comparison.implementations
+        }
         known = {name: own for name, own in taken.items() if own is not None}
         longest = max((sum(own[0].values()) for own in known.values()), default=0.0)
         if longest > 0:
@@ -100,7 +108,7 @@ def segments_of(found: list[tuple[int, str, list[Stack]]]) -> list[str]:
     return [segment for segment in SEGMENTS if segment in present]
 
 
-def _seconds(table: Table, name: str) -> tuple[dict[str, float], float] | None:
+def _seconds(table: Table, name: str, *, encodes: bool) -> tuple[dict[str, float], float] | None:
     """Seconds by segment, and those of the whole; None without a cold pass and a warm one."""
     rows = {phase: table.find(name, phase) for phase in Phase}
     times = {
@@ -116,8 +124,9 @@ def _seconds(table: Table, name: str) -> tuple[dict[str, float], float] | None:
         seconds[FORWARD] = cold
     else:
         if Phase.ENCODE in times and Phase.MAP in times:
-            seconds |= {ENCODE: times[Phase.ENCODE], MAP: times[Phase.MAP]}
-        else:
+            seconds |= {ENCODE: times[Phase.ENCODE]} if encodes else {}
+            seconds |= {MAP: times[Phase.MAP]}
+        elif encodes:
             seconds[PREPARE] = max(0.0, cold - warm)
         row = rows[Phase.FORWARD]
         seconds |= _warm(warm, row.cell.parts if row is not None else {})

@@ -13,7 +13,7 @@ MATRIX_SIZES = {"cpu": 1024, "cuda": 8192}
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**32}
 FEWEST_COPY_BYTES = 2**28
 """Fewer would fit a GPU's L2 cache."""
-SECONDS = 0.1
+SECONDS = 0.5
 FEWEST = 3
 MILLISECONDS_A_SECOND = 1000
 

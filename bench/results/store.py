@@ -18,7 +18,7 @@ from bench.errors import DataError, UserError
 from bench.files import make_folder, write_once
 from bench.results import envelope
 from bench.results.envelope import FileKind
-from bench.results.schema import FORMAT, SCHEMA, Header, Run, Unit
+from bench.results.schema import FORMAT, SCHEMA, Header, Rate, Run, Unit
 
 RUN_FILE = FileKind("a sparsebench run file", FORMAT, SCHEMA, Run)
 TAIL_BYTES = 2**16
@@ -192,6 +192,7 @@ def merge(runs: list[Run]) -> Run:
     """Join the units of runs of one machine.
 
     Where several have a workload in the same type on the same device, the cells of the last one stay.
+    Of the machine's rates the highest do: they are limits.
 
     Raises:
         UserError: if the machines differ.
@@ -224,6 +225,7 @@ def merge(runs: list[Run]) -> Run:
     header = replace(
         first.header,
         suites=tuple(dict.fromkeys(suite for run in runs for suite in run.header.suites)),
+        machine=replace(first.header.machine, rates=_highest(runs)),
         implementations=tuple(implementations.values()),
         planned=tuple(dict.fromkeys(name for run in runs for name in run.header.planned)),
         suite_files={name: file for run in runs for name, file in run.header.suite_files.items()},
@@ -231,6 +233,20 @@ def merge(runs: list[Run]) -> Run:
     )
     finished = max(run.finished for run in runs) if all(run.finished for run in runs) else ""
     return Run(header, tuple(filter(None, units.values())), finished=finished)
+
+
+def _highest(runs: list[Run]) -> tuple[Rate, ...]:
+    found: dict[tuple[str, str], Rate] = {}
+    for rate in (rate for run in runs for rate in run.header.machine.rates):
+        other = found.get((rate.device, rate.dtype), rate)
+        found[rate.device, rate.dtype] = replace(
+            rate,
+            multiply_adds_per_second=max(
+                rate.multiply_adds_per_second, other.multiply_adds_per_second
+            ),
+            bytes_per_second=max(rate.bytes_per_second, other.bytes_per_second),
+        )
+    return tuple(found.values())
 
 
 def with_settings(run: Run, unit: Unit, header: Header) -> Unit:

@@ -38,13 +38,13 @@ const LEVELS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_
 const WITHIN_TEXT = /[\u2068\u2069]/g;
 
 // Numbers as the page writes them.
-const number = (value) =>
-  value.toLocaleString("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
-const seconds = (value) => {
+const number = (value, digits = 3) =>
+  value.toLocaleString("en", { minimumSignificantDigits: digits, maximumSignificantDigits: digits });
+const seconds = (value, digits = 3) => {
   const [factor, unit] = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]].find(
     ([least], place) => value >= least || place === 3,
   );
-  return `${number(value / factor)} ${unit}`;
+  return `${number(value / factor, digits)} ${unit}`;
 };
 const element = (name, text, attributes = {}) => {
   const made = document.createElement(name);
@@ -102,6 +102,17 @@ const range = ({ ratio, half }) =>
   half === null
     ? "unknown: one round"
     : `${number(ratio * Math.exp(-half))}–${number(ratio * Math.exp(half))}`;
+// Whether any shown implementation has this verdict against the baseline, in the phase chosen or in any.
+const isTold = (number_, verdict, baseline) =>
+  Object.entries(data.tables[number_]).some(
+    ([name, phase]) =>
+      (!form.phase.value || form.phase.value === name) &&
+      phase.rows.some((_, place) => {
+        const against = phase.rows.findIndex((each) => each[0] === baseline);
+        const found = against >= 0 && against !== place && compare(phase, place, against);
+        return found && !isHidden(phase.rows[place][0]) && WORDS[found.verdict] === verdict;
+      }),
+  );
 const strength = (ratio) => {
   const factor = Math.max(ratio, 1 / ratio);
   return factor >= 4 ? "far" : factor >= 2 ? "mid" : "near";
@@ -203,17 +214,15 @@ const apply = () => {
     const places = columns.get(table).map((each) => each >= 0 && isHidden(each));
     for (const row of table.rows) [...row.cells].forEach((cell, at) => (cell.hidden = places[at]));
   }
-  const found = new Set();
   for (const table of matrices)
     for (const row of $$("tbody tr", table)) {
       const named = row.cells[0].textContent.toLowerCase().includes(text);
       const told = !verdict || [...row.cells].some((cell) => !cell.hidden && cell.classList.contains(verdict));
       row.hidden = !(named && told);
-      if (!row.hidden && fits(table)) found.add(row.dataset.table);
     }
   const shown = new Set();
   for (const details of workloads) {
-    const wanted = verdict ? found.has(details.dataset.table) : true;
+    const wanted = !verdict || isTold(details.dataset.table, verdict, baseline);
     details.hidden = !(fits(details) && wanted && details.dataset.name.toLowerCase().includes(text));
     if (!details.hidden) shown.add(details.dataset.table);
     if (details.open) drawWorkload(details, baseline);
@@ -405,16 +414,15 @@ const look = (key) => {
   const [implementation, estimate, below, span, drawn, disturbed = []] = cell;
   const low = estimate * Math.exp(-below);
   const shares = drawn.split(" ").map((text) => [...text].map((letter) => LEVELS.indexOf(letter) / 63));
-  const time = (share) => low * Math.exp(span * share);
+  const time = (share) => seconds(low * Math.exp(span * share), 2); // As fine as a round is kept.
   const all = shares.flat().toSorted((left, right) => left - right);
-  const middle = time(quantile(all, 0.5));
   const flagged = disturbed.reduce((sum, each) => sum + each.length, 0);
   const who = data.implementations[implementation];
   const every = data.step > 1 ? `; of a run this large every ${data.step}th round is here` : "";
   const finding =
     `${all.length} rounds in ${shares.length} ${shares.length === 1 ? "process" : "processes"}, ${flagged} of them disturbed: ` +
-    `median ${seconds(middle)}, half of them between ${seconds(time(quantile(all, 0.25)))} and ${seconds(time(quantile(all, 0.75)))}, ` +
-    `from ${seconds(low)} to ${seconds(time(1))}${every}.`;
+    `median ${time(quantile(all, 0.5))}, half of them between ${time(quantile(all, 0.25))} and ${time(quantile(all, 0.75))}, ` +
+    `from ${time(0)} to ${time(1)}${every}.`;
   const y = (share) => TOP + 6 + (1 - share) * (HEIGHT - BOTTOM - TOP - 12);
   const strip = plot("rounds in the order of measurement, process by process", `Rounds: ${finding}`);
   const wide = (WIDTH - LEFT - 12) / Math.max(1, all.length + 2 * shares.length);
@@ -434,8 +442,8 @@ const look = (key) => {
     quantiles.append(drawing("path", { d: `M${x(0)} ${y(0)}${steps.join("")}H${x(1)}`, stroke: colour, "stroke-dasharray": dash }));
   });
   for (const share of span ? [0, 0.5, 1] : [0]) {
-    strip.append(drawing("text", { x: LEFT - 4, y: y(share) + 3, "text-anchor": "end" }, seconds(time(share))));
-    quantiles.append(drawing("text", { x: x(share), y: HEIGHT - BOTTOM + 12, "text-anchor": "middle" }, seconds(time(share))));
+    strip.append(drawing("text", { x: LEFT - 4, y: y(share) + 3, "text-anchor": "end" }, time(share)));
+    quantiles.append(drawing("text", { x: x(share), y: HEIGHT - BOTTOM + 12, "text-anchor": "middle" }, time(share)));
   }
   for (const share of [0, 0.5, 1])
     quantiles.append(drawing("text", { x: LEFT - 4, y: y(share) + 3, "text-anchor": "end" }, `${100 * share} %`));
@@ -447,7 +455,7 @@ const look = (key) => {
     const sorted = values.toSorted((left, right) => left - right);
     const row = body.insertRow();
     row.append(element("th", String(process + 1), { scope: "row" }));
-    for (const text of [values.length, disturbed[process]?.length ?? 0, ...[0, 0.5, 1].map((share) => seconds(time(quantile(sorted, share))))])
+    for (const text of [values.length, disturbed[process]?.length ?? 0, ...[0, 0.5, 1].map((share) => time(quantile(sorted, share)))])
       row.append(element("td", String(text)));
   });
   table.createCaption().textContent = "The same by process";

@@ -200,6 +200,22 @@ def test_phase_implementation_verdict_and_words_narrow_the_page_down(visit):
     )
 
 
+def test_a_verdict_is_looked_for_in_every_phase(visit):
+    page = visit().page
+    page.locator("[name=verdict]").select_option("slower")
+    by_verdict = {}
+    for phase in ("", "forward", "decode"):
+        page.locator("[name=phase]").select_option(phase)
+        shown = page.locator("details[data-table]:visible")
+        by_verdict[phase] = set(shown.evaluate_all("all => all.map((each) => each.dataset.table)"))
+        for details in shown.all():
+            details.locator("summary").click()
+            assert details.locator("tbody:visible td.slower").count() > 0
+            details.locator("summary").click()
+    assert by_verdict["forward"] | by_verdict["decode"] <= by_verdict[""]
+    assert by_verdict["decode"]
+
+
 def test_what_to_use_is_narrowed_down_too_and_saved_as_it_is_shown(visit):
     page = visit().page
     table = page.locator("table.choices")

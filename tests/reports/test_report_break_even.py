@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.phases import Phase
+from bench.statistics.verdicts import Verdict
 from reports.break_even import Outcome, groups, lonely
 from reports.sentences import break_even_sentences, curves_caption, outcome
 from reports.speed import compare
@@ -90,6 +91,29 @@ def test_a_curve_on_one_side_has_no_crossing(level, expected, said):
     curve = of_gather(found)
     assert (curve.outcome, curve.crossings) == (expected, ())
     assert outcome(found[0], curve, "dense") == said
+
+
+def test_a_change_of_the_estimate_that_does_not_last_is_no_crossing():
+    levels = dict(zip(DENSITIES[-3:], (0.97, 1.0, 1.03), strict=True))
+    noise = Noise(rounds=0.2, processes=0.1)
+    found = curves(lambda density: levels.get(density, 3.0), noise=noise)
+    curve = of_gather(found)
+    estimates = [point.ratio.interval.estimate for point in curve.points]
+    assert min(estimates[-3:]) < 1 < estimates[-1]
+    assert (curve.outcome, curve.crossings) == (Outcome.LEVEL, ())
+    said = outcome(found[0], curve, "dense")
+    assert said.startswith("no crossing: slower at 0.5")
+    assert said.endswith("elsewhere not told apart")
+
+
+def test_only_verdicts_are_said_of_every_density():
+    """That an interval excludes 1 makes nobody faster: the difference may be within the dead band."""
+    found = curves(lambda _density: 1.008)
+    curve = of_gather(found)
+    assert all(point.ratio.interval.low > 1 for point in curve.points)
+    assert {point.verdict for point in curve.points} == {Verdict.SAME}
+    assert curve.outcome is Outcome.LEVEL
+    assert outcome(found[0], curve, "dense") == "no crossing: not told apart anywhere"
 
 
 def test_identical_code_has_no_crossing_although_its_estimates_change_sides():

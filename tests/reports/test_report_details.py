@@ -107,6 +107,15 @@ def test_a_cold_start_is_spread_over_the_uses_of_its_map(cold, warm, pays_from, 
     assert summary.pays == (pays_from is not None and pays_until is None)
 
 
+def test_a_map_that_is_used_once_costs_what_its_cold_pass_does_relative_to_the_baseline():
+    comparison = compare(make_run([workload("one", 0.1)], ("dense", "gather")))
+    row = comparison.tables[0].find("gather", Phase.FORWARD_COLD)
+    gather = next(
+        each for each in amortised(comparison, SETTING) if each.implementation == "gather"
+    )
+    assert gather.ratios[0] == pytest.approx(row.ratio.interval.estimate, rel=1e-12)
+
+
 def test_an_implementation_without_a_warm_time_is_not_amortised():
     run = make_run([workload("one", 0.1)], phases=(Phase.FORWARD_COLD,))
     assert amortised(compare(run), SETTING) == []

@@ -22,6 +22,9 @@ from tests.reports.synthetic_runs import (
     workload,
 )
 
+QUIET = Noise(rounds=0.003, processes=0.0005)
+LOUD = Noise(processes=0.1)
+
 
 def ascii_only(text):
     """Without dashes, signs of multiplication and spaces that do not break."""
@@ -74,6 +77,40 @@ def test_nobody_changes_for_less_than_five_percent(slower, wanted):
 
     found = told(make_run(size_group(), ("dense", "gather"), times=times))
     assert found == {("strokes", "grid size 24-192"): wanted}
+
+
+def test_one_that_may_be_the_fastest_somewhere_and_is_not_named_leaves_a_doubt():
+    def times(name, record):
+        factor = {"gather": 0.5, "other": 0.5 if record.position == 48 else 2}
+        return DENSE_SECONDS * factor.get(name, 1)
+
+    names = ("dense", "gather", "other")
+    quiet, noisy = (
+        make_run(size_group(), names, times=times, noise=noise) for noise in (QUIET, LOUD)
+    )
+    assert told(quiet) == {("strokes", "grid size 24-192"): "gather (2.0x)"}
+    assert told(noisy) == {("strokes", "grid size 24-192"): "gather (1.8-2.1x) ?"}
+
+
+def one_process(timing, seconds):
+    """A timing of a single process with these rounds, of one call each."""
+    rounds = tuple((round(1e9 * each),) for each in seconds)
+    return replace(timing, processes=(replace(timing.processes[0], calls=1, rounds=rounds),))
+
+
+def test_the_fastest_is_so_by_the_rounds_that_it_shares_with_others():
+    """Its time by itself, a median over other rounds, may be the longer one."""
+    rounds = {"dense": (1.0, 1.0, 1.0, 10.0, 10.0), "gather": (0.9, 2.0, 2.0, 2.0, 2.0)}
+    run = make_run([workload("alone", 0.1)], tuple(rounds), phases=(Phase.FORWARD,))
+    cells = tuple(
+        replace(each, timing=one_process(each.timing, rounds[each.implementation]))
+        for each in run.units[0].cells
+    )
+    run = replace(run, units=(replace(run.units[0], cells=cells),))
+    dense, gather = compare(run).tables[0].rows
+    assert dense.seconds.estimate < gather.seconds.estimate
+    assert gather.ratio.interval.estimate < 1 / 1.05
+    assert told(run) == {("alone", ""): "gather (1.1x) ?"}
 
 
 def test_no_choice_bridges_a_place_where_it_has_no_time():

@@ -97,21 +97,35 @@ def test_a_single_grid_size_and_number_of_channels_makes_no_map():
     assert not break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
 
 
+def stacked_run(phases, name="gather"):
+    records = [workload("one", 0.1)]
+    return make_run(records, (name,), times=lambda *_: DENSE_SECONDS, phases=phases, noise=QUIET)
+
+
 def test_phases_are_stacked_and_what_was_not_timed_apart_stands_together():
-    run = make_run([workload("one", 0.1)], ("dense",), phases=ALL_PHASES, noise=QUIET)
-    ((_, _, (stack,)),) = stacks(compare(run), SETTING)
+    run = stacked_run(ALL_PHASES)
+    ((_, _, (stack,)),) = stacks(run, compare(run), SETTING)
     assert list(stack.seconds) == ["encode", "map", "forward", "backward and loss"]
     expected = (0.1, 0.2, 1.0, 2.0)
     for seconds, factor in zip(stack.seconds.values(), expected, strict=True):
         assert seconds == pytest.approx(factor * DENSE_SECONDS, rel=0.02)
     assert stack.measured == pytest.approx(3.3 * DENSE_SECONDS, rel=0.02)
-    run = make_run([workload("one", 0.1)], ("dense",), phases=HEADLINE, noise=QUIET)
-    ((_, _, (stack,)),) = stacks(compare(run), SETTING)
+    run = stacked_run(HEADLINE)
+    ((_, _, (stack,)),) = stacks(run, compare(run), SETTING)
     assert stack.seconds["encode and map"] == pytest.approx(0.3 * DENSE_SECONDS, rel=0.05)
 
 
+def test_who_starts_from_a_dense_tensor_encodes_nothing_in_a_training_step():
+    run = stacked_run(ALL_PHASES, "dense")
+    ((_, _, (stack,)),) = stacks(run, compare(run), SETTING)
+    assert list(stack.seconds) == ["map", "forward", "backward and loss"]
+    run = stacked_run(HEADLINE, "dense")
+    ((_, _, (stack,)),) = stacks(run, compare(run), SETTING)
+    assert list(stack.seconds) == ["forward", "backward and loss"]
+
+
 def test_a_warm_pass_is_split_as_its_parts_are():
-    run = make_run([workload("one", 0.1)], ("dense",), phases=ALL_PHASES, noise=QUIET)
+    run = stacked_run(ALL_PHASES)
     cells = tuple(
         replace(each, parts={"gather": 1e5, "scatter": 2e5, "rest": 7e5})
         if each.phase is Phase.FORWARD
@@ -119,7 +133,7 @@ def test_a_warm_pass_is_split_as_its_parts_are():
         for each in run.units[0].cells
     )
     changed = replace(run, units=(replace(run.units[0], cells=cells),))
-    found = stacks(compare(changed), SETTING)
+    found = stacks(changed, compare(changed), SETTING)
     ((_, _, (stack,)),) = found
     assert stack.seconds["gather and scatter"] == pytest.approx(0.3 * DENSE_SECONDS, rel=0.02)
     assert stack.seconds["multiply"] == pytest.approx(0.7 * DENSE_SECONDS, rel=0.02)

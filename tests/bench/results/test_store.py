@@ -15,6 +15,7 @@ from bench.phases import Phase
 from bench.results import envelope
 from bench.results.schema import (
     SCHEMA,
+    Rate,
     Status,
 )
 from bench.results.store import load, merge, write
@@ -291,6 +292,22 @@ def test_merging_keeps_every_workload_and_the_later_of_two():
     assert [each.workload.name for each in merged.units] == ["w0", "w1", "w2"]
     assert [each.cells[0].peak_bytes for each in merged.units] == [1, 2, 2]
     assert merged.header.planned == ("w0", "w1", "w2")
+
+
+def test_merging_keeps_the_highest_rates_of_the_machine():
+    def measured(*rates):
+        found = run()
+        machine = replace(found.header.machine, rates=rates)
+        return replace(found, header=replace(found.header, machine=machine))
+
+    half = Rate("cpu", "float16", 1e9, 9e9)
+    merged = merge(
+        [
+            measured(Rate("cpu", "float32", 50e9, 10e9)),
+            measured(Rate("cpu", "float32", 64e9, 8e9), half),
+        ]
+    )
+    assert merged.header.machine.rates == (Rate("cpu", "float32", 64e9, 10e9), half)
 
 
 def test_merging_keeps_element_types_and_suites_apart():
