@@ -29,6 +29,7 @@ from bench.operators import (
     BatchNorm,
     Concatenate,
     Convolution,
+    Dropout,
     InverseConvolution,
     Linear,
     MaxPooling,
@@ -48,16 +49,29 @@ def build(
 ) -> BuiltNetwork:
     """Build a network in one of the two background modes, in evaluation.
 
+    In ground-state mode dropout is the identity, also in training: one that drew anew at every site
+    would leave no constant ground state.
+
     Raises:
         UserError: if the network has no ground state.
     """
     if background is Background.ZERO:
         return BuiltNetwork(implementation, network, weights, dtype, device).eval()
     check_ground_state(network)
+    network = without_dropout(network)
     unmasked = implementation.unmasked()
     if unmasked is not None:
         return BuiltNetwork(unmasked, network, weights, dtype, device).eval()
     return GroundStateNetwork(implementation, network, weights, dtype, device).eval()
+
+
+def without_dropout(network: Network) -> Network:
+    """Return a network whose dropout layers drop nothing."""
+    layers = (
+        replace(layer, operator=Dropout(0.0)) if isinstance(layer.operator, Dropout) else layer
+        for layer in network.layers
+    )
+    return replace(network, layers=tuple(layers))
 
 
 def check_ground_state(network: Network) -> None:
@@ -116,10 +130,7 @@ class _Deviations(NamedTuple):
 
 
 class GroundStateNetwork(BuiltNetwork):
-    """A network of one implementation's modules, run on deviations from the ground state.
-
-    Dropout is the identity: one that drew anew at every site would leave no constant ground state.
-    """
+    """A network of one implementation's modules, run on deviations from the ground state."""
 
     def __init__(
         self,

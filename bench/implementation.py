@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch
+from bench.network import Network
 from bench.operators import (
     Add,
     BatchNorm,
@@ -282,10 +283,19 @@ def why_unsupported(
     return in_words("unsupported", implementation.unsupported(operator, dtype, device))
 
 
-def why_unmeasured(implementation: Implementation, phase: Phase) -> str | None:
-    """Why a phase cannot be timed apart for an implementation; None if it can."""
+def why_unmeasured(
+    implementation: Implementation, phase: Phase, network: Network | None = None
+) -> str | None:
+    """Why a phase cannot be timed apart for an implementation, on a network; None if it can."""
     if phase is Phase.MAP and not overrides(implementation, "build_map"):
         return f"{implementation.name} has no kernel map apart from its forward pass"
+    if phase is Phase.MAP and network is not None:
+        if network.single_operator is None:
+            return (
+                "each layer of a network has a kernel map of its own: forward_cold builds them all"
+            )
+        if type(network.single_operator) not in _METHODS:
+            return "this operator needs no kernel map"
     return in_words("unmeasured", implementation.unmeasured(phase))
 
 

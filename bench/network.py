@@ -60,6 +60,7 @@ class Network:
         for layer in self.layers:
             if layer.name in known:
                 raise UserError(f"two layers of the network are called {layer.name!r}")
+            _check_name(layer.name)
             for name in layer.reads:
                 if name not in known:
                     raise UserError(
@@ -139,6 +140,18 @@ class Network:
             except UserError as error:
                 raise UserError(f"layer {layer.name!r}: {error}") from None
         return known
+
+
+def _check_name(name: str) -> None:
+    """Refuse what torch does not take for a module's name."""
+    from torch import nn  # noqa: PLC0415  # a network is plain data until then
+
+    containers = nn.ModuleDict(), nn.ParameterDict()
+    if not name or "." in name or any(hasattr(each, name) for each in containers):
+        raise UserError(
+            f"no layer can be called {name!r}: torch has no name for a module that is empty, holds a "
+            f"dot or means something else to it"
+        )
 
 
 def _check_reads(layer: Layer) -> None:

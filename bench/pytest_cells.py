@@ -304,7 +304,7 @@ class SuiteSession:
         if reason is not None:
             return Status.UNAVAILABLE, reason
         reason = why_unbuildable(implementation, item.workload.network, dtype, device)
-        reason = reason or why_unmeasured(implementation, item.phase)
+        reason = reason or why_unmeasured(implementation, item.phase, item.workload.network)
         return None if reason is None else (Status.UNSUPPORTED, reason)
 
     def _verdicts(

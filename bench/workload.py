@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -179,18 +178,19 @@ def version_of(definition: dict[str, Any]) -> str:
     return hashlib.sha256(encoded).hexdigest()[:12]
 
 
-def _number(value: Any) -> int:  # noqa: ANN401
-    """An integer of another library's as Python's; nothing else can be told apart by its value."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UserError(
-            f"a definition is made of numbers, words, tuples and dataclasses, not of {value!r}"
-        ) from None
+def _number(value: Any) -> int | float:  # noqa: ANN401
+    """A number of another library's as Python's; nothing else can be told apart by its value."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise UserError(
+        f"a definition is made of numbers, words, tuples and dataclasses, not of {value!r}"
+    )
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
-    """Dataclasses to dictionaries that name their class; without fields `NOT_DEFINING`."""
+    """Dataclasses to dictionaries with their class's name, without `NOT_DEFINING`; numbers to Python's."""
     if dataclasses.is_dataclass(value):
         fields = {
             field.name: plain(getattr(value, field.name))
@@ -200,4 +200,4 @@ def plain(value: Any) -> Any:  # noqa: ANN401
         return {"kind": type(value).__name__} | fields
     if isinstance(value, tuple):
         return [plain(entry) for entry in value]
-    return value
+    return _number(value) if isinstance(value, Real) and not isinstance(value, bool) else value

@@ -36,10 +36,14 @@ class Lattice:
         return Lattice(tuple(step), tuple(shift))
 
     def tiles(self, window: Window, grid_size: Axes) -> bool:
-        """Whether rounding stored coordinates down to the window's stride gives its output sites."""
+        """Whether rounding stored coordinates down to the window's stride gives its output sites.
+
+        An odd kernel's are stored in its middle.
+        """
         axes = zip(grid_size, window.stride, self.step, self.shift, strict=True)
         return (
             window.kernel_size == window.stride
+            and all(size == 1 or size % 2 == 0 for size in window.kernel_size)
             and not any(window.padding)
             and set(window.dilation) == {1}
             and all(

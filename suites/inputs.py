@@ -1,7 +1,7 @@
 """Workload inputs made of real data: pen recordings, images, scanned scenes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from bench.errors import UserError
 from bench.window import Axes
 from suites.data import assamese, digits, mnist, pointclouds
 from suites.data.draw import draw, voxels
+from suites.data.images import LabelledImages
 
 IMAGES = {"mnist": mnist.load, "digits": digits.load}
 
@@ -25,6 +26,18 @@ def check_images(source: str) -> None:
     """
     if source not in IMAGES:
         raise UserError(f"unknown images {source!r}; known are {', '.join(IMAGES)}")
+
+
+def first_images(source: str, count: int) -> LabelledImages:
+    """Return the first images of a training set.
+
+    Raises:
+        UserError: if it has not so many.
+    """
+    found = IMAGES[source](train=True)
+    if not 1 <= count <= len(found.images):
+        raise UserError(f"{source} has {len(found.images):,} images to train on, not {count}")
+    return replace(found, images=found.images[:count])
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class PenRecordings:
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Draw the recordings."""
         recordings = assamese.load()
+        if not 1 <= self.batch_size <= len(recordings):
+            raise UserError(f"there are {len(recordings):,} recordings, not {self.batch_size}")
         chosen = np.linspace(0, len(recordings) - 1, self.batch_size).astype(int)
         sites = [draw(recordings[index], self.scale, self.grid).sites for index in chosen]
         return _batch(sites, (self.grid, self.grid), channels, seed)
@@ -70,7 +85,7 @@ class Images:
 
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Find the ink."""
-        images = IMAGES[self.source](train=True).images[: self.batch_size]
+        images = first_images(self.source, self.batch_size).images
         margin = (self.grid - np.array(images.shape[1:])) // 2
         if margin.min() < 0:
             raise UserError(f"images of {images.shape[1:]} do not fit on a grid of {self.grid}")

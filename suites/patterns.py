@@ -14,6 +14,8 @@ from bench.window import Axes
 
 STROKES_PER_CHARACTER = 3
 POINTS_PER_PIXEL = 8
+MOST_SCALE = 4096
+"""Of strokes, in pixels: beyond it their points lie apart."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class PenStrokes:
         if len(self.grid_size) != 2:
             raise UserError(f"pen strokes are drawn in 2D, not on a grid of {self.grid_size}")
         _check_positive(scale=self.scale, characters=self.characters)
+        if self.scale > MOST_SCALE:
+            raise UserError(f"scale {self.scale} is beyond {MOST_SCALE}, where strokes have gaps")
         if self.scale > min(self.grid_size):
             raise UserError(f"scale {self.scale} does not fit on a grid of {self.grid_size}")
 
@@ -137,7 +141,7 @@ class Shell:
 def character(generator: torch.Generator) -> Tensor:
     """Draw a few Bezier strokes: points `[P, 2]` in the unit square, in the pen's order.
 
-    They lie densely enough for any scale.
+    They lie densely enough for scales up to `MOST_SCALE`.
     """
     steps = torch.linspace(0, 1, POINTS_PER_PIXEL * 1024)[:, None]
     strokes = []

@@ -300,7 +300,7 @@ class Measurement:
                 continue
             self._beat(number_of[name], phase)
             with self._failing_alone(name, (phase,)):
-                reason = why_unmeasured(candidate.implementation, phase)
+                reason = why_unmeasured(candidate.implementation, phase, candidate.built.network)
                 if reason is not None:
                     self._fail(name, (phase,), Status.UNSUPPORTED, reason)
                     continue

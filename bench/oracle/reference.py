@@ -36,7 +36,11 @@ class Recorded:
     ) -> dict[str, Tensor]:
         """Gradients for an upstream at the rows, `[M, C]`, and one at the background, `[C]`."""
         outputs, upstreams = [self.rows], [upstream.double()]
-        if self.background is not None and background_upstream is not None:
+        if (
+            self.background is not None
+            and self.background.requires_grad  # without weights before it, it is 0 and stays so
+            and background_upstream is not None
+        ):
             outputs.append(self.background)
             upstreams.append(background_upstream.double())
         found = torch.autograd.grad(

@@ -163,6 +163,8 @@ class AccuracyRun:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
+        if not self.epochs:
+            raise ValueError("an accuracy run has at least one epoch")
         if len(self.epochs) != self.settings.epochs:
             raise ValueError(
                 f"an accuracy run of {self.settings.epochs} epochs has {len(self.epochs)} of them"

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.background import Background
-from bench.ground_state import why_no_ground_state
+from bench.ground_state import why_no_ground_state, without_dropout
 from bench.implementation import Implementation
-from bench.network import Layer, Network
-from bench.operators import Dropout
 from bench.results.accuracy import TrainingSettings
 from bench.training.experiment import Experiment
 from bench.training.processes import Group
@@ -76,17 +74,6 @@ def compare(
         _parity(each.name, curve, curves[0], TOLERANCE[dtype])
         for each, curve in zip(implementations, curves, strict=True)
     )
-
-
-def without_dropout(network: Network) -> Network:
-    """Return a network whose dropout layers drop nothing."""
-    layers = tuple(
-        Layer(layer.name, Dropout(0.0), layer.reads)
-        if isinstance(layer.operator, Dropout)
-        else layer
-        for layer in network.layers
-    )
-    return replace(network, layers=layers)
 
 
 def _losses(

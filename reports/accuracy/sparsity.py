@@ -157,10 +157,9 @@ def _finding(kinds: dict[str, list[Trained]]) -> str:
 
 
 def _standard_error(row: Trained) -> float:
-    """Of a mean error in percent: what drawing other test samples would change."""
+    """Of a mean error in percent: what drawing other test samples would change; seeds share them."""
     share = row.error_percent / 100
-    samples = sum(run.test_samples for run in row.runs)
-    return 100 * math.sqrt(max(share * (1 - share), 0.0) / max(samples, 1))
+    return 100 * math.sqrt(max(share * (1 - share), 0.0) / max(row.first.test_samples, 1))
 
 
 def words_of(rule: str) -> str:

@@ -98,11 +98,18 @@ def part(run: AccuracyRun, *path: str) -> Any:  # noqa: ANN401  # plain data, of
 
 
 def trained(runs: Iterable[AccuracyRun]) -> list[Trained]:
-    """Put runs together that differ in their seed only: full versions first, then by name."""
-    rows: dict[tuple[str, ...], list[AccuracyRun]] = {}
-    for run in sorted(runs, key=lambda run: (run.settings.small, _key(run), run.settings.seed)):
-        rows.setdefault(_key(run), []).append(run)
-    return [Trained(tuple(alike)) for alike in rows.values()]
+    """Put runs together that differ in their seed only: full versions first, then by name.
+
+    Of several with one seed the last stays: they tell nothing of what other seeds would give.
+    """
+    rows: dict[tuple[str, ...], dict[int, AccuracyRun]] = {}
+    for run in sorted(runs, key=_order):
+        rows.setdefault(_key(run), {})[run.settings.seed] = run
+    return [Trained(tuple(by_seed.values())) for by_seed in rows.values()]
+
+
+def _order(run: AccuracyRun) -> tuple[object, ...]:
+    return run.settings.small, _key(run), run.settings.seed, run.finished
 
 
 def longest(rows: Iterable[Trained], place: Callable[[Trained], object]) -> list[Trained]:

@@ -106,7 +106,7 @@ def _part(
     """Decode one part: uint8 `[N, H, W, 3]`, classes, int64 `[N]`, and names of what is left out."""
     pictures, categories, broken = [], [], []
     seen: dict[str, int] = {}
-    for photograph in caltech.photographs():
+    for photograph in caltech.photographs(as_published=not skip_broken):
         number = seen[photograph.category] = seen.get(photograph.category, -1) + 1
         if (number % TESTED == 0) == train:
             continue

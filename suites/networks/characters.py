@@ -39,6 +39,10 @@ class AssameseCharacters:
     characters: int = 1
     version: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.scale <= self.grid:
+            raise UserError(f"scale {self.scale} does not fit on a grid of {self.grid}")
+
     def batch(self, channels: int, seed: int) -> SparseBatch:
         """Draw the recordings."""
         _check_channels(channels, 1, 3)

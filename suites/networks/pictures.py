@@ -13,7 +13,7 @@ from bench.batch import SparseBatch, from_dense
 from bench.errors import UserError
 from bench.window import Axes
 from suites.data import caltech, jpeg
-from suites.inputs import IMAGES, check_images
+from suites.inputs import check_images, first_images
 from suites.patterns import Uniform
 
 COARSENESS = 16
@@ -136,9 +136,8 @@ def _kept(pictures: Tensor, density: float, seed: int) -> SparseBatch:
 
 def _digits(source: str, batch_size: int) -> Tensor:
     """The first images as float32 `[B, 1, H, W]`, from 0 to 1."""
-    labelled = IMAGES[source](train=True)
-    images = torch.from_numpy(labelled.images[:batch_size].copy())
-    return images[:, None].float() / labelled.brightest
+    labelled = first_images(source, batch_size)
+    return torch.from_numpy(labelled.images.copy())[:, None].float() / labelled.brightest
 
 
 def _check_channels(what: str, channels: int, expected: int) -> None:

@@ -195,3 +195,18 @@ def test_a_reason_that_is_no_text_is_an_error_that_shows_it(answer):
         why_unmeasured(Mute(), Phase.FORWARD)
     words = f"TypeError: unavailable returns {answer!r}; it returns a reason in words, or None"
     assert (why_unavailable(Mute(), CPU) or "").startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (single(convolution(2, "full", 1, 1, 3)), None),
+        (single(max_pooling(2, 2, 2)), None),
+        (single(Rectifier()), "this operator needs no kernel map"),
+        (CHAIN, "each layer of a network has a kernel map of its own"),
+    ],
+)
+def test_a_map_is_timed_apart_where_a_single_layer_has_one(network, words):
+    told = why_unmeasured(Gather(), Phase.MAP, network)
+    assert told is None if words is None else told.startswith(words)
+    assert why_unmeasured(Gather(), Phase.ENCODE, network) is None

@@ -271,6 +271,30 @@ def test_a_network_without_biases_has_no_background(random_batch):
     assert answer.background is None
 
 
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda each: each.name)
+def test_dropout_drops_nothing_in_training_either(implementation, random_batch):
+    layers = convolution(2, "full", 2, 3, 3), Dropout(0.5), Rectifier()
+    network = Network(tuple(Layer(f"layer{n}", each) for n, each in enumerate(layers)))
+    built = build(implementation, network, weights_of(network), torch.float64, CPU, GROUND_STATE)
+    native = implementation.encode(random_batch(channels=2))
+    calm = implementation.decode(built.answer(native).native).features
+    built.train()
+    assert torch.equal(implementation.decode(built.answer(native).native).features, calm)
+
+
+@pytest.mark.parametrize(
+    "layers", [[Rectifier()], [max_pooling(2, 2, 2), Rectifier()]], ids=["rectifier", "pooling"]
+)
+def test_a_network_without_weights_keeps_a_background_of_0(layers, random_batch):
+    network = Network(tuple(Layer(f"layer{n}", each) for n, each in enumerate(layers)))
+    batch = random_batch(channels=2)
+    expectation = expect(network, {}, batch, background=GROUND_STATE)
+    problem = Problem(network, {}, batch, expectation, GROUND_STATE)
+    candidate = Candidate(Gather(), problem)
+    candidate.verify_outputs()
+    candidate.verify_gradients()
+
+
 FULL = convolution(2, "full", 2, 2, 3)
 PADDED = convolution(2, "full", 2, 2, 3, padding=1)
 UNBIASED = convolution(2, "full", 2, 2, 3, padding=1, bias=False)

@@ -66,6 +66,12 @@ def test_a_name_that_is_taken_is_refused(name):
         Network((Layer("stem", STEM), Layer(name, Rectifier())))
 
 
+@pytest.mark.parametrize("name", ["", "conv.1", "type", "keys", "training", "get"])
+def test_a_name_that_torch_has_no_module_by_is_refused(name):
+    with pytest.raises(UserError, match=f"no layer can be called '{name}'"):
+        Network((Layer("stem", STEM), Layer(name, Rectifier())))
+
+
 @pytest.mark.parametrize("read", ["later", "itself", "nowhere"])
 def test_reading_what_does_not_come_before_is_refused_with_both_names(read):
     with pytest.raises(UserError, match=f"layer 'itself' reads '{read}'"):

@@ -1,5 +1,6 @@
 """What a workload is made of: numbers that a run file can hold, words, layers that can be computed."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import msgspec
@@ -36,6 +37,15 @@ def test_numbers_of_other_libraries_become_pythons(position, kept):
     assert type(made.position) in {int, float}
     assert msgspec.json.encode(made.definition())
     assert made.version() == workload(seed=1).version()
+
+
+def test_numbers_of_other_libraries_within_a_definition_become_pythons():
+    def made(density, size):
+        return replace(workload(), input=Uniform((size, size), 1, density))
+
+    other = made(np.float64(0.5), np.int64(9))
+    assert msgspec.json.encode(other.definition()) == msgspec.json.encode(made(0.5, 9).definition())
+    assert other.version() == made(0.5, 9).version()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 from bench.errors import DataError, UserError
 from suites.data.caltech import Photograph
 from suites.data.images import LabelledImages
+from suites.inputs import IMAGES
 from suites.networks import characters, pictures
 from suites.networks.characters import AssameseCharacters, SpaceTimeRecordings, SpaceTimeStrokes
 from suites.networks.pictures import DepthMaps, InkImages, KeptDigits, KeptPhotographs
@@ -34,7 +35,7 @@ def mnist(monkeypatch):
     for number, image in enumerate(images):
         image.flat[:number] = 51
     labelled = LabelledImages(images, np.zeros(10, dtype=np.int64), 255)
-    monkeypatch.setitem(pictures.IMAGES, "mnist", lambda *, train: labelled)
+    monkeypatch.setitem(IMAGES, "mnist", lambda *, train: labelled)
 
 
 @pytest.fixture
@@ -144,6 +145,18 @@ def test_ink_is_active_with_its_darkness_in_the_middle_of_the_field(mnist):
         InkImages("mnist", 96, 1).batch(3, 0)
     with pytest.raises(UserError, match="unknown images 'cats'; known are mnist, digits"):
         InkImages("cats", 96, 1)
+
+
+@pytest.mark.parametrize("count", [-1, 0, 11])
+def test_as_many_images_as_there_are_not_are_refused(mnist, count):
+    for source in (InkImages("mnist", 30, count), KeptDigits("mnist", count, 0.5)):
+        with pytest.raises(UserError, match=f"mnist has 10 images to train on, not {count}"):
+            source.batch(1, 0)
+
+
+def test_a_character_larger_than_its_field_is_refused():
+    with pytest.raises(UserError, match="scale 9 does not fit on a grid of 8"):
+        AssameseCharacters(8, 9, 1)
 
 
 def test_kept_pixels_are_active_with_ink_or_without(mnist):

@@ -215,6 +215,11 @@ def test_strokes_in_3d_and_a_shell_in_2d_are_refused():
         Shell((8, 8), 1)
 
 
+def test_strokes_of_a_scale_at_which_they_would_have_gaps_are_refused():
+    with pytest.raises(UserError, match="scale 4097 is beyond 4096, where strokes have gaps"):
+        PenStrokes((5000, 5000), 1, 4097)
+
+
 def test_a_character_larger_than_its_field_is_refused():
     with pytest.raises(UserError, match=r"scale 31 does not fit on a grid of \(40, 30\)"):
         PenStrokes((40, 30), 1, 31)

@@ -152,6 +152,18 @@ def test_error_against_sparsity_says_where_the_invariant_convolution_is_ahead():
     assert matrix["ordinary", "50 %"][0].is_best
 
 
+def test_more_seeds_tested_on_the_same_samples_make_no_difference_surer():
+    alike = [dropped(kind, 80, error) for kind, error in (("invariant", 12), ("ordinary", 12.5))]
+    more = [
+        replace(run, id=f"{run.id}-{seed}", settings=replace(run.settings, seed=seed))
+        for run in alike
+        for seed in range(9)
+    ]
+    for runs in (alike, more):
+        (study,) = sparsity.studies(rows(*runs))
+        assert "is too close to call at 80 %" in study.chart.caption
+
+
 def test_small_versions_are_studied_apart_and_compared_with_no_published_figure():
     small = sparsity.studies(
         rows(dropped("invariant", 50, 6, small=True), dropped("ordinary", 50, 5))

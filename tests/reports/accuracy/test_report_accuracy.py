@@ -35,6 +35,13 @@ def test_a_spread_is_shown_from_three_seeds_on():
     assert sum("--seed" in line for line in lines) == 3
 
 
+def test_a_seed_that_was_trained_again_counts_once_and_the_last_time():
+    again = run(0.8, 0, finished="2026-02-02T03:04:05+00:00")
+    (row,), lines = rows(again, run(0.6, 0), run(0.7, 1))
+    assert (row["test error"], row["seeds"]) == ("0.75 %", "2")
+    assert sum("--seed" in line for line in lines) == 2
+
+
 def test_a_small_version_is_compared_with_nothing_and_comes_last():
     (full, small), _ = rows(run(5.0, small=True), run(0.7))
     assert full["experiment"] == "mnist"

@@ -28,7 +28,7 @@ def photographs(monkeypatch):
         for category, colour in (("ant", (255, 0, 0)), ("bee", (0, 0, 255)))
         for number in range(1, 9)
     ]
-    monkeypatch.setattr(caltech, "photographs", lambda: iter(found))
+    monkeypatch.setattr(caltech, "photographs", lambda **_: iter(found))
     decoded.forget()
     yield found
     decoded.forget()
@@ -36,7 +36,7 @@ def photographs(monkeypatch):
 
 def test_photographs_are_decoded_once_for_all_sparsities(photographs, monkeypatch):
     first = KeptPhotographs(32, 0.7).load(train=False)
-    monkeypatch.setattr(caltech, "photographs", lambda: iter(()))
+    monkeypatch.setattr(caltech, "photographs", lambda **_: iter(()))
     second = KeptPhotographs(32, 0.1).load(train=False)
     assert second.pictures is first.pictures
     assert batch_of(second, 0).sites > 2 * batch_of(first, 0).sites

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.errors import DataError, UserError
-from suites.data import rar
+from suites.data import caltech, rar
 from suites.data.add import add
 from suites.data.archives import LIMITS, members
 from suites.data.caltech import photographs
@@ -207,6 +207,28 @@ def test_images_are_taken_from_a_folder_and_listed_by_class(tmp_path, data_folde
         ("crab", "crab/image_0001.jpg", b"crab1"),
         ("crab", "crab/image_0002.jpg", b"crab2"),
     ]
+
+
+def test_photographs_that_are_not_sorted_are_refused(tmp_path, make_tar):
+    unsorted = dict(sorted(IMAGES.items(), reverse=True))
+    archive = make_tar(tmp_path / "101_ObjectCategories.tar.gz", unsorted)
+    with pytest.raises(DataError, match=r"is not sorted: .*`sparsebench data add caltech101`"):
+        list(photographs(archive))
+
+
+def test_photographs_that_are_not_all_there_are_refused_unless_that_is_wanted(
+    tmp_path, data_folder, image_set, make_tar, monkeypatch
+):
+    monkeypatch.setattr(caltech, "CALTECH101", image_set)
+    monkeypatch.setattr(caltech, "find", lambda *_: archive)
+    for entries in (IMAGES, dict(sorted(IMAGES.items())[1:])):
+        archive = make_tar(tmp_path / f"{len(entries)}.tar.gz", dict(sorted(entries.items())))
+        if len(entries) < len(IMAGES):
+            with pytest.raises(DataError, match="were expected"):
+                list(photographs())
+        assert list(photographs(as_published=False)) == list(photographs(archive))
+    archive = tmp_path / f"{len(IMAGES)}.tar.gz"
+    assert list(photographs()) == list(photographs())  # the second time from what is kept
 
 
 @pytest.fixture
