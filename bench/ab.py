@@ -329,6 +329,7 @@ def _in_lock_step(records: list[Record], templates: list[Templates], process: in
 
 
 def _commit_of(project: Path, revision: str) -> str:
+    _git(project, "rev-parse", "--git-dir")  # says why, where git is missing or refuses the folder
     try:
         return _git(project, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     except UserError:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.batch import SparseBatch
+from bench.errors import writable
 from bench.network import Network
 from bench.operators import (
     Add,
@@ -305,8 +306,10 @@ def in_words(method: str, answer: object) -> str | None:
     Raises:
         TypeError: if that is no reason in words, and not None.
     """
-    if answer is None or isinstance(answer, str):
-        return answer
+    if answer is None:
+        return None
+    if isinstance(answer, str):
+        return writable(answer)
     raise TypeError(f"{method} returns {answer!r}; it returns a reason in words, or None")
 
 
@@ -328,7 +331,7 @@ def ledger(implementation: Implementation) -> dict[str, str]:
             reason = f"{type(error).__name__}: {error}"
         if reason is not None:
             words[phase] = f"not timed: {reason}"
-    return {str(phase): text for phase, text in words.items()}
+    return {str(phase): writable(text) for phase, text in words.items()}
 
 
 def _missing(implementation: Implementation, method: str) -> NotImplementedError:

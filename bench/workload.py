@@ -190,7 +190,10 @@ def _number(value: Any) -> int | float:  # noqa: ANN401
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
-    """Dataclasses to dictionaries with their class's name, without `NOT_DEFINING`; numbers to Python's."""
+    """Dataclasses to dictionaries that name their class; without fields `NOT_DEFINING`.
+
+    Other libraries' numbers become Python's.
+    """
     if dataclasses.is_dataclass(value):
         fields = {
             field.name: plain(getattr(value, field.name))

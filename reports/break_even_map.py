@@ -61,11 +61,14 @@ def maps(comparison: Comparison, curves: list[Group]) -> list[Map]:
             table.workload.channels,
         )
         for table in comparison.tables
+        if table.workload.grid_size  # else nobody got as far as making it
     }
     found: dict[tuple[str, str, Setting], dict[tuple[float, int], list[Group]]] = {}
     for group in curves:
         family = NAMED_CHANNELS.sub("any channels", NAMED_GRID.sub("any grid", group.name))
-        place = sizes[group.suite, group.name]
+        place = sizes.get((group.suite, group.name))
+        if place is None:
+            continue
         own = found.setdefault((group.suite, family, group.setting), {})
         own.setdefault(place, []).append(group)
     return [

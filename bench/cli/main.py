@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ Compare sparse and dense convolution on this machine: every implementation is ch
 timed, all of them are measured in interleaved rounds, and every ratio carries its interval."""
 BY_SIGNAL = 128
 """Plus its number: the exit code of who was ended by a signal, as shells tell it."""
+TIDYING_SECONDS = 5.0
 POSIX_ONLY = {"fcntl", "resource"}
 """Modules that Windows has no counterpart of."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG}
@@ -50,33 +52,45 @@ def main(arguments: list[str]) -> int:
         command.add_parser(commands)
     parsed = parser.parse_args(arguments)
     with _ended_as_interrupted() as ending:
-        code = _run(parsed)
+        try:
+            code = _run(parsed)
+        except Exception:
+            if not ending:
+                raise
+            _say_interrupted()  # a library made something else of it
     return BY_SIGNAL + ending[0] if ending else code
 
 
 @contextmanager
 def _ended_as_interrupted() -> Iterator[list[int]]:
-    """Have whoever ends this process interrupt it, so that it tidies up; gives the signal that came.
+    """Have whoever ends this process interrupt it, so that it tidies up; gives the signals that came.
+
+    For some seconds after the first one others are ignored, as they would cut the tidying up short.
 
     A signal that is ignored, as SIGHUP is under nohup, stays so, and none can be caught in a thread.
     """
     came: list[int] = []
+    heard_again = 0.0
 
     def interrupt(number: int, _: object) -> None:
-        if not came:  # a second one would cut the tidying up short
+        nonlocal heard_again
+        if not came or time.monotonic() > heard_again:
             came.append(number)
+            heard_again = time.monotonic() + TIDYING_SECONDS
             raise KeyboardInterrupt
 
-    names = ("SIGTERM", "SIGHUP") if current_thread() is main_thread() else ()
-    caught = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    caught = [number for number in caught if signal.getsignal(number) is signal.SIG_DFL]
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if current_thread() is main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in numbers}
+    caught = {number: handler for number, handler in before.items() if handler in usual}
     for number in caught:
         signal.signal(number, interrupt)
     try:
         yield came
     finally:
-        for number in caught:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in caught.items():
+            signal.signal(number, handler)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -96,7 +110,7 @@ def _run(parsed: argparse.Namespace) -> int:
         print(f"sparsebench: error: {wanted}", file=sys.stderr)  # noqa: T201
         return ExitCode.MISTAKE
     except KeyboardInterrupt:
-        print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201
+        _say_interrupted()
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; nothing more may be written, at exit included.
@@ -108,6 +122,10 @@ def _run(parsed: argparse.Namespace) -> int:
         where = f" {error.filename}" if error.filename else ""
         print(f"sparsebench: error: cannot write{where}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return ExitCode.MISTAKE
+
+
+def _say_interrupted() -> None:
+    print("sparsebench: interrupted", file=sys.stderr)  # noqa: T201
 
 
 def _version() -> str:

@@ -17,6 +17,14 @@ NARROWEST = 8
 """Columns of text: what surrounds a table's column, and the least that one whose text folds keeps."""
 
 
+class _Console(Console):
+    """Leaves it to the command what to do when whoever read its output has enough."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich would make an exit code of 1 of."""
+        raise BrokenPipeError
+
+
 def say(line: str) -> None:
     """Say something on standard error, beside what a command prints."""
     print(f"sparsebench: {line}", file=sys.stderr)  # noqa: T201
@@ -33,8 +41,9 @@ def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     In a pipe every row is one line. In a terminal names and short columns are kept whole, as long as
     there is room, and the text of the others folds.
     """
-    console = Console()
-    if not console.file.isatty() and "COLUMNS" not in os.environ:  # FORCE_COLOR makes no terminal
+    console = _Console()
+    # FORCE_COLOR makes no terminal, and COLUMNS may be 0.
+    if console.width < 1 or not (console.file.isatty() or "COLUMNS" in os.environ):
         console.width = WIDTH_OF_A_PIPE
     cells = [[str(value) for value in row.values()] for row in rows]
     names = list(rows[0]) if rows else []

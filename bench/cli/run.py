@@ -244,11 +244,13 @@ def _conclude(arguments: argparse.Namespace, measured: "Run", written: Path) -> 
     """Print the summary, make the page, return the exit code."""
     from bench.cli.summary import print_summary  # noqa: PLC0415
 
-    print_summary(measured, written, as_json=arguments.json, page_follows=arguments.report)
+    page = None
     if arguments.report:
         from bench.cli.report import write_page  # noqa: PLC0415
 
-        page = write_page(measured, written)
+        page = write_page(measured, written)  # first, as printing ends where nobody reads on
+    print_summary(measured, written, as_json=arguments.json, page_follows=arguments.report)
+    if page is not None:
         print(f"report: {page}", file=sys.stderr if arguments.json else sys.stdout)
     return _exit_code(measured)
 

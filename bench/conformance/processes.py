@@ -5,6 +5,7 @@ The process is a fresh one, and nothing here imports torch: only there may CUDA 
 
 import os
 import select
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -85,6 +86,7 @@ def _events(module: str, order: Order, timeout: float) -> Iterator[Event]:
                 [*interpreter(START), module, str(writer), msgspec.json.encode(order).decode()],
                 pass_fds=[writer],
                 stdout=STANDARD_ERROR,  # what is checked may print; our JSON goes to standard output
+                process_group=0,  # with what it starts
             )
         finally:
             os.close(writer)
@@ -98,7 +100,8 @@ def _events(module: str, order: Order, timeout: float) -> Iterator[Event]:
             status = _status(process)
             raise LostError("closes its connection" if status is None else ending(status))
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from bench.errors import first_line, kind_line_and_place
+from bench.errors import first_line, kind_line_and_place, writable
 from bench.implementation import Implementation, in_words
 from bench.measure.candidate import IncorrectError
 from bench.results.schema import Status
@@ -21,13 +21,12 @@ ALLOCATION_FAILED = (
 asks a GPU for memory by itself (kernels, driver, runtime, cuBLAS, cuDNN). CuPy raises a MemoryError."""
 
 
-def status_of(error: Exception) -> tuple[Status, str]:
+def status_of(error: Exception | SystemExit) -> tuple[Status, str]:
     """Name what went wrong: the status, and one line with the place where it was raised."""
     if isinstance(error, IncorrectError):
-        return Status.INCORRECT, str(error)
+        return Status.INCORRECT, writable(str(error))
     if isinstance(error, NotImplementedError):
-        text = str(error).strip().splitlines()
-        return Status.UNSUPPORTED, text[0] if text else "not implemented"
+        return Status.UNSUPPORTED, first_line(error) if str(error).strip() else "not implemented"
     reason = kind_line_and_place(error)
     out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if out_of_memory or any(words in reason for words in ALLOCATION_FAILED):
@@ -39,7 +38,7 @@ def why_unavailable(implementation: Implementation, device: torch.device) -> str
     """Why an implementation cannot run here, or what asking it raised; None if it can."""
     try:
         return in_words("unavailable", implementation.unavailable(device))
-    except Exception as error:  # noqa: BLE001  # a plug-in may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
         return status_of(error)[1]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from bench.commits import commits_of, own_commit
-from bench.errors import UserError
+from bench.errors import UserError, writable
 from bench.implementation import ledger
 from bench.machine import describe_machine
 from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
@@ -137,8 +137,8 @@ def _record(reference: Reference, unavailable: str, commit: str) -> Implementati
     file = Path(reference.source).name if reference.is_file else ""
     return ImplementationRecord(
         name=implementation.name,
-        version=str(implementation.version),
-        origin=implementation.origin or file or reference.source,
+        version=writable(str(implementation.version)),
+        origin=writable(implementation.origin or file or reference.source),
         starts_dense=implementation.starts_dense,
         unavailable=unavailable,
         ledger=ledger(implementation),

@@ -1,8 +1,10 @@
 """Python files that a user names: implementations and suites that nobody installed."""
 
 import importlib.util
+import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -62,7 +64,7 @@ def import_file(path: Path, what: str) -> ModuleType:
     sys.modules[module_name] = module
     _find_neighbours_in(str(path.parent))
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), same_folder():
             spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[module_name]
@@ -91,6 +93,21 @@ def _find_neighbours_in(folder: str) -> None:
     if folder not in path:
         FOLDERS[:] = [folder, *(each for each in FOLDERS if each != folder)]
     sys.path[:] = [*path, *FOLDERS]
+
+
+@contextmanager
+def same_folder() -> Iterator[None]:
+    """Come back to the working directory, if a module that is imported leaves it."""
+    try:
+        before = Path.cwd()
+    except OSError:  # it was removed
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(before)
 
 
 def _module_name(path: Path) -> str:

@@ -16,7 +16,7 @@ from types import ModuleType
 from bench.errors import UserError, kind_and_line
 from bench.implementation import Implementation
 from bench.phases import Phase
-from bench.plugins.files import existing, import_file, is_imported, names_file
+from bench.plugins.files import existing, import_file, is_imported, names_file, same_folder
 from bench.plugins.installed import IMPLEMENTATIONS, NAME, Broken, Reference, installed_entries
 from bench.plugins.trial import how_it_ends
 
@@ -160,7 +160,7 @@ def _ending_of(entry: EntryPoint) -> str | None:
 
 
 def _from_entry_point(name: str, value: str) -> Implementation:
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), same_folder():
         kind = EntryPoint(name, value, IMPLEMENTATIONS).load()
     if not (inspect.isclass(kind) and issubclass(kind, Implementation)):
         raise UserError(f"{value} is not a subclass of bench.implementation.Implementation")

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import UserError, kind_and_line, kind_line_and_place
-from bench.plugins.files import import_file, is_imported, names_file
+from bench.plugins.files import import_file, is_imported, names_file, same_folder
 from bench.plugins.installed import NAME, SUITES, installed_entries, suite_entry, suite_source
 from bench.plugins.trial import how_it_ends
 from bench.workload import Suite, Workload
@@ -52,7 +52,7 @@ def known_suite(source: str) -> Suite:
 def _installed(name: str) -> Suite:
     entry = suite_entry(name)
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), same_folder():
             suite = entry.load()
     except (Exception, SystemExit) as error:
         raise UserError(f"suite {name!r} cannot be loaded: {kind_and_line(error)}") from error

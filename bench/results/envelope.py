@@ -88,11 +88,13 @@ def read(path: Path) -> bytes:
         DataError: if it cannot be read, or is too large to be one.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise DataError(f"{path} is larger than {LARGEST_FILE_BYTES:,} bytes")
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > LARGEST_FILE_BYTES:
+        raise DataError(f"{path} is larger than {LARGEST_FILE_BYTES:,} bytes")
+    return content
 
 
 def write(content: bytes, target: Path) -> None:

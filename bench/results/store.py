@@ -40,6 +40,7 @@ class Journal:
             raise UserError(f"{target} is a folder: name a file, such as {target / 'run.json'}")
         self.target = target
         self.path = target.with_name(target.name + ".partial")
+        self._is_begun = False
 
     def check(self) -> None:
         """Find out that the run file cannot be written before anything is measured for it.
@@ -67,6 +68,7 @@ class Journal:
             write_once(msgspec.json.encode(first_line) + b"\n", self.path)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
+        self._is_begun = True
 
     def add(self, unit: Unit) -> None:
         """Append a finished unit and sync it to disk.
@@ -104,8 +106,8 @@ class Journal:
         return self.target
 
     def drop_if_empty(self) -> None:
-        """Remove the journal if no unit is finished: there is nothing to go on with."""
-        if self.path.exists() and not self.read().units:
+        """Remove the journal that this has begun if no unit is finished: nothing is to go on with."""
+        if self._is_begun and self.path.exists() and not self.read().units:
             self._remove()
 
     def completed(self) -> Run | None:

@@ -164,6 +164,15 @@ def test_what_cannot_be_checked_out_or_take_turns_is_refused(revision, words, pr
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
 
+def test_what_git_itself_refuses_is_said_in_its_words(tmp_path, project, monkeypatch):
+    words = r"git rev-parse: .*not a git repository"
+    with pytest.raises(UserError, match=words), checked_out("HEAD", tmp_path):
+        pytest.fail("it was checked out")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="git is missing"), checked_out("HEAD", project):
+        pytest.fail("it was checked out")
+
+
 def test_what_a_hook_is_about_to_commit_stays_as_it_is(repository, monkeypatch):
     hook = repository / ".git" / "hooks" / "post-checkout"
     hook.parent.mkdir(exist_ok=True)

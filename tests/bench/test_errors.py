@@ -11,6 +11,15 @@ def raised(*said):
     return caught.value
 
 
+def test_what_no_file_could_hold_is_written_otherwise():
+    error = raised("caf\udce9 " + 10**6 * "x")
+    for say in (first_line, kind_and_line, kind_line_and_place, whole_text):
+        told = say(error)
+        assert "caf\\udce9 xxx" in told
+        assert told.encode()
+        assert len(told) < 11_000
+
+
 @pytest.mark.parametrize(
     ("text", "first", "whole"),
     [

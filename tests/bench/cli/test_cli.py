@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.cli import main as cli
 from bench.cli import run
 from bench.cli.main import main
 from bench.exit_codes import ExitCode
@@ -237,8 +239,11 @@ def test_an_interruption_ends_a_run_on_two_devices_after_the_first(monkeypatch, 
         measured.append(plan.device)
         return ExitCode.INTERRUPTED
 
-    templates = SimpleNamespace(prepare=lambda _: None, close=lambda: None)
-    monkeypatch.setattr(processes, "Templates", lambda *_: templates)
+    class Templates(SimpleNamespace):
+        def __init__(self, *_):
+            super().__init__(prepare=lambda _: None, close=lambda: None)
+
+    monkeypatch.setattr(processes, "Templates", Templates)
     monkeypatch.setattr(run, "_devices", lambda _: ["cpu", "cpu"])
     monkeypatch.setattr(run, "_run_one", run_one)
     monkeypatch.chdir(tmp_path)
@@ -312,3 +317,25 @@ def test_a_page_that_has_no_place_is_told_before_anything_is_measured(
     monkeypatch.setattr("bench.measure.engine.execute", lambda *_: pytest.fail("it was measured"))
     assert main(["run", "quick", *ONE, *FAST, "-o", str(tmp_path / name), "--report"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_who_is_interrupted_again_while_tidying_up_goes_on_tidying_up():
+    with cli._ended_as_interrupted() as came:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert came == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interruption_that_a_library_makes_something_else_of_is_one(monkeypatch, capsys):
+    def run(_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RuntimeError("Query interrupted") from None
+
+    monkeypatch.setattr(cli, "_run", run)
+    assert cli.main(["list"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "sparsebench: interrupted\n"

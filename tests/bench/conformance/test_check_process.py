@@ -101,6 +101,32 @@ def test_who_hangs_ends_with_the_command_however_that_ends(tmp_path):
     assert comes_true(lambda: not is_alive(checking))
 
 
+LEAVING = """
+import subprocess
+from pathlib import Path
+from impls.gather import Gather
+
+class Leaving(Gather):
+    name = "leaving"
+    left = []
+
+    def encode(self, batch):
+        if not self.left:
+            self.left.append(subprocess.Popen(["sleep", "1000"]))
+            Path(__file__).with_name("process").write_text(str(self.left[0].pid))
+        return super().encode(batch)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_what_a_plug_in_started_ends_with_its_check(tmp_path, capfd):
+    path = tmp_path / "leaving.py"
+    path.write_text(LEAVING)
+    assert main(["check", str(path), "--dtype", "float64", "--examples", "1"]) == 0
+    capfd.readouterr()
+    assert comes_true(lambda: not is_alive(int((tmp_path / "process").read_text())))
+
+
 def comes_true(condition):
     """Whether it does within minutes: machines may be busy."""
     until = time.monotonic() + 300

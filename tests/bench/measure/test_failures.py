@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from bench.measure import rates
-from bench.measure.failures import DeadDeviceError, ensure_device_lives, status_of
+from bench.measure.failures import (
+    DeadDeviceError,
+    ensure_device_lives,
+    status_of,
+    why_unavailable,
+)
 from bench.results.schema import Status
+from impls.gather import Gather
 
 
 def test_a_device_that_dies_without_a_word_is_dead_all_the_same(monkeypatch):
@@ -38,6 +44,15 @@ def test_whoever_ran_out_of_a_gpus_memory_the_cell_says_so(error):
     status, reason = status_of(error)
     assert status is Status.OUT_OF_MEMORY
     assert str(error).splitlines()[0] in reason
+
+
+@pytest.mark.parametrize("leaves", [SystemExit(0), RuntimeError("no")])
+def test_a_plug_in_that_leaves_when_it_is_asked_cannot_run_here(leaves):
+    class Leaving(Gather):
+        def unavailable(self, device):
+            raise leaves
+
+    assert type(leaves).__name__ in why_unavailable(Leaving(), torch.device("cpu"))
 
 
 def test_another_cuda_error_is_an_error():

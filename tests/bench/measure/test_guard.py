@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 
 import pytest
 import torch
@@ -20,6 +21,14 @@ TAMPERING = {
         torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32
     ),
     "which algorithm": lambda: setattr(torch.backends.cudnn, "benchmark", True),
+    "oneDNN computes": lambda: torch.backends.mkldnn.set_flags(_enabled=False),
+    "looks for anomalies": lambda: torch.autograd.set_detect_anomaly(mode=True),
+    "chooses element types itself from": lambda: torch.set_autocast_enabled("cpu", True),  # noqa: FBT003
+    "itself on a GPU": lambda: torch.set_autocast_enabled("cuda", True),  # noqa: FBT003
+    "on which torch makes tensors": lambda: torch.set_default_device("meta"),
+    "told of every call": lambda: sys.setprofile(lambda *_: None),
+    "cuDNN computes": lambda: setattr(torch.backends.cudnn, "enabled", False),
+    "cuDNN is to be deterministic": lambda: setattr(torch.backends.cudnn, "deterministic", True),
     "timer": lambda: signal.setitimer(signal.ITIMER_REAL, 1000),
 }
 

@@ -177,6 +177,14 @@ def test_what_no_run_file_could_hold_is_refused_before_anything_is_measured(
     assert f"class Mine {words}" in refusal(choose, ["mine"])
 
 
+def test_a_plug_in_that_changes_the_folder_moves_nobodys_files(plugin, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    text = "import os\nos.chdir('/')\nfrom impls.gather import Gather\n"
+    (reference, *_), _ = choose([str(plugin(text + "class Mine(Gather):\n    name = 'mine'\n"))])
+    load(reference)
+    assert Path.cwd() == tmp_path
+
+
 def test_what_a_plug_in_prints_is_no_part_of_what_a_command_prints(
     plugin, package, entries, capsys
 ):

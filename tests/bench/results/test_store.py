@@ -18,7 +18,7 @@ from bench.results.schema import (
     Rate,
     Status,
 )
-from bench.results.store import load, merge, write
+from bench.results.store import Journal, load, merge, write
 
 GOLDEN = Path(__file__).parent / "golden" / "run-schema-1.json"
 
@@ -283,6 +283,17 @@ def test_where_there_are_no_hard_links_a_file_is_still_whole_and_written_once(ta
     assert "written once" in refusal(write, run(unit()), target, kind=UserError)
     assert load(target) == run()
     assert names_in(target.parent) == ["run.json"]
+
+
+def test_only_who_began_a_journal_drops_it(target):
+    first, second = Journal(target), Journal(target)
+    first.begin(run().header)
+    with pytest.raises(UserError, match="holds an unfinished run"):
+        second.begin(run().header)
+    second.drop_if_empty()
+    assert first.path.exists()
+    first.drop_if_empty()
+    assert not first.path.exists()
 
 
 def test_merging_keeps_every_workload_and_the_later_of_two():
