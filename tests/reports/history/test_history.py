@@ -315,7 +315,7 @@ def test_files_that_cannot_be_read_are_refused_in_a_line(tmp_path, monkeypatch):
     def forbidden(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", forbidden)
+    monkeypatch.setattr("pathlib.Path.open", forbidden)
     with pytest.raises(DataError, match=f"cannot read {path}: Permission denied"):
         archive.add(path)
 
