@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.phases import Phase
-from bench.statistics.intervals import Interval
 from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.break_even import DENSITY
-from reports.speed import Comparison, Row, Setting, Table, between
+from reports.speed import Comparison, Row, Setting, Table, between, leader, times_as_long
 
 FEWEST = 2
 NEAR = 1.05
@@ -40,7 +39,7 @@ class Span:
         first, last: positions.
         gains: least and most of how many times as fast as the baseline the first of these is; None
             where a position has no ratio, and for the baseline.
-        doubtful: at some position one of these may take longer than the fastest by more than that.
+        doubtful: at some position one of these may take more than `NEAR` times as long as the fastest.
     """
 
     names: tuple[str, ...]
@@ -135,7 +134,7 @@ def caption(comparison: Comparison) -> str:
     if comparison.has_baseline:
         baseline = words.label(comparison.baseline)
         shown += f"; in brackets, how many times as fast as {baseline} the first named is"
-    return f"{shown}; {doubt} where another may be faster than that"
+    return f"{shown}; {doubt} where that is not certain"
 
 
 def said(found: Recommendation, phase: Phase) -> str:
@@ -160,21 +159,9 @@ def _place(table: Table, phase: Phase) -> Place | None:
     rows = [row for row in table.rows if row.cell.phase is phase and row.seconds]
     if len(rows) < FEWEST:
         return None
-    least = min(rows, key=_seconds)
-    first = min(rows, key=lambda row: _times_as_long(row, least))
-    usable = tuple(row for row in rows if _times_as_long(row, first) <= NEAR)
-    level = tuple(row for row in rows if row.fastest or row is first)
-    return Place(table.workload.position, usable, level)
-
-
-def _times_as_long(row: Row, other: Row) -> float:
-    """By the rounds that two rows share: their times by themselves may put them the other way round."""
-    return 1.0 if row is other else _compared(row, other).estimate
-
-
-def _compared(row: Row, other: Row) -> Interval:
-    compared = between(row, other)
-    return Interval(math.inf, 0.0, math.inf) if compared is None else compared.interval
+    first = leader(rows)
+    usable = tuple(row for row in rows if times_as_long(row, first) <= NEAR)
+    return Place(table.workload.position, usable, tuple(row for row in rows if row.fastest))
 
 
 def _may_be_too_slow(place: Place, names: Sequence[str]) -> bool:
@@ -182,9 +169,8 @@ def _may_be_too_slow(place: Place, names: Sequence[str]) -> bool:
     named = [row for row in place.usable if row.cell.implementation in names]
     others = [row for row in place.level if row.cell.implementation not in names]
     is_known = all(row.seconds is not None and row.seconds.is_known for row in named)
-    return not is_known or any(
-        _compared(row, other).high > NEAR for row in named for other in others
-    )
+    compared = (between(row, other) for row in named for other in others)
+    return not is_known or any(each is None or each.interval.high > NEAR for each in compared)
 
 
 def _spans(places: Iterable[Place | None]) -> tuple[Span, ...]:

@@ -1,6 +1,7 @@
 """From cells to comparable rows: time, ratio to the baseline, verdict, and who is fastest."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -155,10 +156,27 @@ def _mark_fastest(rows: list[Row]) -> list[Row]:
     timed = [row for row in rows if row.seconds is not None]
     if len({row.cell.implementation for row in timed}) <= 1:
         return rows
-    first = min(timed, key=lambda row: row.seconds.estimate if row.seconds else 0.0)
+    first = leader(timed)
     return [
         replace(row, fastest=True) if row is first or _level(row, first) else row for row in rows
     ]
+
+
+def leader(rows: Sequence[Row]) -> Row:
+    """The fastest of a phase's rows, by the rounds that they share with the one of least time.
+
+    Times by themselves may put two rows the other way round.
+    """
+    least = min(rows, key=lambda row: row.seconds.estimate if row.seconds else math.inf)
+    return min(rows, key=lambda row: times_as_long(row, least))
+
+
+def times_as_long(row: Row, other: Row) -> float:
+    """Paired ratio of two rows' times; infinite where they share no round."""
+    if row is other:
+        return 1.0
+    compared = between(row, other)
+    return math.inf if compared is None else compared.interval.estimate
 
 
 def _level(row: Row, first: Row) -> bool:
