@@ -319,6 +319,17 @@ def test_a_page_that_has_no_place_is_told_before_anything_is_measured(
     assert words in capsys.readouterr().err
 
 
+@pytest.fixture
+def _signals_are_heard():
+    """Whoever starts the tests in the background may have them ignored."""
+    numbers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, usual) for number, usual in numbers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals_are_heard")
 def test_who_is_interrupted_again_while_tidying_up_goes_on_tidying_up():
     with cli._ended_as_interrupted() as came:
         with pytest.raises(KeyboardInterrupt):
@@ -329,6 +340,7 @@ def test_who_is_interrupted_again_while_tidying_up_goes_on_tidying_up():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("_signals_are_heard")
 def test_an_interruption_that_a_library_makes_something_else_of_is_one(monkeypatch, capsys):
     def run(_):
         try:
