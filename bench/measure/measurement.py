@@ -40,6 +40,7 @@ from bench.measure.rounds import run_rounds
 from bench.measure.spent import Spent
 from bench.measure.steps import Step, step_of
 from bench.measure.stopping import StoppingRule
+from bench.measure.threads import work_of_other_threads
 from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns
 from bench.oracle.expectation import expect
@@ -327,7 +328,11 @@ class Measurement:
             raise IncorrectError(reason)
 
     def _enter(self, number: int, candidate: Candidate, phase: Phase) -> Contestant:
-        """Make the step, warm it up, learn how long a call takes and how much memory."""
+        """Make the step, warm it up, learn how long a call takes, how much memory and how many threads.
+
+        Raises:
+            IncorrectError: if its calls take more threads than it was given.
+        """
         with self.spent.on("warm-up"):
             step = step_of(candidate, phase)
             name = candidate.implementation.name
@@ -340,6 +345,10 @@ class Measurement:
                 known = max(1, time.perf_counter_ns() - before)
                 if known < RETIMED_NS:
                     known = min(known, self._time_once(step))
+                if self.task.threads == 1 and self.device.type == "cpu":
+                    reason = work_of_other_threads(step)
+                    if reason is not None:
+                        raise IncorrectError(reason)
             if self.device.type == "cuda":  # so that its faults show here, and not at the next
                 torch.cuda.synchronize(self.device)
         return Contestant(name, number, step, known, peak)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from bench.background import Background
 from bench.errors import UserError
@@ -28,6 +29,7 @@ from bench.workload import NOT_DEFINING, Suite, Workload
 from suites.patterns import Uniform
 from tests.plugins.tuning import SECONDS
 
+PARALLEL = str(Path(__file__).parents[2] / "plugins" / "parallel.py")
 VALID = Network((Layer("conv", convolution(2, "full", 3, 4, 3)), Layer("relu", Rectifier())))
 
 
@@ -52,11 +54,10 @@ def measurement(monkeypatch, tmp_path):
             process=process,
             seconds=0.01,
             precision=0.005,
-            threads=1,
             seed=0,
             pulse=str(pulse),
             log=str(tmp_path / "log"),
-            **more,
+            **{"threads": 1} | more,
         )
         told = []
         opened.append(module.Measurement(task, told.append))
@@ -144,6 +145,22 @@ def test_a_workload_is_measured_in_its_background_mode(background, measurement):
     assert measured == {
         (name, phase) for name in ("gather", "dense") for phase in (Phase.FORWARD, Phase.TRAIN_STEP)
     }
+
+
+def test_who_computes_in_threads_of_its_own_is_left_out_where_one_was_asked_for(measurement):
+    workload = Workload("mine", single(convolution(2, "full", 3, 4, 3)), Uniform((8, 8), 1, 0.5), 3)
+    subject, told = measurement(workload, names=("gather", PARALLEL))
+    subject.run()
+    failed = {event.phases: event for event in told if isinstance(event, Failed)}
+    assert set(failed) == {(Phase.FORWARD,), (Phase.TRAIN_STEP,)}
+    for event in failed.values():
+        assert (event.implementation, event.status) == ("parallel", Status.INCORRECT)
+        assert "it computes in threads of its own" in event.reason
+    assert {e.implementation for e in told if isinstance(e, Measured)} == {"gather"}
+    subject, told = measurement(workload, names=(PARALLEL,), threads=2)
+    with threadpool_limits(1):  # which puts back what the run sets
+        subject.run()
+    assert not any(isinstance(event, Failed) for event in told)
 
 
 @pytest.mark.parametrize("process", [0, 1])
