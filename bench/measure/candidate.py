@@ -1,6 +1,7 @@
 """One implementation in one worker: built with a workload's weights, tuned and verified."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from bench.build import Answer, BuiltNetwork, Mark, Weights, nobody
 from bench.ground_state import build
 from bench.implementation import Implementation, Native, overrides
 from bench.network import Network
-from bench.operators import BatchNorm, Dropout, Weighted
+from bench.operators import Weighted
 from bench.oracle.expectation import expect
 from bench.oracle.expected import Expectation
 from bench.oracle.verification import (
@@ -59,8 +60,7 @@ class Candidate:
         problem: what is computed, and what is right; no implementation gets hold of it.
         given: the input.
         batch: a copy of it, which the implementation may spoil without harm to others.
-        built, trained: the network in evaluation and in training; one and the same where no layer
-            behaves differently in training.
+        built: the network in evaluation.
         native: the encoded batch, which holds the kernel maps of earlier calls.
         has_layers: whether this is a network, and not a single operator.
         gradient_at_input: whether gradients at the input are timed: those of a single operator are,
@@ -86,11 +86,8 @@ class Candidate:
             device = batch.features.device
             return build(implementation, network, weights, self.dtype, device, background)
 
+        self._make = make
         self.built = make()
-        trains_otherwise = any(
-            isinstance(layer.operator, BatchNorm | Dropout) for layer in network.layers
-        )
-        self.trained = make() if trains_otherwise else self.built
         with torch.no_grad():
             self.native = implementation.encode(self.batch.copied())
             if implementation.starts_dense and implementation.features(self.native).ndim <= 2:
@@ -110,8 +107,7 @@ class Candidate:
 
     def tune_gradients(self) -> None:
         """Have the implementation tune itself for calls with gradients, if it ever does."""
-        with torch.enable_grad():
-            self.implementation.tune(self._run_with_gradients)
+        self.implementation.tune(self._run_with_gradients)
 
     def verify_outputs(self) -> None:
         """Check encode, a first and a second warm call, and a cold one.
@@ -150,8 +146,7 @@ class Candidate:
             IncorrectError: at the first difference from the oracle.
         """
         expectation = self.expectation
-        with torch.enable_grad():
-            output, gradients = self._run_with_gradients()
+        output, gradients = self._run_with_gradients()
         fault = output_fault(expectation.in_training, output, self.dtype)
         fault = fault or gradient_fault(expectation, gradients, self.dtype)
         if fault is not None:
@@ -159,12 +154,11 @@ class Candidate:
 
     def _run_with_gradients(self) -> tuple[SparseBatch, dict[str, Tensor]]:
         expectation = self.expectation
-        return run_with_gradients(
-            self.in_training(dropout=False),
-            self.batch,
-            expectation.upstream,
-            expectation.background_upstream,
-        )
+        network = self.in_training(dropout=False)
+        with torch.enable_grad():
+            return run_with_gradients(
+                network, self.batch, expectation.upstream, expectation.background_upstream
+            )
 
     def encode_again(self) -> None:
         """Make the native tensor anew, without maps and elsewhere in memory."""
@@ -202,11 +196,14 @@ class Candidate:
         """What a cold call is given if it starts from the native tensor."""
         return self.implementation.without_maps(self.native)
 
+    @cached_property
+    def trained(self) -> BuiltNetwork:
+        """The network in training, or while training without dropout is checked."""
+        return self._make()
+
     def in_training(self, *, dropout: bool) -> BuiltNetwork:
         """The network that gradients are taken of."""
-        if self.trained is not self.built:
-            self.trained.training_with(dropout=dropout)
-        return self.trained
+        return self.trained.training_with(dropout=dropout)
 
     def check_encoded(self, native: Native) -> None:
         """Check that a native tensor decodes to the batch.

@@ -74,6 +74,32 @@ def test_dropout_is_timed_and_not_checked(implementation, random_batch):
     assert not any(module.training for module in modules(subject.built, nn.Module))
 
 
+class RecordsWhereItTrains(Gather):
+    """Has a path for inference, which keeps nothing that gradients could be taken of."""
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+
+        def forget(_, __, result):
+            features = self.features(result)
+            kept = features if module.training else features.detach()
+            return self.with_features(result, kept)
+
+        module.register_forward_hook(forget)
+        return module
+
+
+def test_gradients_of_a_single_operator_are_taken_in_training(random_batch):
+    operator = convolution(2, "full", 3, 4, 3)
+    subject = candidate(RecordsWhereItTrains(), single(operator), random_batch())
+    subject.verify_outputs()
+    subject.verify_gradients()
+    for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.TRAIN_STEP):
+        step = step_of(subject, phase)
+        step.check(call(step))
+    assert not subject.built.training
+
+
 @pytest.mark.parametrize("phase", [Phase.ENCODE, Phase.FORWARD_COLD, Phase.TRAIN_STEP])
 def test_cold_calls_get_coordinates_that_were_never_seen_before(phase, random_batch):
     batch = random_batch()
@@ -149,10 +175,16 @@ def test_gradients_at_the_input_are_timed_for_a_single_operator_only(random_batc
     assert len(call(step_of(candidate(Gather(), pooling, batch), Phase.TRAIN_STEP))) == 1
 
 
-def test_a_network_without_norms_and_dropout_is_built_once(random_batch):
+def test_a_network_is_built_once_more_only_where_gradients_are_taken(random_batch, monkeypatch):
+    built = []
+    usual = Gather.convolution
+    monkeypatch.setattr(Gather, "convolution", lambda *each: built.append(1) or usual(*each))
     subject = candidate(Gather(), WITHOUT_DROPOUT, random_batch())
-    assert subject.trained is subject.built
-    assert candidate(Gather(), TRAINED, random_batch()).trained is not subject.built
+    subject.verify_outputs()
+    assert len(built) == 2  # layers
+    subject.verify_gradients()
+    step_of(subject, Phase.TRAIN_STEP)
+    assert len(built) == 4
 
 
 class NormOverTheGrid(Dense):
