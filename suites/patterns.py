@@ -17,6 +17,11 @@ POINTS_PER_PIXEL = 8
 MOST_SCALE = 4096
 """Of strokes, in pixels: beyond it their points lie apart."""
 
+MOST_SHUFFLED = 2**24
+MOST_REDRAWN = 0.5
+"""Sites of a grid of up to so many are drawn by shuffling them all, which takes 0.4 s for as many; on
+larger grids one by one, unless more than this share of them is drawn."""
+
 
 @dataclass(frozen=True)
 class Uniform:
@@ -33,8 +38,19 @@ class Uniform:
         generator = _generator(seed)
         count = _count(self.density, self.grid_size)
         size = math.prod(self.grid_size)
-        chosen = [torch.randperm(size, generator=generator)[:count] for _ in range(self.batch_size)]
+        chosen = [_drawn(count, size, generator) for _ in range(self.batch_size)]
         return _batch(chosen, self.grid_size, channels, generator)
+
+
+def _drawn(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Draw so many different keys below `size`, each set of them equally likely, in any order."""
+    if size <= MOST_SHUFFLED or count > MOST_REDRAWN * size:
+        return torch.randperm(size, generator=generator)[:count]
+    keys = torch.empty(0, dtype=torch.int64)
+    while len(keys) < count:  # whoever was drawn twice is drawn anew
+        more = torch.randint(size, (count,), generator=generator)
+        keys = torch.cat([keys, more]).unique()
+    return keys[torch.randperm(len(keys), generator=generator)[:count]]
 
 
 @dataclass(frozen=True)

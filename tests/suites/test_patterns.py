@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from bench.errors import UserError
+from suites import patterns
 from suites.patterns import Blobs, PenStrokes, Shell, Uniform
 
 PATTERNS = [
@@ -104,11 +105,31 @@ def test_a_density_of_zero_is_empty_and_of_one_full(kind):
     assert kind((6, 7), 2, 1.0).batch(1, 0).density == 1
 
 
-def test_uniform_sites_lie_evenly():
+@pytest.mark.parametrize("most_shuffled", [patterns.MOST_SHUFFLED, 0])
+def test_uniform_sites_lie_evenly(most_shuffled, monkeypatch):
+    monkeypatch.setattr(patterns, "MOST_SHUFFLED", most_shuffled)
     mask = masks(Uniform((64, 64), 1, 0.5))[0]
+    assert mask.sum() == 64 * 64 / 2
     for part in (mask[:32], mask[32:], mask[:, :32], mask[:, 32:]):
         assert part.mean() == pytest.approx(0.5, abs=0.05)
     assert neighbour_share(mask) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("most_shuffled", [patterns.MOST_SHUFFLED, 0])
+def test_every_set_of_sites_is_equally_likely(most_shuffled, monkeypatch):
+    """Three of six: twenty sets, each expected two hundred times."""
+    monkeypatch.setattr(patterns, "MOST_SHUFFLED", most_shuffled)
+    drawn = np.stack(masks(Uniform((2, 3), 4000, 0.5))).reshape(4000, 6)
+    counts = np.unique(drawn, axis=0, return_counts=True)[1]
+    assert len(counts) == math.comb(6, 3)
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_a_billion_sites_take_no_longer_than_those_that_are_active():
+    batch = Uniform((1024, 1024, 1024), 2, 1e-5).batch(1, 0)
+    assert batch.sites == 2 * 10737
+    assert batch.coordinates[:2].tolist() == [[0, 0, 84, 12], [0, 0, 89, 798]]
+    assert batch.coordinates[:, 1:].double().mean().item() == pytest.approx(511.5, rel=0.01)
 
 
 def neighbour_share(mask):
