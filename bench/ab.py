@@ -25,7 +25,7 @@ from bench.comparison import Changes, compare_runs
 from bench.errors import UserError
 from bench.gpu import conditions, watched
 from bench.machine import idle_processors
-from bench.measure.engine import Engine, Progress
+from bench.measure.engine import Engine
 from bench.measure.messages import Preparation
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates
@@ -100,7 +100,7 @@ def checked_out(
 
 
 def compare_revisions(
-    plan: Plan, base: Revision, head: Revision, tell: Callable[[Progress], None] | None = None
+    plan: Plan, base: Revision, head: Revision, tell: Callable[[int, int, str], None] | None = None
 ) -> Changes:
     """Measure a plan at two revisions and compare; what may be slower is measured once more.
 
@@ -109,7 +109,7 @@ def compare_revisions(
             implementations are missing, has cells without a time.
         base: before.
         head: after.
-        tell: told after every pair of worker processes.
+        tell: told after every pair of worker processes how many are done, of how many, and which.
 
     Raises:
         UserError: if a revision cannot run at all.
@@ -206,7 +206,7 @@ def _measure(
     plan: Plan,
     sides: list[_Side],
     suspects: Suspects | None,
-    tell: Callable[[Progress], None] | None,
+    tell: Callable[[int, int, str], None] | None,
 ) -> tuple[tuple[Unit, ...], ...]:
     """Measure all workloads, or those that are suspected; return the units of each side."""
     workloads = [own for own in plan.workloads if suspects is None or own.name in suspects]
@@ -225,7 +225,7 @@ def _measure(
                     both[0].agree_with(both[1])
                     done += 1
                     if tell is not None:
-                        tell(Progress(done, total, workload.name, dtype, process))
+                        tell(done, total, f"{workload.name} {dtype}")
                 records.append(both)
         for side, own in zip(units, zip(*records, strict=True), strict=True):
             side.append(replace(unit_of(list(own), 0.0), gpu=conditions(looks)))

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from bench.cli.names import split  # noqa: PLC0415
     from bench.cli.output import print_json  # noqa: PLC0415
-    from bench.cli.progress import bar_shown  # noqa: PLC0415
+    from bench.cli.progress import shown  # noqa: PLC0415
     from bench.conformance import processes  # noqa: PLC0415
     from bench.conformance.messages import Order, Started  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         examples=arguments.examples,
         networks=arguments.networks,
     )
-    with bar_shown() as show:
+    with shown() as show:
 
         def tell(at: Started) -> None:
             done, total = at.number * at.total + at.done, at.count * at.total

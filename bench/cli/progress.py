@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -12,31 +11,13 @@ from rich.table import Column
 
 from bench.cli.output import say
 
-if TYPE_CHECKING:
-    from bench.fleet.dispatch import FleetProgress
-    from bench.measure.engine import Progress
-
 BAR_WIDTH = 20
 LINE_SECONDS = 30.0
 """What no bar can be drawn on gets a line so often."""
 
 
 @contextmanager
-def fleet_shown() -> "Iterator[Callable[[FleetProgress], None]]":
-    """Show on standard error how far a fleet is."""
-    with bar_shown() as show:
-        yield lambda each: show(each.done, each.total, f"{each.workload} {each.machine}")
-
-
-@contextmanager
-def shown() -> "Iterator[Callable[[Progress], None]]":
-    """Show on standard error how far a run is."""
-    with bar_shown() as show:
-        yield lambda each: show(each.done, each.total, f"{each.workload} {each.dtype}")
-
-
-@contextmanager
-def bar_shown() -> Iterator[Callable[[int, int, str], None]]:
+def shown() -> Iterator[Callable[[int, int, str], None]]:
     """Show progress on standard error; it is told what is done, of how much, and what is at work."""
     console = Console(stderr=True)
     with bar_on(console) as bar:

@@ -195,7 +195,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         slug = re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
         return Path(folder) / f"{slug}.json"
 
-    with progress.fleet_shown() as tell:
+    with progress.shown() as tell:
         written = sweep(
             arguments.scheduler,
             suite.source,

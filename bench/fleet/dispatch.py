@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError, whole_text
@@ -17,16 +16,6 @@ LOOK_SECONDS = 2.0
 POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
-class FleetProgress:
-    """How far a fleet has come: units done, of how many, and the last one's workload and machine."""
-
-    done: int
-    total: int
-    workload: str
-    machine: str
-
-
 class Dispatch:
     """Hands units out, takes what comes back, and notices who is gone.
 
@@ -35,7 +24,7 @@ class Dispatch:
         submit: hands one out, by label and name of the workload.
         look: says who is there.
         patience: seconds for which a kind may have no worker.
-        tell: told after every unit.
+        tell: told after every unit how many are done, of how many, and which that was.
     """
 
     def __init__(
@@ -44,7 +33,7 @@ class Dispatch:
         submit: "Callable[[str, str], Future[Any]]",
         look: Callable[[], dict[str, set[str]]],
         patience: float,
-        tell: Callable[[FleetProgress], None],
+        tell: Callable[[int, int, str], None],
     ) -> None:
         from distributed import as_completed  # noqa: PLC0415
 
@@ -85,7 +74,7 @@ class Dispatch:
                 self._withdraw(part)
             return
         self._done += 1
-        self._tell(FleetProgress(self._done, self._total, name, part.machine))
+        self._tell(self._done, self._total, f"{name} {part.machine}")
 
     def _look_around(self) -> None:
         try:

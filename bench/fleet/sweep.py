@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.fleet.dispatch import Dispatch, FleetProgress
+from bench.fleet.dispatch import Dispatch
 from bench.fleet.part import Part
 from bench.fleet.unit import measure_unit
 from bench.results.store import Journal
@@ -24,7 +24,7 @@ def sweep(
     threads: int,
     target: Callable[[str], Path],
     patience: float,
-    tell: Callable[[FleetProgress], None] = lambda _: None,
+    tell: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[Path]:
     """Measure every workload on every kind of machine among a scheduler's workers.
 
@@ -37,7 +37,7 @@ def sweep(
         threads: of each.
         target: makes the run file's path from a machine's name.
         patience: seconds for which a kind of machine may have no worker.
-        tell: told after every unit.
+        tell: told after every unit how many are done, of how many, and which that was.
 
     Returns:
         One run file for each kind of machine.

@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -33,17 +33,6 @@ PATIENCE = 3
 """Workloads in a row that an implementation may fail before it is set aside."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run or a comparison has come, told after every worker process, or pair of them."""
-
-    done: int
-    total: int
-    workload: str
-    dtype: str
-    process: int
-
-
 class Engine:
     """Measures a plan's workloads one at a time, in worker processes forked from templates."""
 
@@ -60,12 +49,12 @@ class Engine:
             self._set_aside[name] = f"set aside: {place.unavailable[name]}"
         return header_of(self.plan, place.machine, place.unavailable)
 
-    def measure(self, workload: Workload, tell: Callable[[str, int], None] | None = None) -> Unit:
+    def measure(self, workload: Workload, tell: Callable[[str], None] | None = None) -> Unit:
         """Measure one workload in every element type and process.
 
         Args:
             workload: one of the plan's.
-            tell: told the element type and the number of every process that is done.
+            tell: told the element type after every process.
 
         Raises:
             UserError: if the workload's data is missing, or a worker refuses for another reason.
@@ -79,7 +68,7 @@ class Engine:
                 for process in range(self.plan.settings.processes):
                     record.measure(self.templates, process)
                     if tell is not None:
-                        tell(dtype, process)
+                        tell(dtype)
                 records.append(record)
         unit = unit_of(records, time.perf_counter() - started)
         others = busy_seconds() - time.process_time() - busy - unit.seconds.get("processors", 0.0)
@@ -112,7 +101,7 @@ def templates_for(plan: Plan) -> Templates:
 def execute(
     plan: Plan,
     journal: Journal | None = None,
-    tell: Callable[[Progress], None] | None = None,
+    tell: Callable[[int, int, str], None] | None = None,
     templates: Templates | None = None,
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Run:
@@ -121,7 +110,7 @@ def execute(
     Args:
         plan: what to measure.
         journal: where units are kept as they are finished; an existing one is gone on with.
-        tell: told after every worker process.
+        tell: told after every worker process how many are done, of how many, and what was measured.
         templates: started before for the plan's suite and threads; by default started here.
         is_interrupted: asked after every workload; a run that is has no time at which it finished.
 
@@ -140,11 +129,11 @@ def execute(
         if workload.name in measured:
             continue
 
-        def advance(dtype: str, process: int, name: str = workload.name) -> None:
+        def advance(dtype: str, name: str = workload.name) -> None:
             nonlocal finished
             finished += 1
             if tell is not None:
-                tell(Progress(finished, len(plan.workloads) * steps, name, dtype, process))
+                tell(finished, len(plan.workloads) * steps, f"{name} {dtype}")
 
         unit = engine.measure(workload, advance)
         units.append(unit)

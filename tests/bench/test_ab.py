@@ -76,7 +76,7 @@ def project(tmp_path_factory):
 def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     told = []
     with checked_out("as-it-is", project) as base, checked_out("slower", project) as head:
-        changes = compare_revisions(plan(), base, head, told.append)
+        changes = compare_revisions(plan(), base, head, lambda *each: told.append(each))
         assert base.folder.exists()
     assert not base.folder.exists()
     found = {cell.implementation: cell for cell in changes.cells}
@@ -86,7 +86,7 @@ def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     assert changes.exit_code == 1
     assert changes.head.header.commit == git(project, "rev-parse", "slower")
     # Three processes, and three more to confirm.
-    assert [step.process for step in told] == [0, 1, 2] * 2
+    assert [each[:2] for each in told] == [(1, 3), (2, 3), (3, 3)] * 2
     rounds = [len(s.rounds) for cell in changes.base.cells for s in cell.timing.processes]
     assert min(rounds) >= 3
 

@@ -5,7 +5,6 @@ import pytest
 from rich.console import Console
 
 from bench.cli.progress import bar_on, shown
-from bench.measure.engine import Progress
 
 NAME = "3d-submanifold-k3s1-c128-grid32-uniform-0.05 [bold]float32"
 
@@ -46,7 +45,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch):
     monkeypatch.setattr("bench.cli.progress.monotonic", lambda: now)
     with shown() as tell:
         for done in range(3):
-            tell(Progress(done, 8, f"w{done}", "float32", 0))
+            tell(done, 8, f"w{done} float32")
             now += 20
     assert stream.getvalue().splitlines() == ["sparsebench: 2 of 8, about 2 min left: w2 float32"]
 
@@ -59,7 +58,7 @@ def test_a_log_gets_a_line_every_half_minute(forced, capsys, monkeypatch):
     monkeypatch.setattr("bench.cli.progress.monotonic", lambda: now)
     with shown() as tell:
         for done in range(9):
-            tell(Progress(done, 8, f"w{done}", "float32", 0))
+            tell(done, 8, f"w{done} float32")
             now += 20
     assert capsys.readouterr().err.splitlines() == [
         "sparsebench: 2 of 8, about 2 min left: w2 float32",
@@ -74,7 +73,7 @@ def test_what_an_earlier_run_did_does_not_shorten_the_time_left(capsys, monkeypa
     with shown() as tell:
         for done in (91, 92, 93):
             now += 40
-            tell(Progress(done, 100, "w", "float32", 0))
+            tell(done, 100, "w float32")
     assert capsys.readouterr().err.splitlines() == [
         "sparsebench: 91 of 100: w float32",
         "sparsebench: 92 of 100, about 5 min left: w float32",
@@ -84,5 +83,5 @@ def test_what_an_earlier_run_did_does_not_shorten_the_time_left(capsys, monkeypa
 
 def test_a_log_of_what_is_over_in_half_a_minute_stays_empty(capsys):
     with shown() as tell:
-        tell(Progress(1, 2, NAME, "float32", 0))
+        tell(1, 2, NAME)
     assert capsys.readouterr().err == ""

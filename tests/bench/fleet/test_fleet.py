@@ -87,8 +87,8 @@ def test_every_workload_is_measured_once_though_workers_are_lost(fleet, tmp_path
     wait_for_workers(address, 4)
     told = []
 
-    def tell(progress):
-        told.append(progress)
+    def tell(done, *_):
+        told.append(done)
         if len(told) in {1, 2}:
             workers[len(told)].send_signal(signal.SIGKILL)
 
@@ -107,7 +107,7 @@ def test_every_workload_is_measured_once_though_workers_are_lost(fleet, tmp_path
     assert [unit.workload.name for unit in run.units] == NAMES
     assert {cell.status for cell in run.cells} == {Status.OK}
     assert run.header.planned == tuple(NAMES)
-    assert [progress.done for progress in told] == [1, 2, 3, 4]
+    assert told == [1, 2, 3, 4]
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -130,8 +130,8 @@ def test_ten_sweeps_lose_two_of_four_workers_each_and_no_unit(scheduler, workers
         doomed = random.Random(number).sample(alive, 2)  # noqa: S311
         told = []
 
-        def tell(progress, doomed=doomed, told=told):
-            told.append(progress)
+        def tell(done, *_, doomed=doomed, told=told):
+            told.append(done)
             if len(told) in {2, 5}:
                 doomed[len(told) // 5].send_signal(signal.SIGKILL)
 
@@ -147,7 +147,7 @@ def test_ten_sweeps_lose_two_of_four_workers_each_and_no_unit(scheduler, workers
             patience=3600.0,
         )
         assert [unit.workload.name for unit in load(path).units] == names
-        assert [progress.done for progress in told] == list(range(1, 17))
+        assert told == list(range(1, 17))
         alive = [each for each in alive if each not in doomed] + [workers(), workers()]
     assert not list(tmp_path.glob("*.partial"))
 
@@ -177,7 +177,7 @@ def test_the_command_sweeps_and_goes_on_with_what_is_unfinished(fleet, tmp_path,
     assert "written once" in capsys.readouterr().err
 
 
-def swept(address, folder, patience, tell=lambda _: None):
+def swept(address, folder, patience, tell=lambda *_: None):
     return sweep(
         address,
         "quick",

@@ -121,7 +121,7 @@ def test_a_template_that_is_killed_between_workloads_is_started_and_prepared_ane
 ):
     wary.prepare(Preparation((Reference("noting", "wary:Noting"),), "cpu"))
 
-    def kill(_):
+    def kill(*_):
         wary._templates[0].process.kill()
 
     whole = replace(one, workloads=load_suite("quick").workloads()[:3])
