@@ -9,6 +9,7 @@ from bench.cli.output import print_json, print_table
 from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status
 from bench.statistics.intervals import seconds_per_call
+from reports import words
 
 LARGEST_PERCENT = 100
 """Of an interval's half: whoever is less sure knows nothing."""
@@ -36,7 +37,7 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
                 print_table(f"{phase}, {dtype}: {UNIT}", rows)
     _print_recommendations(run)
     counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
-    print(f"{_cells(len(run.cells))}: {counts}")  # noqa: T201
+    print(f"{words.count(len(run.cells), 'cell')}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
     hint = f"; `sparsebench report {quote(str(path))}` makes a page of it"
@@ -131,10 +132,6 @@ def _failures(run: Run) -> list[str]:
         if cell.status in shown
     )
     return [
-        f"{implementation}: {status} in {_cells(count)}: {reason}"
+        f"{implementation}: {status} in {words.count(count, 'cell')}: {reason}"
         for (implementation, status, reason), count in reasons.most_common()
     ]
-
-
-def _cells(count: int) -> str:
-    return f"{count:,} cell" + ("" if count == 1 else "s")
