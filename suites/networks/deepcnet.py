@@ -80,26 +80,6 @@ def grid_of(levels: int, dimensions: int = 2) -> Axes:
     return (SMALLEST_GRID * 2**levels,) * dimensions
 
 
-def levels_of(grid_size: Axes) -> int:
-    """The l of the network that takes a grid size.
-
-    Raises:
-        UserError: if no l does; the message names the nearest grid sizes that one takes.
-    """
-    size = grid_size[0]
-    levels = max(1, (size // SMALLEST_GRID).bit_length() - 1)
-    if grid_size == grid_of(levels, len(grid_size)):
-        return levels
-    below, above = grid_of(levels)[0], grid_of(levels + 1)[0]
-    nearest = f"{below} (l = {levels})"
-    if size > below:
-        nearest += f" and {above} (l = {levels + 1})"
-    raise UserError(
-        f"DeepCNet and DeepCNiN take grids of 3 * 2^l sites along each axis, not "
-        f"{'x'.join(map(str, grid_size))}; nearest to {size}: {nearest}"
-    )
-
-
 def _network(
     levels: int,
     filters: int,

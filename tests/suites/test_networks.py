@@ -16,7 +16,7 @@ from impls.gather import Gather
 from impls.masked import Masked
 from suites.networks import deepcnet, vgg
 from suites.networks.cnn import small_cnn
-from suites.networks.deepcnet import deep_cnet, deep_cnin, levels_of, rising_dropout
+from suites.networks.deepcnet import deep_cnet, deep_cnin, rising_dropout
 from suites.networks.invariant import (
     KERNELS,
     invariant_caltech101,
@@ -213,27 +213,6 @@ def test_the_smallest_grids_that_are_not_refused_work():
     assert small_cnn(16, 3).shapes(1, (16, 16))["classify"] == (3, (1, 1))
     assert invariant_mnist(4, 3).shapes(1, (4, 4))["classify"] == (3, (1, 1))
     assert invariant_caltech101(16, 3).shapes(3, (16, 16))["classify"] == (3, (1, 1))
-
-
-@pytest.mark.parametrize("levels", range(1, 10))
-def test_l_follows_from_the_grid_size(levels):
-    assert levels_of(deepcnet.grid_of(levels)) == levels
-    assert levels_of(deepcnet.grid_of(levels, 3)) == levels
-
-
-@pytest.mark.parametrize(
-    ("grid_size", "nearest"),
-    [
-        ((100, 100), r"100x100; nearest to 100: 96 \(l = 5\) and 192 \(l = 6\)"),
-        ((95, 95), r"nearest to 95: 48 \(l = 4\) and 96 \(l = 5\)"),
-        ((96, 48), "96x48; nearest to 96: 96"),
-        ((2, 2), r"nearest to 2: 6 \(l = 1\)$"),
-        ((50, 50, 50), r"50x50x50; nearest to 50: 48 \(l = 4\) and 96 \(l = 5\)"),
-    ],
-)
-def test_a_grid_size_that_deepcnet_cannot_take_is_refused_with_the_nearest_ones(grid_size, nearest):
-    with pytest.raises(UserError, match=nearest):
-        levels_of(grid_size)
 
 
 @pytest.mark.parametrize(
