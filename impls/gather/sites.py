@@ -54,7 +54,7 @@ class Sites:
 
     def kernel_map(self, window: Window, *, submanifold: bool) -> "tuple[Pairs, Sites]":
         """Kernel map and output sites of a convolution, built once."""
-        if submanifold or _keeps_sites(window):
+        if submanifold or window.keeps_sites:
             pairs = self._submanifold.get(window)
             if pairs is None:
                 pairs = self._submanifold[window] = _submanifold_pairs(self, window)
@@ -90,11 +90,6 @@ def turned_round(pairs: Pairs, coarse: Sites, source: Sites, target: Sites) -> P
     if source is coarse or torch.equal(source.keys, coarse.keys):
         return turned
     return torch_map.with_inputs_at(turned, source.find(coarse.keys))
-
-
-def _keeps_sites(window: Window) -> bool:
-    """Whether every output site sees its own input site and nothing else."""
-    return window.volume == 1 and set(window.stride) == {1} and set(window.padding) == {0}
 
 
 def _submanifold_pairs(sites: Sites, window: Window) -> Pairs:
