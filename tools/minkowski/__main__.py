@@ -1,4 +1,4 @@
-"""`python -m tools.minkowski`: MinkowskiEngine into an environment, from its published source."""
+"""`python -m tools.minkowski`: MinkowskiEngine into this environment, from its published source."""
 
 import argparse
 import sys
@@ -15,8 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Build and install what is not there yet; exit code 2 where that cannot be done."""
     options = _parser().parse_args(arguments)
     try:
-        target = describe(options.python)
-        if options.rebuild or why_not_importable(target) is not None:
+        target = describe()
+        if options.rebuild or why_not_importable() is not None:
             wheel = None if options.rebuild else cached_wheel(target, options.cache)
             if wheel is None:
                 check_prerequisites(target)
@@ -24,11 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
                     f"building MinkowskiEngine {VERSION} for torch {target.torch}: a minute or two"
                 )
                 wheel = build_wheel(target, options.cache)
-            install(target, wheel)
+            install(wheel)
     except UserError as error:
         print(f"minkowski: error: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    _say(f"MinkowskiEngine {VERSION} is installed for {target.python}")
+    _say(f"MinkowskiEngine {VERSION} is installed for {sys.executable}")
     return 0
 
 
@@ -38,11 +38,6 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.minkowski", description=__doc__)
-    parser.add_argument(
-        "--python",
-        default=sys.executable,
-        help="interpreter of the environment (default: this one)",
-    )
     parser.add_argument(
         "--cache",
         type=Path,

@@ -78,10 +78,9 @@ def build_wheel(target: Target, cache: Path) -> Path:
     """
     with tempfile.TemporaryDirectory(prefix="minkowski-") as name:
         folder = Path(name)
-        source = unpack(download(target, folder), folder / "source")
+        source = unpack(download(folder), folder / "source")
         prepare(source)
         _run_pip(
-            target,
             "MinkowskiEngine does not compile",
             *("wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir"),
             *("--wheel-dir", str(folder / "wheel"), str(source)),
@@ -93,7 +92,7 @@ def build_wheel(target: Target, cache: Path) -> Path:
     return kept
 
 
-def download(target: Target, folder: Path) -> Path:
+def download(folder: Path) -> Path:
     """Have pip fetch the source from wherever it is set up to look, and check its digest.
 
     pip also runs the library's setup.py to read its metadata, after the digest was checked. That runs
@@ -113,7 +112,6 @@ def download(target: Target, folder: Path) -> Path:
         ' --config-settings="--global-option=--cpu_only"\n'
     )
     _run_pip(
-        target,
         f"MinkowskiEngine {VERSION} cannot be downloaded",
         *("download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"),
         *("--require-hashes", "--dest", str(folder), "--requirement", str(requirements)),
@@ -146,38 +144,37 @@ def prepare(source: Path) -> None:
         )
 
 
-def install(target: Target, wheel: Path) -> None:
+def install(wheel: Path) -> None:
     """Install a wheel, and import it once.
 
     Raises:
         UserError: if either fails.
     """
     _run_pip(
-        target,
         f"{wheel} cannot be installed",
         *("install", "--no-deps", "--force-reinstall", str(wheel)),
     )
-    error = why_not_importable(target)
+    error = why_not_importable()
     if error is not None:
         raise UserError(f"{wheel} is installed, but: {error}; `--rebuild` builds it anew")
 
 
-def why_not_importable(target: Target) -> str | None:
-    """What an environment says when this version is imported, or None where it can be."""
+def why_not_importable() -> str | None:
+    """What is said when this version is imported, or None where it can be."""
     code = f"import MinkowskiEngine as engine; assert engine.__version__ == {VERSION!r}"
-    done = subprocess.run(  # noqa: S603  # the interpreter that the user named
-        [target.python, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    done = subprocess.run(  # noqa: S603  # this interpreter
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
     )
     return done.stderr.strip().splitlines()[-1] if done.returncode else None
 
 
-def _run_pip(target: Target, failure: str, *arguments: str, path: str | None = None) -> None:
-    """Run our pip for another environment, which need not have one.
+def _run_pip(failure: str, *arguments: str, path: str | None = None) -> None:
+    """Run pip.
 
     Raises:
         UserError: with the first error that pip names.
     """
-    command = [sys.executable, "-m", "pip", "--python", target.python]
+    command = [sys.executable, "-m", "pip"]
     environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     if path is not None:
         environment["PATH"] = path
