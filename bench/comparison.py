@@ -14,7 +14,7 @@ from bench.statistics.intervals import (
     shared_ratio,
     unpaired_ratio,
 )
-from bench.statistics.verdicts import Verdict, corrected, verdict
+from bench.statistics.verdicts import Verdict, judged
 
 ABSENT = "absent"
 FamilyKey = tuple[str, Phase, str, str]
@@ -191,20 +191,10 @@ def compare_runs(base: Run, head: Run, *, paired: bool = False) -> Changes:
         _compare(before.get(key), after.get(key), refusal, divide)
         for key in dict.fromkeys([*before, *after])
     ]
-    judged = _judge([(cell.phase, cell.ratio) for cell in found])
-    cells = [replace(cell, verdict=each) for cell, each in zip(found, judged, strict=True)]
+    verdicts = judged([(cell.phase, cell.ratio) for cell in found])
+    cells = [replace(cell, verdict=each) for cell, each in zip(found, verdicts, strict=True)]
     families = _families(cells, before, after, in_lock_step=paired)
     return Changes(base, head, tuple(cells), families, paired)
-
-
-def _judge(compared: list[tuple[Phase, Ratio | None]]) -> list[Verdict]:
-    """Verdicts that are corrected for how many there are."""
-    known = [(phase, found) for phase, found in compared if found is not None]
-    p_values = iter(corrected([found for _, found in known], [phase for phase, _ in known]))
-    return [
-        Verdict.MISSING if found is None else verdict(found, next(p_values))
-        for _, found in compared
-    ]
 
 
 Placed = tuple[Unit, Cell]
@@ -223,10 +213,10 @@ def _families(
         shared_ratio(_timings(own, before, after)) if in_lock_step and len(own) > 1 else None
         for own in members.values()
     ]
-    judged = _judge([(key[1], change) for key, change in zip(members, shared, strict=True)])
+    verdicts = judged([(key[1], change) for key, change in zip(members, shared, strict=True)])
     return tuple(
         Family(*key, *_sum_up(own), change, found)
-        for (key, own), change, found in zip(members.items(), shared, judged, strict=True)
+        for (key, own), change, found in zip(members.items(), shared, verdicts, strict=True)
     )
 
 

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from bench.phases import Phase
 from bench.statistics.intervals import Ratio
-from bench.statistics.verdicts import Verdict, corrected, verdict
+from bench.statistics.verdicts import Verdict, judged
 from reports.speed import Comparison, Row, Table, between
 
 LETTERS = {
@@ -51,7 +51,7 @@ def pairs(comparison: Comparison) -> dict[Place, list[Pair]]:
                     own.append((first, second, compared))
                     against[rows[second].cell.implementation].append((phase, compared))
                     against[rows[first].cell.implementation].append((phase, _inverse(compared)))
-    judged = {name: iter(_judge(compared)) for name, compared in against.items()}
+    verdicts = {name: iter(judged(compared)) for name, compared in against.items()}
     result = {}
     for (number, phase), members in found.items():
         rows = _rows(comparison.tables[number], phase)
@@ -61,20 +61,13 @@ def pairs(comparison: Comparison) -> dict[Place, list[Pair]]:
                 second,
                 compared,
                 (
-                    next(judged[rows[second].cell.implementation]),
-                    next(judged[rows[first].cell.implementation]),
+                    next(verdicts[rows[second].cell.implementation]),
+                    next(verdicts[rows[first].cell.implementation]),
                 ),
             )
             for first, second, compared in members
         ]
     return result
-
-
-def _judge(compared: list[tuple[Phase, Ratio]]) -> list[Verdict]:
-    """Verdicts of one implementation against all others, corrected for how many there are."""
-    ratios = [found for _, found in compared]
-    p_values = corrected(ratios, [phase for phase, _ in compared])
-    return [verdict(found, p_value) for found, p_value in zip(ratios, p_values, strict=True)]
 
 
 def _rows(table: Table, phase: Phase) -> list[Row]:

@@ -10,7 +10,7 @@ from bench.baseline import BASELINE
 from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status, Timing, Unit, WorkloadRecord
 from bench.statistics.intervals import Interval, Ratio, ratio, seconds_per_call
-from bench.statistics.verdicts import Verdict, corrected, verdict
+from bench.statistics.verdicts import Verdict, judged
 from reports.words import label
 
 
@@ -198,14 +198,12 @@ def between(row: Row, other: Row) -> Ratio | None:
 def _corrected(tables: list[Table]) -> list[Table]:
     """Judge ratios with p-values that are corrected for all comparisons of the page."""
     rows = [row for table in tables for row in table.rows if row.ratio]
-    ratios = [row.ratio for row in rows if row.ratio]
-    p_values = iter(corrected(ratios, [row.cell.phase for row in rows]))
+    verdicts = iter(judged([(row.cell.phase, row.ratio) for row in rows]))
     return [
         replace(
             table,
             rows=tuple(
-                replace(row, verdict=verdict(row.ratio, next(p_values))) if row.ratio else row
-                for row in table.rows
+                replace(row, verdict=next(verdicts)) if row.ratio else row for row in table.rows
             ),
         )
         for table in tables

@@ -15,7 +15,7 @@ import numpy as np
 from bench.errors import UserError
 from bench.results.store import load
 from bench.statistics.intervals import ratio
-from bench.statistics.verdicts import corrected, verdict
+from bench.statistics.verdicts import judged
 
 TWIN = "_twin"
 
@@ -50,19 +50,16 @@ def _count(path: Path) -> None:
             compared.append((key, found))
     if not compared:
         raise UserError(f"{path} has no times of an implementation and of its twin")
-    p_values = corrected([each for _, each in compared], [key[2] for key, _ in compared])
-    verdicts = [
-        (verdict(each, p_value), key, each)
-        for (key, each), p_value in zip(compared, p_values, strict=True)
-    ]
+    judgements = judged([(key[2], each) for key, each in compared])
+    verdicts = [(told, *pair) for told, pair in zip(judgements, compared, strict=True)]
     counts = Counter(str(found) for found, _, _ in verdicts)
     detectable = np.median([each.detectable for _, _, each in verdicts])
     print(f"{len(verdicts)} comparisons: {dict(counts)}; median detectable {detectable:.1%}")  # noqa: T201
-    for judged, key, each in verdicts:
-        if judged != "same":
+    for told, key, each in verdicts:
+        if told != "same":
             interval = each.interval
             print(  # noqa: T201
-                f"{judged}: {' '.join(key)}: {interval.estimate:.4f} "
+                f"{told}: {' '.join(key)}: {interval.estimate:.4f} "
                 f"[{interval.low:.4f}, {interval.high:.4f}], {each.rounds} rounds"
             )
 

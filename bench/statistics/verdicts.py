@@ -44,6 +44,16 @@ def verdict(compared: Ratio, p_value: float) -> Verdict:
     return Verdict.AMBIGUOUS
 
 
+def judged(compared: Sequence[tuple[Hashable, Ratio | None]]) -> list[Verdict]:
+    """Verdicts on ratios that are shown together, each with its kind (see `corrected`)."""
+    known = [(kind, found) for kind, found in compared if found is not None]
+    p_values = iter(corrected([found for _, found in known], [kind for kind, _ in known]))
+    return [
+        Verdict.MISSING if found is None else verdict(found, next(p_values))
+        for _, found in compared
+    ]
+
+
 def corrected(ratios: Sequence[Ratio], kinds: Sequence[Hashable] | None = None) -> list[float]:
     """p-values of ratios that are shown together, corrected for how many there are.
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from bench import comparison
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.results.schema import Status
@@ -263,7 +262,7 @@ def test_a_family_that_is_not_known_well_leaves_the_question_open():
 
 
 def test_families_are_corrected_for_their_number(monkeypatch):
-    monkeypatch.setattr(comparison, "corrected", lambda ratios, _: [1.0] * len(ratios))
+    monkeypatch.setattr("bench.statistics.verdicts.corrected", lambda found, _: [1.0] * len(found))
     assert not noisy_lock_step(1.05, 1).slower_families
 
 
