@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from argparse import Namespace
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,8 @@ import pytest
 import torch
 
 from bench.build import operands, why_unbuildable
-from bench.cli import selection
-from bench.cli.names import split
 from bench.cli.output import say
-from bench.cli.run import PRECISION, TIMEOUT
+from bench.cli.run import PRECISION, TIMEOUT, make_plan
 from bench.dtypes import TF32, products_in, torch_dtype
 from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
@@ -23,11 +22,9 @@ from bench.implementation import in_words, why_unmeasured
 from bench.measure.candidate import Candidate, Problem
 from bench.measure.engine import Engine, templates_for
 from bench.measure.failures import status_of
-from bench.measure.plan import Plan
 from bench.oracle.expectation import expect
-from bench.plugins.implementations import choose, load
-from bench.plugins.suites import load_suite
-from bench.results.schema import Cell, Header, Run, Settings, Status, Unit
+from bench.plugins.implementations import load
+from bench.results.schema import Cell, Header, Run, Status, Unit
 from bench.results.store import Journal, merge
 from bench.time_of_day import now
 
@@ -191,26 +188,10 @@ class SuiteSession:
     ) -> None:
         option: Callable[[str], Any] = lambda key: config.getoption(f"sparsebench_{key}")  # noqa: E731
         self.measures = measures
-        suite = load_suite(name)
-        chosen, broken = choose(split(option("impl")))
-        settings = Settings(
-            seconds=option("seconds") or suite.seconds,
-            precision=PRECISION,
-            processes=option("processes") or suite.processes,
-            threads=option("threads"),
-            seed=0,
-            timeout=TIMEOUT,
-            phases=selection.phases(option("phase"), suite.phases),
-        )
-        self.plan = Plan(
-            suite=suite,
-            workloads=selection.workloads(suite, option("workload")),
-            implementations=tuple(chosen),
-            broken=tuple(broken),
-            dtypes=selection.dtypes(option("dtype"), suite.dtypes),
-            device=option("device"),
-            settings=settings,
-        )
+        keys = ("impl", "seconds", "processes", "threads", "phase", "workload", "dtype")
+        asked = Namespace(suite=name, precision=PRECISION, timeout=TIMEOUT, seed=0)
+        vars(asked).update({key: option(key) for key in keys})
+        self.plan = make_plan(asked, option("device"))
         self._run_file = run_file
         self._command = ("pytest", *map(str, config.invocation_params.args))
         self.header: Header | None = None
