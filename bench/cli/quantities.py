@@ -10,34 +10,22 @@ MOST_THREADS = 1024
 
 def positive(text: str) -> int:
     """Read an option that counts something."""
-    value = _whole(text)
-    if value is None or value < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
+    return _within(text, 1)
 
 
 def not_negative(text: str) -> int:
     """Read an option that is a number from 0 on."""
-    value = _whole(text)
-    if value is None or value < 0:
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return value
+    return _within(text, 0)
 
 
 def seed(text: str) -> int:
     """Read an option that random numbers are drawn from."""
-    value = _whole(text)
-    if value is None or not 0 <= value <= LARGEST_SEED:
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
-    return value
+    return _within(text, 0, LARGEST_SEED)
 
 
 def threads(text: str) -> int:
     """Read an option that says how many threads compute."""
-    value = _whole(text)
-    if value is None or not 1 <= value <= MOST_THREADS:
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST_THREADS}")
-    return value
+    return _within(text, 1, MOST_THREADS)
 
 
 def positive_float(text: str) -> float:
@@ -58,6 +46,14 @@ def shard(text: str) -> tuple[int, int]:
     if part is None or parts is None or not 1 <= part <= parts:
         raise ArgumentTypeError(f"{text!r} is not I/N with 1 <= I <= N, such as 1/4")
     return part, parts
+
+
+def _within(text: str, least: int, most: int | None = None) -> int:
+    value = _whole(text)
+    if value is None or value < least or (most is not None and value > most):
+        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ArgumentTypeError(f"{text!r} is not a whole number {wanted}")
+    return value
 
 
 def _whole(text: str) -> int | None:

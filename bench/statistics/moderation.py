@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Values = NDArray[np.float64]
+from bench.statistics.random_effects import Values
+
 FEWEST = 3
 """Comparisons that must be there for what they have in common to be known."""
 FEWEST_OF_KIND = 4
