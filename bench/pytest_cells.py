@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from bench.build import operands, why_unbuildable
 from bench.cli.output import say
 from bench.cli.run import PRECISION, TIMEOUT, make_plan
-from bench.dtypes import TF32, products_in, torch_dtype
+from bench.dtypes import products_in, torch_dtype
 from bench.errors import MissingDataError, UserError
 from bench.exclusive import exclusive, resources
-from bench.implementation import in_words, why_unmeasured
+from bench.implementation import why_unmeasured
 from bench.measure.candidate import Candidate, Problem
 from bench.measure.engine import Engine, templates_for
-from bench.measure.failures import status_of
-from bench.oracle.expectation import expect
+from bench.measure.failures import status_of, why_not_run
+from bench.measure.posing import pose
 from bench.plugins.implementations import load
 from bench.results.schema import Cell, Header, Run, Status, Unit
 from bench.results.store import Journal, merge
@@ -281,11 +280,11 @@ class SuiteSession:
 
     def _why_not_run(self, implementation: Implementation, item: CellUnderTest) -> Verdict | None:
         device, dtype = torch.device(self.plan.device), torch_dtype(item.dtype)
-        reason = in_words("unavailable", implementation.unavailable(device))
-        if reason is not None:
-            return Status.UNAVAILABLE, reason
-        reason = why_unbuildable(implementation, item.workload.network, dtype, device)
-        reason = reason or why_unmeasured(implementation, item.phase, item.workload.network)
+        network = item.workload.network
+        refusal = why_not_run(implementation, network, dtype, device)
+        if refusal is not None:
+            return refusal
+        reason = why_unmeasured(implementation, item.phase, network)
         return None if reason is None else (Status.UNSUPPORTED, reason)
 
     def _verdicts(
@@ -323,22 +322,13 @@ class SuiteSession:
         """Have the oracle solve a workload, once for all of its items, which follow each other."""
         key = (workload.name, dtype_name)
         if self._posed is None or self._posed[0] != key:
-            device = torch.device(self.plan.device)
             try:
-                batch = workload.input.batch(workload.channels, workload.seed)
+                problem = pose(workload, dtype_name, torch.device(self.plan.device))
             except MissingDataError as error:
                 pytest.skip(str(error))
-            batch = batch.checked().sorted()
-            batch, weights = operands(workload.network, workload.seed, batch, dtype_name, device)
-            expectation = expect(
-                workload.network,
-                weights,
-                batch,
-                background=workload.background,
-                seed=workload.seed,
-                tf32=dtype_name == TF32,
-            )
-            problem = Problem(workload.network, weights, batch, expectation, workload.background)
+            except UserError as error:
+                why = f"workload {workload.name!r}: {error}"
+                pytest.fail(f"sparsebench: error: {why}", pytrace=False)
             self._posed = (key, problem)
         return self._posed[1]
 

@@ -8,14 +8,14 @@ import torch
 
 from bench.background import Background
 from bench.batch import SparseBatch
-from bench.build import BuiltNetwork, initial_weights, why_unbuildable
+from bench.build import BuiltNetwork, initial_weights
 from bench.conformance.cases import Case
 from bench.dtypes import products_in
 from bench.errors import kind_line_and_place
 from bench.ground_state import build
-from bench.implementation import Implementation, in_words
+from bench.implementation import Implementation
 from bench.measure.candidate import Candidate, IncorrectError, Problem
-from bench.measure.failures import ensure_device_lives
+from bench.measure.failures import ensure_device_lives, why_not_run
 from bench.network import Network
 from bench.oracle.expectation import OracleLimits, expect
 
@@ -91,10 +91,9 @@ def _checked(
     batch = batch.to(device)
     weights = initial_weights(network, seed, dtype, device)
     try:
-        reason = in_words("unavailable", implementation.unavailable(device))
-        reason = reason or why_unbuildable(implementation, network, dtype, device)
-        if reason is not None:
-            return Outcome(Result.UNSUPPORTED, reason)
+        refusal = why_not_run(implementation, network, dtype, device)
+        if refusal is not None:
+            return Outcome(Result.UNSUPPORTED, refusal[1])
         expectation = expect(
             network, weights, batch, background=background, seed=seed, limits=ALWAYS_DENSE
         )

@@ -2,9 +2,11 @@
 
 import torch
 
+from bench.build import why_unbuildable
 from bench.errors import first_line, kind_line_and_place, writable
 from bench.implementation import Implementation, in_words
 from bench.measure.candidate import IncorrectError
+from bench.network import Network
 from bench.results.schema import Status
 
 ALLOCATION_FAILED = (
@@ -40,6 +42,17 @@ def why_unavailable(implementation: Implementation, device: torch.device) -> str
         return in_words("unavailable", implementation.unavailable(device))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plug-in may raise anything
         return status_of(error)[1]
+
+
+def why_not_run(
+    implementation: Implementation, network: Network, dtype: torch.dtype, device: torch.device
+) -> tuple[Status, str] | None:
+    """Why an implementation says that it cannot run here, or cannot compute this; None if it can."""
+    reason = in_words("unavailable", implementation.unavailable(device))
+    if reason is not None:
+        return Status.UNAVAILABLE, reason
+    reason = why_unbuildable(implementation, network, dtype, device)
+    return None if reason is None else (Status.UNSUPPORTED, reason)
 
 
 class DeadDeviceError(BaseException):

@@ -11,15 +11,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from bench.batch import SparseBatch
-from bench.build import Weights, operands, why_unbuildable
+from bench.build import Weights, operands
 from bench.cost import Cost, network_cost
-from bench.dtypes import TF32
-from bench.errors import MissingDataError, UserError, kind_line_and_place
-from bench.implementation import Implementation, in_words, overrides, why_unmeasured
+from bench.errors import MissingDataError, UserError
+from bench.implementation import Implementation, overrides, why_unmeasured
 from bench.measure.candidate import Candidate, IncorrectError, Problem
 from bench.measure.contestant import Contestant, Race, hidden_work
 from bench.measure.description import describe
-from bench.measure.failures import ensure_device_lives, status_of
+from bench.measure.failures import ensure_device_lives, status_of, why_not_run
 from bench.measure.guard import Guard
 from bench.measure.instructions import instructions
 from bench.measure.kept_expectation import keep, kept
@@ -35,6 +34,7 @@ from bench.measure.messages import (
     Task,
 )
 from bench.measure.parts import PartTimes, part_times
+from bench.measure.posing import expectation_of, input_of
 from bench.measure.pulse import NOBODY, Pulse, beating
 from bench.measure.rounds import run_rounds
 from bench.measure.spent import Spent
@@ -43,7 +43,6 @@ from bench.measure.stopping import StoppingRule
 from bench.measure.threads import work_of_other_threads
 from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns
-from bench.oracle.expectation import expect
 from bench.oracle.expected import Expectation
 from bench.phases import Phase
 from bench.plugins.implementations import load
@@ -148,7 +147,7 @@ class Measurement:
 
     def _pose(self, suite: str, workload: Workload) -> Problem:
         """Make weights and input, describe them, and have the oracle say what is to come out."""
-        batch = _input_of(workload)
+        batch = input_of(workload)
         batch, weights = operands(
             workload.network, workload.seed, batch, self.task.dtype, self.device
         )
@@ -169,15 +168,7 @@ class Measurement:
         path = Path(task.expectation)
         found = kept(of, path) if task.expectation else None
         if found is None:
-            found = expect(
-                workload.network,
-                weights,
-                batch,
-                background=workload.background,
-                seed=workload.seed,
-                cost=cost,
-                tf32=task.dtype == TF32,
-            )
+            found = expectation_of(workload, weights, batch, task.dtype, cost)
             if task.expectation:
                 keep(found, of, path)
         return found
@@ -198,7 +189,8 @@ class Measurement:
         backward = tuple(phase for phase in fit if phase.needs_gradients)
         with self._failing_alone(name, self.task.phases), self.spent.on("oracle"):
             implementation = load(reference)  # another revision may not have it
-            refusal = self._why_not(implementation, problem)
+            dtype = problem.batch.features.dtype
+            refusal = why_not_run(implementation, problem.network, dtype, self.device)
             if refusal is not None:
                 self._fail(name, self.task.phases, *refusal)
                 return
@@ -220,17 +212,6 @@ class Measurement:
                 self.guard.settle()
         if name not in self.task.verified:
             self.tell(Checked(name, problem.expectation.coverage))
-
-    def _why_not(
-        self, implementation: Implementation, problem: Problem
-    ) -> tuple[Status, str] | None:
-        """Why an implementation says that it cannot run here, or cannot compute this."""
-        reason = in_words("unavailable", implementation.unavailable(self.device))
-        if reason is not None:
-            return Status.UNAVAILABLE, reason
-        dtype = problem.batch.features.dtype
-        reason = why_unbuildable(implementation, problem.network, dtype, self.device)
-        return None if reason is None else (Status.UNSUPPORTED, reason)
 
     def _tune(self, number: int, implementation: Implementation, tune: Callable[[], None]) -> None:
         """Let an implementation choose by measuring; what that takes is told apart."""
@@ -371,23 +352,3 @@ class Measurement:
 
     def _beat(self, implementation: int, phase: Phase | int) -> None:
         self.pulse.beat(implementation, PHASES.index(phase) if isinstance(phase, Phase) else phase)
-
-
-def _input_of(workload: Workload) -> SparseBatch:
-    """Make a workload's input, sound and in canonical order.
-
-    Raises:
-        UserError: if it cannot be made, whatever its suite raises; but running out of memory is told
-            as that.
-    """
-    try:
-        batch = workload.input.batch(workload.channels, workload.seed)
-    except UserError:
-        raise
-    except Exception as error:
-        if status_of(error)[0] is Status.OUT_OF_MEMORY:
-            raise
-        raise UserError(f"its input cannot be made: {kind_line_and_place(error)}") from error
-    if not isinstance(batch, SparseBatch):
-        raise UserError(f"its input's batch() returns a {type(batch).__name__}, no SparseBatch")
-    return batch.checked().sorted()

@@ -160,3 +160,36 @@ def test_a_session_that_finds_another_measuring_says_how_to_wait(session, monkey
         result = session.runpytest_subprocess(ONE, *FAST, "--benchmark")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*is in use by another measurement*`--sparsebench-wait` waits*"])
+
+
+BROKEN = """
+from dataclasses import dataclass
+from bench.network import single
+from bench.operators import max_pooling
+from bench.workload import Suite, Workload
+
+@dataclass(frozen=True)
+class Sensor:
+    version = 1
+
+    def batch(self, channels, seed):
+        raise ValueError("no such sensor")
+
+def workloads():
+    return (Workload("pool", single(max_pooling(2, 2, 2)), Sensor(), 1),)
+
+SUITE = Suite("broken", "an input that cannot be made", workloads)
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("--benchmark",)])
+def test_an_input_that_cannot_be_made_is_told_in_the_same_line_in_both_modes(session, flags):
+    (session.path / "broken.py").write_text(BROKEN)
+    session.makepyfile(ITEMS.format(marker="").replace('"quick"', '"broken.py"'))
+    result = session.runpytest_subprocess(*FAST, *flags)
+    result.assert_outcomes(failed=1)
+    assert (
+        "sparsebench: error: workload 'pool': its input cannot be made: "
+        "ValueError: no such sensor (broken.py:12)"
+    ) in result.stdout.lines
+    assert "Traceback" not in result.stdout.str()

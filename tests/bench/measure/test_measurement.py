@@ -377,7 +377,7 @@ def test_who_is_tuned_shows_signs_of_life_but_not_for_ever(
 def test_the_oracle_shows_signs_of_life_while_it_takes_long(measurement, monkeypatch):
     monkeypatch.setattr(pulse, "BEAT_SECONDS", 0.01)
     subject, _ = measurement(Workload("mine", VALID, Uniform((8, 8), 2, 0.1), 3))
-    expect, seen = module.expect, []
+    expect, seen = module.expectation_of, []
 
     def slow(*arguments, **options):
         before = subject.pulse.read()[0]
@@ -385,7 +385,7 @@ def test_the_oracle_shows_signs_of_life_while_it_takes_long(measurement, monkeyp
         seen.append(subject.pulse.read()[0] - before)
         return expect(*arguments, **options)
 
-    monkeypatch.setattr(module, "expect", slow)
+    monkeypatch.setattr(module, "expectation_of", slow)
     subject.run()
     assert seen[0] > 1
 
