@@ -1,4 +1,19 @@
-"""The engine's side of worker processes: start them, hear them, outlive them."""
+"""The engine's side of worker processes: start them, hear them, outlive them.
+
+The engine (`sparsebench run`) executes templates (`template.py`), which import what all need and fork a
+worker (`worker.py`) for each order. The worker answers on a socket of its own, and marks in a file that
+all map (`pulse.py`) who is at work. How an order may end, and who is held responsible:
+
+    ============================  =======================================  ==========================
+    what the engine sees          what happened                            who is held responsible
+    ============================  =======================================  ==========================
+    `Done`                        all was measured, or failed by itself    nobody
+    `Refused`                     it cannot be done                        the user, in one line
+    end of the socket             the worker died, or closed it            whoever was at work
+    no beat for `timeout`         the worker hangs, and is killed          whoever was at work
+    end of the template's socket  the template was killed, and its worker  nobody; another is started
+    ============================  =======================================  ==========================
+"""
 
 import os
 import signal
@@ -27,6 +42,7 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
 )
 PRELOADED = "torch.fx.experimental.symbolic_shapes"
 """What torch imports at the first gradient, for half a second: done once, before workers fork."""
