@@ -6,6 +6,7 @@ numba is imported when it is first needed, and everything here is left alone whe
 import importlib.util
 import math
 from collections.abc import Callable
+from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,24 @@ WORD = 64
 WORDS_IN_ANY_CASE = 2**20
 WORDS_PER_SITE = 64
 MOST_WORDS = 2**24
+FOLDING_WORDS = 16
 """A bitmap is used up to so many words of 64 sites: 12 bytes each, about a nanosecond each to clear and
-number, against some 100 nanoseconds for sorting a site's keys."""
+number, against some 100 nanoseconds for sorting a site's keys. A folded one has a number for each line
+of the grid besides; finding a site's lines by these takes as long as so many words."""
 BLOCK_BYTES = 2**18
 """Features that are worked on at a time: a fraction of the second cache."""
 THREAD_MULTIPLY_ADDS = 2**23
 """Least work of a thread: waking one costs as much as a tenth of it."""
 
 Sizes = NDArray[np.int64]
+
+
+class Layout(Enum):
+    """Of a bitmap: every line of the grid, those that hold a site, or none at all."""
+
+    WHOLE = "whole"
+    FOLDED = "folded"
+    NONE = "none"
 
 
 def usable(tensor: Tensor) -> bool:
@@ -62,35 +73,58 @@ def prepare() -> None:
     pool_gradient(features, source, pooled, 1)
 
 
-def has_room(sites: "Sites", grid_size: Axes) -> bool:
-    """Whether a bitmap of a grid of this size pays for these sites."""
+def layout(sites: "Sites", grid_size: Axes, lines_of_site: int = 1) -> Layout:
+    """Which bitmap of a grid of this size costs these sites least, if it pays at all.
+
+    Args:
+        sites: that are given.
+        grid_size: of what is to be found.
+        lines_of_site: on so many lines of the grid, at most, what is to be found of each of them lies.
+    """
     if not usable(sites.coordinates):
-        return False
+        return Layout.NONE
     lines = sites.batch_size * math.prod(grid_size[:-1])
-    words = lines * -(-grid_size[-1] // WORD)
-    return words <= min(MOST_WORDS, WORDS_IN_ANY_CASE + WORDS_PER_SITE * sites.count)
+    words = -(-grid_size[-1] // WORD)
+    kept = 1 + min(lines, lines_of_site * sites.count)
+    costs = {
+        Layout.WHOLE: lines * words,
+        Layout.FOLDED: lines + kept * words + FOLDING_WORDS * sites.count,
+    }
+    cheaper = min(costs, key=costs.__getitem__)
+    affordable = min(MOST_WORDS, WORDS_IN_ANY_CASE + WORDS_PER_SITE * sites.count)
+    return cheaper if costs[cheaper] <= affordable else Layout.NONE
 
 
-def has_room_for_margins(sites: "Sites", window: Window) -> bool:
+def submanifold_layout(sites: "Sites", window: Window) -> Layout:
     """The same for the grid with a margin as wide as the kernel reaches."""
     margins = zip(sites.grid_size, window.kernel_size, window.dilation, strict=True)
-    return has_room(
+    return layout(
         sites, tuple(size + kernel // 2 * dilation * 2 for size, kernel, dilation in margins)
     )
 
 
-def submanifold_pairs(sites: "Sites", window: Window) -> Pairs:
+def full_layout(sites: "Sites", window: Window, output_grid: Axes) -> Layout:
+    """The same for the output sites of a window."""
+    reach = zip(window.kernel_size, window.stride, window.dilation, strict=True)
+    outputs = [size if dilation > 1 else -(-size // stride) for size, stride, dilation in reach]
+    return layout(sites, output_grid, math.prod(outputs[:-1]))
+
+
+def submanifold_pairs(sites: "Sites", window: Window, *, folds: bool) -> Pairs:
     """Build a submanifold convolution's map."""
     from impls.gather import bits  # noqa: PLC0415
 
     count, volume = sites.count, window.volume
     rows, places = np.empty((volume, count), np.int32), np.empty((3, volume), np.int64)
     size = _sizes(sites.batch_size, sites.grid_size)
-    bits.submanifold_rows(_numpy(sites.coordinates), size, _geometry(window), rows, places)
+    geometry = _geometry(window)
+    bits.submanifold_rows(_numpy(sites.coordinates), size, geometry, folds, rows, places)
     return Pairs(torch.from_numpy(rows.reshape(-1)), places, count, volume // 2)
 
 
-def full_pairs(sites: "Sites", window: Window, output_grid: Axes) -> tuple[Pairs, Tensor]:
+def full_pairs(
+    sites: "Sites", window: Window, output_grid: Axes, *, folds: bool
+) -> tuple[Pairs, Tensor]:
     """Build a full convolution's map and the coordinates of its output sites."""
     from impls.gather import bits  # noqa: PLC0415
 
@@ -99,7 +133,7 @@ def full_pairs(sites: "Sites", window: Window, output_grid: Axes) -> tuple[Pairs
     size = _sizes(sites.batch_size, sites.grid_size)
     output = _sizes(sites.batch_size, output_grid)
     outputs = bits.full_rows(
-        _numpy(sites.coordinates), size, output, _geometry(window), rows, places
+        _numpy(sites.coordinates), size, output, _geometry(window), folds, rows, places
     )
     pairs = Pairs(torch.from_numpy(rows.reshape(-1)), places, len(outputs))
     return pairs, torch.from_numpy(outputs)

@@ -6,6 +6,7 @@ from torch import Tensor
 from bench.batch import linear_keys
 from bench.window import Axes, Window
 from impls.gather import compiled, torch_map
+from impls.gather.compiled import Layout
 from impls.gather.pairs import Pairs, Windows
 
 
@@ -93,15 +94,18 @@ def turned_round(pairs: Pairs, coarse: Sites, source: Sites, target: Sites) -> P
 
 
 def _submanifold_pairs(sites: Sites, window: Window) -> Pairs:
-    if compiled.has_room_for_margins(sites, window):
-        return compiled.submanifold_pairs(sites, window)
+    layout = compiled.submanifold_layout(sites, window)
+    if layout is not Layout.NONE:
+        return compiled.submanifold_pairs(sites, window, folds=layout is Layout.FOLDED)
     return torch_map.submanifold_pairs(sites, window)
 
 
 def _full_pairs(sites: Sites, window: Window) -> tuple[Pairs, Sites]:
     output_grid = window.output_grid(sites.grid_size)
-    if compiled.has_room(sites, output_grid):
-        pairs, coordinates = compiled.full_pairs(sites, window, output_grid)
+    layout = compiled.full_layout(sites, window, output_grid)
+    if layout is not Layout.NONE:
+        folds = layout is Layout.FOLDED
+        pairs, coordinates = compiled.full_pairs(sites, window, output_grid, folds=folds)
     else:
         pairs, coordinates = torch_map.full_pairs(sites, window, output_grid)
     return pairs, Sites(coordinates, sites.batch_size, output_grid)

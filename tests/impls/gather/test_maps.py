@@ -11,8 +11,10 @@ from bench.errors import UserError
 from bench.measure.memory import peak_of
 from bench.window import Window, window
 from impls.gather import compiled, torch_map
+from impls.gather.compiled import Layout
 from impls.gather.sites import Sites, turned_round
 from impls.gather.torch_map import grid_is_affordable
+from suites.patterns import Uniform
 
 CPU = torch.device("cpu")
 on_linux = pytest.mark.skipif(
@@ -65,13 +67,25 @@ def maps(draw):
 
 @pytest.fixture(scope="module")
 def every_way():
-    """Build something compiled, through torch with sorted keys, and with a grid of row numbers."""
+    """Build something compiled, on a bitmap and on a folded one, then through torch, with sorted keys
+    and with a grid of row numbers.
+    """
+
+    def fold(*_):
+        return Layout.FOLDED
 
     def build(make):
         results = []
-        for numba, largest in ((True, 0), (False, 0), (False, 2**62)):
+        for numba, folds, largest in (
+            (True, False, 0),
+            (True, True, 0),
+            (False, False, 0),
+            (False, False, 2**62),
+        ):
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(compiled, "NUMBA", numba)
+                if folds:
+                    patched.setattr(compiled, "layout", fold)
                 patched.setattr(torch_map, "LARGEST_GRID", largest)
                 patched.setattr(torch_map, "SITES_OF_GRID_PER_ACTIVE_SITE", largest)
                 results.append(make())
@@ -96,7 +110,8 @@ def test_a_kernel_map_is_the_same_whichever_way_it_is_built(every_way, drawn):
             assert first.output_count == pairs.output_count
             assert first.every == pairs.every
             assert rows_of(first) == rows_of(pairs)
-    (windows, _), *others = every_way(lambda: sites_of(batch).windows(any_window))
+    (windows, _), (folded, _), *others = every_way(lambda: sites_of(batch).windows(any_window))
+    assert lists_of(windows) == lists_of(folded)
     for table, _ in others:
         assert lists_of(windows) == lists_in(table, batch.sites)
 
@@ -127,21 +142,48 @@ def test_sites_are_found_by_their_keys(every_way, density, random_batch):
 
 def test_the_ways_are_really_different(every_way, random_batch):
     sites = sites_of(random_batch())
-    assert every_way(lambda: compiled.has_room(sites, (8, 8))) == [True, False, False]
-    assert every_way(lambda: grid_is_affordable(1000, 10)) == [False, False, True]
+    ways = [Layout.WHOLE, Layout.FOLDED, Layout.NONE, Layout.NONE]
+    assert every_way(lambda: compiled.layout(sites, (8, 8))) == ways
+    assert every_way(lambda: grid_is_affordable(1000, 10)) == [False, False, False, True]
 
 
 def test_a_bitmap_is_for_grids_that_are_small_for_their_sites():
-    def room(sites, *grid_size):
+    def found(sites, *grid_size, lines_of_site=1):
         coordinates = torch.zeros((sites, 4), dtype=torch.int32)
-        return compiled.has_room(Sites(coordinates, 1, grid_size), grid_size)
+        return compiled.layout(Sites(coordinates, 1, grid_size), grid_size, lines_of_site)
 
-    assert room(125_562, 80, 1600, 1600)
-    assert room(1, 1024, 1024, 64)
-    assert not room(1, 1024, 1025, 64)
-    assert not room(1, 1024, 1024, 65)
-    assert room(1024, 1024, 1088, 64)
-    assert not room(10**7, 4096, 4097, 64)
+    assert found(10_000, 64, 64, 64) is Layout.WHOLE
+    assert found(125_562, 80, 1600, 1600) is Layout.WHOLE
+    assert found(12_556, 80, 1600, 1600) is Layout.FOLDED
+    assert found(1, 1024, 1024, 64) is Layout.WHOLE
+    assert found(1, 1024, 1025, 64) is Layout.NONE  # a number for each line is too much as well
+    assert found(1, 1024, 512, 130) is Layout.FOLDED
+    assert found(100_000, 200, 2000, 2000) is Layout.FOLDED
+    assert found(100_000, 200, 2000, 2000, lines_of_site=2) is Layout.NONE
+    assert found(100_000, 2000, 2000, 200) is Layout.FOLDED
+    assert found(10**7, 4096, 4097, 64) is Layout.NONE
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_grid_that_is_large_for_its_sites_has_the_same_map(batch_size, monkeypatch):
+    batch = Uniform((200, 400, 5000), batch_size, 1e-5).batch(1, 0)
+    near = batch.coordinates.repeat_interleave(2, 0)
+    near[1::2, -1] += 1  # so that sites have neighbours
+    near = near[near[:, -1] < 5000].unique(dim=0)
+
+    def make(window, *, submanifold):
+        sites = Sites(near, batch_size, batch.grid_size)
+        return sites.kernel_map(window, submanifold=submanifold)
+
+    cases = [(window(3, 3, 1, 1), True), (window(3, 3, 2, 1), False)]
+    found = [make(each, submanifold=kept) for each, kept in cases]
+    sites = Sites(near, batch_size, batch.grid_size)
+    assert compiled.submanifold_layout(sites, cases[0][0]) is Layout.FOLDED
+    monkeypatch.setattr(compiled, "NUMBA", False)
+    for (pairs, outputs), (each, kept) in zip(found, cases, strict=True):
+        same, same_outputs = make(each, submanifold=kept)
+        assert torch.equal(outputs.coordinates, same_outputs.coordinates)
+        assert rows_of(pairs) == rows_of(same)
 
 
 @on_linux
