@@ -13,7 +13,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,10 +63,24 @@ class Revision:
     folder: Path
     plugins: Path | None = None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a checkout's processes find in their environment besides.
+
+        Extensions that torch compiles when they are loaded are kept by name: each checkout has its own.
+        """
+        if self.folder in {PROJECT, self.plugins}:
+            return {}
+        return {"TORCH_EXTENSIONS_DIR": str(self.folder.parent / "extensions")}
+
+    def words(self, error: UserError) -> str:
+        """What is wrong, without the folder of the checkout, which is gone by then."""
+        return str(error).replace(f"{self.folder}{os.sep}", "")
+
 
 @contextmanager
 def checked_out(
-    revision: str | None, project: Path = PROJECT, *, plugins: bool = False
+    revision: str | None, project: Path = PROJECT, *, plugins: bool = False, build: str = ""
 ) -> Iterator[Revision]:
     """Check a revision out into a folder that goes away afterwards; the working tree stays for None.
 
@@ -74,9 +88,10 @@ def checked_out(
         revision: commit, branch or tag.
         project: the checkout whose history is meant.
         plugins: whether that is a repository of plug-in files, and no checkout of this project.
+        build: command of a shell, run in the checkout before anything is imported from it.
 
     Raises:
-        UserError: if there is no such revision, or it cannot take turns.
+        UserError: if there is no such revision, it cannot be built, or it cannot take turns.
     """
     if plugins:
         project = Path(_git(project, "rev-parse", "--show-toplevel"))
@@ -85,6 +100,7 @@ def checked_out(
         changed = _git(project, "status", "--porcelain", "--untracked-files=no")
         dirty = "+dirty" if changed else ""
         commit = _git(project, "rev-parse", "HEAD") + dirty
+        _build(build, project, "the working tree")
         yield Revision("working tree", commit, project, others)
         return
     commit = _commit_of(project, revision)
@@ -94,9 +110,29 @@ def checked_out(
         try:
             if not plugins and not (folder / LOCK_STEP).exists():
                 raise UserError(f"cannot run at {revision}: its workers cannot take turns yet")
+            _build(build, folder, revision)
             yield Revision(revision, commit, folder, others)
         finally:
-            _git(project, "worktree", "remove", "--force", str(folder))
+            with suppress(UserError):  # the folder goes in any case, and git forgets it then
+                _git(project, "worktree", "remove", "--force", str(folder))
+
+
+def _build(command: str, folder: Path, revision: str) -> None:
+    """Run the user's command in a checkout.
+
+    Raises:
+        UserError: if it fails.
+    """
+    if not command:
+        return
+    done = subprocess.run(  # noqa: S602  # the user's own
+        command, shell=True, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise UserError(
+            f"cannot build {revision}: `{command}` ended with exit status {done.returncode}: {words}"
+        )
 
 
 def compare_revisions(
@@ -162,6 +198,7 @@ class _Side:
 
     def __init__(self, plan: Plan, revision: Revision) -> None:
         self.plan = plan
+        self.versions: dict[str, str] = {}
         self._revision = revision
         self.templates = self._start()
 
@@ -180,12 +217,27 @@ class _Side:
             self.templates.prepare(preparation, one_first=True)
             self.templates.wait_until_ready()
         except UserError as error:
-            raise UserError(f"cannot run at {self._revision.name}: {error}") from error
+            raise self._refusal(error) from error
 
     def header(self) -> Header:
-        """Describe the revision and the machine, once nobody prepares anything any more."""
-        header = Engine(self.plan, self.templates).header()
+        """Describe the revision and the machine, once nobody prepares anything any more.
+
+        Raises:
+            UserError: if an implementation cannot be loaded.
+        """
+        try:
+            header = Engine(self.plan, self.templates).header()
+        except UserError as error:
+            raise self._refusal(error) from error
+        self.versions = {each.name: each.version for each in header.implementations}
         return replace(header, commit=self._revision.commit)
+
+    def _refusal(self, error: UserError) -> UserError:
+        hint = ""
+        if self._revision.environment:
+            hint = " (files that git does not track are not in its checkout: --build makes them)"
+        name, words = self._revision.name, self._revision.words(error)
+        return UserError(f"cannot run at {name}: {words}{hint}")
 
     def restart(self) -> None:
         """Go on with new templates."""
@@ -199,6 +251,7 @@ class _Side:
             self.plan.settings.threads,
             checkout=None if is_here else self._revision.folder,
             count=self.plan.settings.processes,
+            more=self._revision.environment,
         )
 
 
@@ -219,7 +272,9 @@ def _measure(
         records: list[list[Record]] = []
         with watched(torch.device(plan.device)) as looks:
             for dtype in plan.dtypes:
-                both = [_record(side.plan, workload, dtype, suspects) for side in sides]
+                both = [
+                    _record(each.plan, workload, dtype, suspects, each.versions) for each in sides
+                ]
                 for process in range(processes):
                     _in_lock_step(both, templates, process)
                     both[0].agree_with(both[1])
@@ -232,10 +287,16 @@ def _measure(
     return tuple(tuple(own) for own in units)
 
 
-def _record(plan: Plan, workload: Workload, dtype: str, suspects: Suspects | None) -> Record:
+def _record(
+    plan: Plan,
+    workload: Workload,
+    dtype: str,
+    suspects: Suspects | None,
+    versions: dict[str, str],
+) -> Record:
     """Begin a workload; of one that is measured again, what is suspected."""
     if suspects is None:
-        return Record(plan, workload, dtype)
+        return Record(plan, workload, dtype, versions=versions)
     own = suspects[workload.name]
     names = {name for name, _ in own}
     phases = tuple(each for each in plan.settings.phases if each in {phase for _, phase in own})
@@ -250,7 +311,7 @@ def _record(plan: Plan, workload: Workload, dtype: str, suspects: Suspects | Non
         ),
     )
     others = frozenset((name, phase) for name in names for phase in phases) - own
-    return Record(again, workload, dtype, left_out=others)
+    return Record(again, workload, dtype, left_out=others, versions=versions)
 
 
 def _share(plan: Plan, suspects: Suspects) -> float:

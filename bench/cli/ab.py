@@ -38,6 +38,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="FOLDER",
         help="git repository of plug-in files whose revisions are measured (default: this project)",
     )
+    parser.add_argument(
+        "--build",
+        default="",
+        metavar="COMMAND",
+        help="run by a shell in each checkout, the working tree included, before it is imported",
+    )
     parser.add_argument("--suite", default="quick", help="name or file (default: %(default)s)")
     parser.add_argument("--impl", metavar="NAMES", help="names or plug-in files, comma separated")
     parser.add_argument("--workload", metavar="PATTERNS", help="names, * and ? allowed")
@@ -83,8 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
     project = arguments.repository or PROJECT
     plugins = arguments.repository is not None
     with (
-        checked_out(arguments.base, project, plugins=plugins) as before,
-        checked_out(head, project, plugins=plugins) as after,
+        checked_out(arguments.base, project, plugins=plugins, build=arguments.build) as before,
+        checked_out(head, project, plugins=plugins, build=arguments.build) as after,
     ):
         plan = _plan(arguments)
         names = resources(plan.device)

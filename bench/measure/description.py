@@ -1,12 +1,17 @@
-"""What a workload turned out to be, once its input is made: its record, and the work of each phase."""
+"""What a workload turned out to be, once its input is made; and what implementations are."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from bench.batch import SparseBatch
 from bench.cost import Cost, phase_bytes, phase_multiply_adds
-from bench.measure.messages import Described
+from bench.errors import writable
+from bench.implementation import Implementation, ledger
+from bench.measure.messages import Described, Loaded
 from bench.phases import Phase
-from bench.results.schema import Work, WorkloadRecord
+from bench.plugins.implementations import source_of
+from bench.plugins.installed import Reference
+from bench.results.schema import ImplementationRecord, Work, WorkloadRecord
 from bench.workload import Workload
 
 
@@ -55,3 +60,19 @@ def undescribed(suite: str, workload: Workload) -> WorkloadRecord:
         axis=workload.axis,
         background=workload.background,
     )
+
+
+def describe_implementation(reference: Reference, implementation: Implementation) -> Loaded:
+    """Describe an implementation that was loaded by a reference."""
+    # A plug-in's whole path is its user's own affair, and pages are published.
+    file = Path(reference.source).name if reference.is_file else ""
+    record = ImplementationRecord(
+        name=implementation.name,
+        version=writable(str(implementation.version)),
+        origin=writable(implementation.origin or file or reference.source),
+        starts_dense=implementation.starts_dense,
+        unavailable="",
+        ledger=ledger(implementation),
+        file=file,
+    )
+    return Loaded(record, str(source_of(implementation) or ""))

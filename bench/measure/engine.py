@@ -47,7 +47,7 @@ class Engine:
         place = look_around(self.plan, self.templates)
         for name in place.fatal:
             self._set_aside[name] = f"set aside: {place.unavailable[name]}"
-        return header_of(self.plan, place.machine, place.unavailable)
+        return header_of(self.plan, place)
 
     def measure(self, workload: Workload, tell: Callable[[str], None] | None = None) -> Unit:
         """Measure one workload in every element type and process.

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 
 from bench.commits import commits_of, own_commit
-from bench.errors import UserError, writable
-from bench.implementation import ledger
+from bench.errors import UserError
 from bench.machine import describe_machine
-from bench.measure.messages import Preparation, Rates, RateTask, Surroundings
+from bench.measure.description import describe_implementation
+from bench.measure.messages import Loaded, Preparation, Rates, RateTask, Surroundings
 from bench.measure.plan import Plan
 from bench.measure.processes import Templates, WorkerLostError
-from bench.plugins.implementations import load, source_of
+from bench.plugins.implementations import load
 from bench.plugins.installed import Broken, Reference
 from bench.results.schema import Header, ImplementationRecord, Machine
 from bench.time_of_day import now
@@ -30,11 +30,13 @@ class Place(NamedTuple):
         machine: with its limits.
         unavailable: why implementations cannot run there, by name.
         fatal: names of those that ended the process that asked them.
+        loaded: what all others say of themselves, by name.
     """
 
     machine: Machine
     unavailable: dict[str, str]
     fatal: tuple[str, ...]
+    loaded: dict[str, Loaded]
 
 
 def look_around(plan: Plan, templates: Templates) -> Place:
@@ -51,6 +53,7 @@ def look_around(plan: Plan, templates: Templates) -> Place:
     templates.wait_until_ready()
     machine = describe_machine(torch.device(plan.device), plan.settings.threads)
     unavailable: dict[str, str] = {}
+    loaded: dict[str, Loaded] = {}
     fatal: list[str] = []
     implementations = list(plan.implementations)
     while True:
@@ -69,6 +72,7 @@ def look_around(plan: Plan, templates: Templates) -> Place:
                     machine = replace(machine, rates=event.rates, facts=machine.facts | clock)
                 if isinstance(event, Surroundings):
                     unavailable |= event.unavailable
+                    loaded = event.loaded
                     machine = replace(machine, facts=machine.facts | _facts(event))
         except WorkerLostError as lost:
             if lost.with_template:
@@ -79,7 +83,7 @@ def look_around(plan: Plan, templates: Templates) -> Place:
             unavailable[culprit] = f"{lost} when asked whether it can run here"
             fatal.append(culprit)
         else:
-            return Place(machine, unavailable, tuple(fatal))
+            return Place(machine, unavailable, tuple(fatal), loaded)
 
 
 def _facts(surroundings: Surroundings) -> dict[str, str]:
@@ -90,27 +94,34 @@ def _facts(surroundings: Surroundings) -> dict[str, str]:
     }
 
 
-def header_of(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Header:
+def header_of(plan: Plan, place: Place) -> Header:
     """Describe a run of a plan that begins now.
 
     Args:
         plan: what is to be measured.
-        machine: where.
-        unavailable: reasons by implementation.
+        place: where.
     """
-    commits, suite_commits = commits_of_plan(plan)
+    # A second copy of a file may refuse to be loaded beside the first one: a worker has done it.
+    loaded = {
+        each.name: place.loaded.get(each.name) or _loaded(each) for each in plan.implementations
+    }
+    commits, suite_commits = commits_of_plan(plan, loaded)
     return Header(
         id=uuid.uuid4().hex[:12],
         started=now(),
         command=("sparsebench", *sys.argv[1:]),
         commit=own_commit(),
         suites=(plan.suite.name,),
-        machine=machine,
+        machine=place.machine,
         settings=plan.settings,
         implementations=tuple(
             [
-                _record(each, unavailable.get(each.name, ""), commits.get(each.name, ""))
-                for each in plan.implementations
+                replace(
+                    each.record,
+                    unavailable=place.unavailable.get(name, ""),
+                    commit=commits.get(name, ""),
+                )
+                for name, each in loaded.items()
             ]
             + [_broken_record(broken) for broken in plan.broken]
         ),
@@ -120,9 +131,12 @@ def header_of(plan: Plan, machine: Machine, unavailable: dict[str, str]) -> Head
     )
 
 
-def commits_of_plan(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+def commits_of_plan(
+    plan: Plan, loaded: dict[str, Loaded] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
     """Commits of the repositories that implementations, and a suite's file, lie in; where known."""
-    sources = {each.name: source_of(load(each)) for each in plan.implementations}
+    loaded = loaded or {each.name: _loaded(each) for each in plan.implementations}
+    sources = {name: Path(each.source) if each.source else None for name, each in loaded.items()}
     suites = {plan.suite.name: Path(plan.suite.file)} if plan.suite.file else {}
     commits = commits_of([*filter(None, sources.values()), *suites.values()])
     return (
@@ -131,20 +145,8 @@ def commits_of_plan(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     )
 
 
-def _record(reference: Reference, unavailable: str, commit: str) -> ImplementationRecord:
-    implementation = load(reference)
-    # A plug-in's whole path is its user's own affair, and pages are published.
-    file = Path(reference.source).name if reference.is_file else ""
-    return ImplementationRecord(
-        name=implementation.name,
-        version=writable(str(implementation.version)),
-        origin=writable(implementation.origin or file or reference.source),
-        starts_dense=implementation.starts_dense,
-        unavailable=unavailable,
-        ledger=ledger(implementation),
-        file=file,
-        commit=commit,
-    )
+def _loaded(reference: Reference) -> Loaded:
+    return describe_implementation(reference, load(reference))
 
 
 def _broken_record(broken: Broken) -> ImplementationRecord:

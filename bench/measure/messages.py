@@ -4,7 +4,7 @@ import msgspec
 
 from bench.phases import Phase
 from bench.plugins.installed import Reference
-from bench.results.schema import Rate, Samples, Status, Work, WorkloadRecord
+from bench.results.schema import ImplementationRecord, Rate, Samples, Status, Work, WorkloadRecord
 
 
 class Task(msgspec.Struct, tag=True, frozen=True):
@@ -125,6 +125,18 @@ class Rates(msgspec.Struct, tag=True, frozen=True):
     clock: str = ""
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """What an implementation says of itself where it was loaded.
+
+    Attributes:
+        record: without what only the engine knows.
+        source: file that its class is defined in; empty where there is none.
+    """
+
+    record: ImplementationRecord
+    source: str
+
+
 class Surroundings(msgspec.Struct, tag=True, frozen=True):
     """Who cannot run here, and what implementations run in.
 
@@ -132,11 +144,13 @@ class Surroundings(msgspec.Struct, tag=True, frozen=True):
         unavailable: reasons by implementation.
         keeps_memory: whether freed memory is kept.
         thread_pools: with their sizes.
+        loaded: what implementations say of themselves; nothing from a worker of an older revision.
     """
 
     unavailable: dict[str, str]
     keeps_memory: bool
     thread_pools: str
+    loaded: dict[str, Loaded] = {}
 
 
 class Refused(msgspec.Struct, tag=True, frozen=True):

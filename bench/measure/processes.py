@@ -19,7 +19,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -91,6 +91,7 @@ class Templates:
             there are no more templates than processors.
         checkout: root of another checkout of this project, whose code the workers run.
         count: of templates, in place of what follows from `processes`.
+        more: environment of theirs besides.
 
     Raises:
         UserError: if there is no such suite.
@@ -104,9 +105,11 @@ class Templates:
         *,
         checkout: Path | None = None,
         count: int | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
         modules = (PRELOADED, *suite_modules(suite))
         environment = os.environ | ASKS_NVML | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        environment |= more or {}
         # One for each process would be best, but they start at the same time, a second and more of
         # importing each: no more than there are processors.
         count = count or min(processes or USUAL_PROCESSES, os.cpu_count() or 1)

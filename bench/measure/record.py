@@ -38,6 +38,7 @@ class Record:
     Attributes:
         set_aside: implementations that are not measured any more, and why.
         left_out: implementations and phases that have no cell.
+        versions: of implementations, where they cannot be loaded here.
         described: what the workload turned out to be, as soon as a worker has said so.
         verified: how the oracle checked an implementation, by its name.
         failures: why there is no time, by implementation and phase.
@@ -51,6 +52,7 @@ class Record:
     dtype: str
     set_aside: dict[str, str] = field(default_factory=dict)
     left_out: frozenset[tuple[str, Phase]] = frozenset()
+    versions: dict[str, str] = field(default_factory=dict)
     described: Described | None = None
     verified: dict[str, str] = field(default_factory=dict)
     failures: dict[tuple[str, Phase], tuple[Status, str]] = field(default_factory=dict)
@@ -97,7 +99,9 @@ class Record:
 
     def cells(self) -> Iterator[Cell]:
         """One cell for each implementation and phase."""
-        versions = {ref.name: str(load(ref).version) for ref in self.plan.implementations}
+        versions = self.versions or {
+            ref.name: str(load(ref).version) for ref in self.plan.implementations
+        }
         for reference in self.plan.implementations:
             for phase in self.plan.settings.phases:
                 if (reference.name, phase) not in self.left_out:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from bench.dtypes import products_in
 from bench.errors import MissingDataError, UserError
 from bench.machine import thread_pools
+from bench.measure.description import describe_implementation
 from bench.measure.failures import why_unavailable
 from bench.measure.gpu_clock import clock_in_words
 from bench.measure.measurement import Measurement
@@ -23,6 +24,7 @@ from bench.measure.messages import (
     Done,
     Event,
     Failed,
+    Loaded,
     Rates,
     RateTask,
     Refused,
@@ -62,9 +64,9 @@ def serve(stream: BinaryIO) -> None:
         if isinstance(order, RateTask):
             if order.dtypes:  # before a plug-in can disturb them
                 tell(Rates(machine_rates(order.dtypes, device), clock_in_words(device)))
-            unavailable = _unavailable(order)
+            loaded, unavailable = _asked(order)
             threadpool_limits(order.threads)
-            tell(Surroundings(unavailable, keeps_memory, thread_pools()))
+            tell(Surroundings(unavailable, keeps_memory, thread_pools(), loaded))
             tell(Done({}))
             return
         try:
@@ -78,17 +80,20 @@ def serve(stream: BinaryIO) -> None:
             tell(Refused(str(error)))
 
 
-def _unavailable(order: RateTask) -> dict[str, str]:
-    """Ask every implementation why it cannot run here, which loads its library."""
+def _asked(order: RateTask) -> tuple[dict[str, Loaded], dict[str, str]]:
+    """Ask every implementation what it is and why it cannot run here, which loads its library."""
     pulse = Pulse(Path(order.pulse))
-    reasons = {}
+    loaded: dict[str, Loaded] = {}
+    reasons: dict[str, str] = {}
     for number, reference in enumerate(order.implementations):
         pulse.beat(number, NOBODY)
-        reason = why_unavailable(load(reference), torch.device(order.device))
+        implementation = load(reference)
+        loaded[reference.name] = describe_implementation(reference, implementation)
+        reason = why_unavailable(implementation, torch.device(order.device))
         if reason is not None:
             reasons[reference.name] = reason
     pulse.beat(NOBODY, NOBODY)
-    return reasons
+    return loaded, reasons
 
 
 def _redirect_output(log: str) -> None:

@@ -151,6 +151,66 @@ def test_a_plug_in_that_a_revision_lacks_is_new(repository):
             compare_revisions(plan(), base, base)
 
 
+REGISTERS = """
+import torch
+OPERATORS = torch.library.Library("mine", "DEF")
+OPERATORS.define("half(Tensor given) -> Tensor")
+OPERATORS.impl("half", lambda given: given / 2, "CPU")
+"""
+"""An operator of torch's, of which there may be one in a process."""
+
+
+@pytest.mark.slow
+def test_plug_ins_may_register_operators_and_load_what_is_built(repository):
+    source = repository / "code" / "mine.py"
+    built = "assert (__import__('pathlib').Path(__file__).parent / 'kernel.so').exists()\n"
+    source.write_text(source.read_text() + REGISTERS + built)
+    (repository / ".gitignore").write_text("*.so\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "with an operator")
+    (repository / "code" / "kernel.so").touch()
+    mine = replace(plan(0.05, 1, workload=FULL), implementations=tuple(choose([str(source)])[0]))
+    here = checked_out(None, repository, plugins=True)
+    there = checked_out("HEAD", repository, plugins=True)
+    with there as base, here as head, pytest.raises(UserError) as told:
+        compare_revisions(mine, base, head)
+    assert str(base.folder) not in str(told.value)
+    assert "cannot run at HEAD: plug-in file code/mine.py does not import" in str(told.value)
+    assert "git does not track are not in its checkout: --build makes them" in str(told.value)
+    there = checked_out("HEAD", repository, plugins=True, build="touch code/kernel.so")
+    here = checked_out(None, repository, plugins=True, build="touch code/kernel.so")
+    with there as base, here as head:
+        changes = compare_revisions(mine, base, head)
+    assert {cell.head_status for cell in changes.cells} == {"ok"}
+    assert {cell.base_status for cell in changes.cells} == {"ok"}
+    versions = {each.version for each in changes.base.header.implementations}
+    assert {cell.implementation_version for cell in changes.base.cells} == versions
+
+
+def test_a_command_that_fails_to_build_is_told_with_its_last_words(repository):
+    words = (
+        r"cannot build HEAD: `echo no compiler >&2; exit 3` ended with exit status 3: no compiler"
+    )
+    build = "echo no compiler >&2; exit 3"
+    with (
+        pytest.raises(UserError, match=words),
+        checked_out("HEAD", repository, plugins=True, build=build),
+    ):
+        pytest.fail("it was built")
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_extensions_that_are_compiled_when_loaded_are_each_checkouts_own(repository):
+    with (
+        checked_out("HEAD", repository, plugins=True) as base,
+        checked_out("HEAD", repository, plugins=True) as head,
+        checked_out(None, repository, plugins=True) as here,
+    ):
+        folders = [each.environment.get("TORCH_EXTENSIONS_DIR") for each in (base, head, here)]
+        assert len(set(folders)) == 3
+        assert folders[2] is None
+
+
 @pytest.mark.parametrize(
     ("revision", "words"),
     [

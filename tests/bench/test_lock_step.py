@@ -29,7 +29,7 @@ def test_how_the_gpu_fared_is_kept_of_both_sides(monkeypatch):
     monkeypatch.setattr(ab, "watched", watched)
     monkeypatch.setattr(ab, "_in_lock_step", lambda *_: None)
     measured = plan(processes=1)
-    side = SimpleNamespace(plan=measured, templates=None)
+    side = SimpleNamespace(plan=measured, templates=None, versions={})
     units = ab._measure(measured, [side, side], None, None)
     seen = GpuConditions(1, (1500, 1500), (60, 60), {"the power limit": 1})
     assert [unit.gpu for (unit,) in units] == [seen, seen]
@@ -89,7 +89,7 @@ def test_calls_that_last_about_as_long_on_both_sides_get_equal_numbers(monkeypat
     monkeypatch.setattr(ab, "_in_lock_step", in_lock_step)
     monkeypatch.setattr(ab, "unit_of", lambda records, _: Unit(records[0].workload, ()))
     measured = plan(processes=2)
-    side = SimpleNamespace(plan=measured, templates=None)
+    side = SimpleNamespace(plan=measured, templates=None, versions={})
     ab._measure(measured, [side, side], None, None)
     known = [record._known_durations() for record in both]
     assert known == [{"dense": {Phase.FORWARD: 1_400}}] * 2
@@ -150,7 +150,7 @@ def again(measured, *suspects):
     templates = SimpleNamespace(run=run, pulse_path="", expectation_path="", log=Path("worker.log"))
     everywhere = {workload.name: frozenset(suspects) for workload in measured.workloads}
     for workload in measured.workloads:
-        ab._record(measured, workload, "float32", everywhere).measure(templates, 0)
+        ab._record(measured, workload, "float32", everywhere, {}).measure(templates, 0)
     return orders
 
 

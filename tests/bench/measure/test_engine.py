@@ -14,7 +14,7 @@ from bench.errors import UserError
 from bench.machine import describe_machine
 from bench.measure import engine
 from bench.measure.engine import execute
-from bench.measure.header import header_of
+from bench.measure.header import Place, header_of
 from bench.measure.plan import Plan
 from bench.phases import Phase
 from bench.plugins.implementations import choose
@@ -181,7 +181,7 @@ def test_a_run_is_not_resumed_with_other_types_workloads_or_code(tmp_path, monke
 def test_a_run_is_not_resumed_with_other_libraries_or_on_another_device():
     planned = plan(["gather"])
     machine = describe_machine(torch.device("cpu"), 1)
-    earlier = Run(header_of(planned, machine, {}), (unit(),))
+    earlier = Run(header_of(planned, Place(machine, {}, (), {})), (unit(),))
     same = replace(earlier, units=())
     engine._check_resumable(planned, same)
     records = tuple(replace(each, version="old") for each in same.header.implementations)
@@ -208,7 +208,7 @@ def test_plug_ins_and_suites_have_the_commits_of_their_own_repositories(tmp_path
     suite = load_suite(str(own / "my_layers.py"))
     planned = replace(plan(["dense", str(plugin / "unfold.py")]), suite=suite)
     machine = describe_machine(torch.device("cpu"), 1)
-    header = header_of(planned, machine, {})
+    header = header_of(planned, Place(machine, {}, (), {}))
     assert header.commits == {"unfold": commits[0]}
     assert header.suite_commits == {"my-layers": commits[1]}
 
