@@ -77,16 +77,19 @@ def value_fault(what: str, actual: Tensor, expected: Expected, dtype: torch.dtyp
     An element may differ by the type's unit roundoff times the magnitude of what was summed: the sum
     of |x||w| for a convolution. Float32 and float64 sums are allowed twice the square root of the
     number of terms (Higham 2002, section 4.2, probabilistic bound); half types eight roundings, as
-    their products are summed in float32 but some kernels round once an offset. Networks have slack,
-    too: see `bench.rounding`.
+    their products are summed in float32 but some kernels round once an offset. Every rounding may also
+    lose what is smaller than the type's smallest normal number. Networks have slack, too: see
+    `bench.rounding`.
     """
     if actual.shape != expected.values.shape:
         return f"{what} has shape {tuple(actual.shape)}, expected {tuple(expected.values.shape)}"
     difference = (actual.detach().cpu().double() - expected.values.cpu()).abs()
     roundings = HALF_ROUNDINGS if dtype in HALF_TYPES else 8 + 2 * math.sqrt(expected.terms)
     info = torch.finfo(dtype)
-    allowed = roundings * info.eps / 2 * expected.magnitude.cpu() + info.tiny * expected.terms
-    allowed = allowed + expected.slack
+    allowed = roundings * (info.eps / 2 * expected.magnitude.cpu() + info.tiny)
+    # Every product may underflow, but in the type that is summed in.
+    summed = torch.float32 if dtype in HALF_TYPES else dtype
+    allowed = allowed + torch.finfo(summed).tiny * expected.terms + expected.slack
     wrong = ~(difference <= allowed)
     if not bool(wrong.any()):
         return None

@@ -58,7 +58,7 @@ def test_a_convolutions_work_is_that_of_its_active_pairs(rule, geometry, random_
     pairs, outputs = counted_by_hand(operator.window, batch)
     assert 0 < pairs < math.prod(GRIDS[geometry[0]]) * 2 * operator.window.volume
     assert cost.active_pairs == pairs
-    assert cost.output_sites == len(outputs)
+    assert cost.kernel_outputs == cost.output_sites == len(outputs)
     assert cost.multiply_adds == pairs * 3 * 5
     grid = operator.window.output_grid(batch.grid_size)
     assert cost.dense_multiply_adds == 2 * math.prod(grid) * operator.window.volume * 3 * 5
@@ -93,7 +93,8 @@ def test_an_inverse_convolution_has_the_pairs_of_the_convolution_it_undoes(geome
     cost = network_cost(network, batch)
     assert cost.active_pairs == 2 * pairs
     assert cost.multiply_adds == pairs * 3 * 5 + pairs * 5 * 2
-    assert cost.output_sites == batch.sites
+    assert cost.kernel_outputs == len(coarse) + batch.sites
+    assert (cost.output_sites, cost.output_channels) == (batch.sites, 2)
     taps = 2 * math.prod(down.window.output_grid(batch.grid_size)) * down.window.volume
     assert cost.dense_multiply_adds == taps * 15 + taps * 10
     weights = down.window.volume * (15 + 10)

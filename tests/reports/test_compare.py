@@ -41,6 +41,14 @@ def test_who_became_faster_is_not_said_to_have_changed_by_less():
     assert "a slowdown of 5 % is ruled out" in headline(compare_runs(made(), made(0.8, seed=2)))
 
 
+def test_rounds_pair_in_lock_step_and_nowhere_else():
+    run = made()
+    for paired in (True, False):
+        for cell in compare_runs(run, run, paired=paired).compared:
+            width = math.log(cell.ratio.interval.high / cell.ratio.interval.low)
+            assert (width < 1e-6) == paired
+
+
 def test_families_are_geometric_means_with_narrower_intervals():
     changes = compare_runs(made(seed=1), made(1.1, seed=2))
     families = {(family.implementation, family.phase): family for family in changes.families}
@@ -97,6 +105,14 @@ def test_who_failed_before_is_no_news():
     changes = compare_runs(broken, broken)
     assert changes.exit_code == 0
     assert len(changes.compared) == 18
+
+
+@pytest.mark.parametrize("before", [Status.UNSUPPORTED, None])
+def test_who_fails_without_ever_having_had_a_time_is_wrong_too(before):
+    base = changed(made(), ended(before)) if before else made(names=("dense", "masked"))
+    changes = compare_runs(base, changed(made(), ended(Status.ERROR)))
+    assert (len(changes.failed), len(changes.broken)) == (9, 0)
+    assert changes.exit_code == 4
 
 
 def test_cells_that_cannot_be_compared_leave_the_question_open():
@@ -248,6 +264,20 @@ def test_the_largest_change_comes_first_in_either_direction():
     cells = [replace(changes.cells[0], verdict=Verdict.FASTER, ratio=each) for each in ratios]
     found = replace(changes, cells=tuple(cells)).of(Verdict.FASTER)
     assert [cell.ratio.interval.estimate for cell in found] == [0.5, 0.7, 0.9]
+
+
+def test_of_families_that_became_slower_the_largest_comes_first():
+    changes = lock_step(1.0, 1)
+    families = [
+        replace(
+            family,
+            verdict=Verdict.SLOWER,
+            shared=replace(family.shared, interval=Interval(factor, factor, factor)),
+        )
+        for family, factor in zip(changes.families, (1.1, 1.5, 1.3), strict=False)
+    ]
+    found = replace(changes, families=tuple(families)).slower_families
+    assert [family.shared.interval.estimate for family in found] == [1.5, 1.3, 1.1]
 
 
 def test_a_family_that_is_not_known_well_leaves_the_question_open():

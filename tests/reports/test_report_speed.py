@@ -8,15 +8,23 @@ from dataclasses import replace
 import pytest
 
 from bench.phases import Phase
-from bench.results.schema import GpuConditions
-from bench.statistics.intervals import Interval, Ratio
+from bench.results.schema import GpuConditions, Samples, Timing
+from bench.statistics.intervals import Interval, Ratio, seconds_per_call
 from bench.statistics.verdicts import Verdict
+from reports import speed
 from reports.captions import overview, table
-from reports.speed import Setting, compare
+from reports.speed import Row, Setting, compare, leader
 from reports.standing import geometric_mean, lead, standings
 from reports.verdicts import detectable, doubts, findings
 from reports.words import DASH
-from tests.reports.synthetic_runs import DENSE_SECONDS, Noise, density_group, make_run, workload
+from tests.reports.synthetic_runs import (
+    DENSE_SECONDS,
+    Noise,
+    cell,
+    density_group,
+    make_run,
+    workload,
+)
 
 SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005)
@@ -53,14 +61,117 @@ def test_the_fastest_is_marked_together_with_those_not_told_apart_from_it():
     assert {name for name, row in rows.items() if row.fastest} == {"gather", "twin"}
 
 
+def test_who_is_a_little_slower_than_noise_can_tell_is_marked_too():
+    noise = Noise(rounds=0.1, processes=0.02, length=8)
+    run = make_run(
+        [workload("one", 0.1)],
+        ("dense", "gather", "twin"),
+        times=times_of(dense=1.0, gather=0.5, twin=0.52),
+        phases=(Phase.FORWARD,),
+        noise=noise,
+    )
+    rows = {row.cell.implementation: row for row in compare(run).rows}
+    assert (
+        abs(rows["twin"].ratio.interval.estimate / rows["gather"].ratio.interval.estimate - 1)
+        > 0.02
+    )
+    assert {name for name, row in rows.items() if row.fastest} == {"gather", "twin"}
+
+
+def test_of_a_single_round_only_the_least_time_is_marked():
+    run = make_run(
+        [workload("one", 0.1)],
+        ("dense", "gather", "twin"),
+        times=times_of(dense=1.0, gather=0.5, twin=0.5),
+        phases=(Phase.FORWARD,),
+        noise=Noise(count=1, length=1),
+    )
+    marked = [row for row in compare(run).rows if row.fastest]
+    assert [row.seconds.estimate for row in marked] == [
+        min(row.seconds.estimate for row in compare(run).rows)
+    ]
+
+
+def test_cells_are_compared_within_their_type_and_device_only():
+    run = make_run(
+        [workload("one", 0.1)], times=times_of(dense=1.0, gather=0.5, masked=1.2), noise=QUIET
+    )
+    (unit,) = run.units
+    others = {("cpu", "float64"): 4.0, ("cuda", "float32"): 0.1}
+    cells = list(unit.cells)
+    for (device, dtype), factor in others.items():
+        cells += [
+            replace(
+                each,
+                device=device,
+                dtype=dtype,
+                timing=times(each.timing, factor if each.implementation == "dense" else 1.0),
+            )
+            for each in unit.cells
+        ]
+    found = compare(replace(run, units=(replace(unit, cells=tuple(cells)),)))
+    for table_ in found.tables:
+        factor = others.get((table_.setting.device, table_.setting.dtype), 1.0)
+        assert len(table_.rows) == len(unit.cells)
+        ratio = table_.find("gather", Phase.FORWARD).ratio
+        assert ratio.interval.estimate == pytest.approx(0.5 / factor, rel=0.01)
+    assert len(found.tables) == 3
+
+
+def times(timing, factor):
+    """The same timing, so many times as long."""
+    return replace(
+        timing,
+        processes=tuple(
+            replace(
+                samples,
+                rounds=tuple(tuple(round(factor * ns) for ns in each) for each in samples.rounds),
+            )
+            for samples in timing.processes
+        ),
+    )
+
+
+def row_of(name, *rounds, process=0):
+    samples = Samples(process, 1, tuple((each,) for each in rounds))
+    made = cell(workload("one", 0.1), name, Phase.FORWARD, timed=Timing("made up", (samples,)))
+    return Row(made, seconds_per_call(made.timing))
+
+
+def test_who_is_fastest_is_told_by_the_rounds_that_are_shared():
+    # The machine became twice as fast after two rounds, of which one had no more.
+    short, long = row_of("short", 2000, 2000), row_of("long", 2100, 2100, 1050, 1050, 1050)
+    assert short.seconds.estimate > long.seconds.estimate
+    assert leader([short, long]) is leader([long, short]) is short
+    apart = row_of("apart", 5000, 5000, process=1)
+    assert leader([apart, short, long]) is short
+
+
+def test_where_nobody_measured_a_phase_to_show_first_those_measured_are_shown():
+    run = make_run([workload("one", 0.1)], phases=(Phase.ENCODE, Phase.FORWARD))
+    assert compare(run).headline == (Phase.FORWARD,)
+    run = make_run([workload("one", 0.1)], phases=(Phase.ENCODE, Phase.DECODE))
+    assert compare(run).headline == (Phase.ENCODE, Phase.DECODE)
+
+
+def test_a_phase_without_any_time_is_none():
+    run = make_run([workload("one", 0.1)], phases=(Phase.ENCODE, Phase.FORWARD))
+    (unit,) = run.units
+    cells = tuple(
+        cell(unit.workload, each.implementation, each.phase) if each.phase is Phase.ENCODE else each
+        for each in unit.cells
+    )
+    assert compare(replace(run, units=(replace(unit, cells=cells),))).phases == (Phase.FORWARD,)
+
+
 def test_one_implementation_alone_is_not_called_fastest():
     _, rows = rows_of(dense=1.0, gather=None)
     assert not any(row.fastest for row in rows.values())
 
 
 def test_the_baseline_comes_first_and_the_others_in_the_run_s_order():
-    comparison, _ = rows_of(gather=0.5, dense=1.0, masked=1.2)
-    assert comparison.implementations == ("dense", "gather", "masked")
+    comparison, _ = rows_of(masked=1.2, dense=1.0, gather=0.5)
+    assert comparison.implementations == ("dense", "masked", "gather")
 
 
 def test_a_cell_without_a_time_has_neither_ratio_nor_mark():
@@ -86,6 +197,19 @@ def test_verdicts_are_corrected_for_all_comparisons_of_the_page():
         single = compare(type(run)(run.header, (unit,)))
         alone.update(row.verdict for row in single.rows if row.verdict)
     assert together[Verdict.SLOWER] < alone[Verdict.SLOWER]
+
+
+def test_comparisons_of_one_phase_are_taken_to_be_about_as_noisy(monkeypatch):
+    judged = []
+
+    def corrected(ratios, kinds=None):
+        judged.extend(zip(ratios, kinds, strict=True))
+        return [1.0] * len(ratios)
+
+    monkeypatch.setattr(speed, "corrected", corrected)
+    rows = [row for row in compare(make_run(density_group()[:2])).rows if row.ratio]
+    assert len(rows) == 12
+    assert judged == [(row.ratio, row.cell.phase) for row in rows]
 
 
 def test_the_geometric_mean_is_narrower_than_its_members():

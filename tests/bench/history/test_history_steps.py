@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 ruptures = pytest.importorskip("ruptures")
 
-from bench.history.steps import FEWEST_RUNS, find_steps, levels, significant  # noqa: E402
+from bench.history.steps import FEWEST_RUNS, Step, find_steps, levels, significant  # noqa: E402
+from bench.statistics.intervals import DEAD_BAND, Interval  # noqa: E402
+from bench.statistics.random_effects import CONFIDENCE  # noqa: E402
 
 
 def series(levels, noise=0.01, seed=0):
@@ -24,6 +27,18 @@ def test_a_step_is_found_where_it_is_with_its_size():
     assert step.is_slower
     assert step.size.low < 1.08 < step.size.high
     assert step.size.high / step.size.low < 1.03
+
+
+def test_a_step_is_judged_by_students_test_beyond_the_dead_band_at_every_place():
+    times = series([1.0] * 12 + [1.03] * 9, noise=0.005)
+    (step,) = find_steps(times)
+    before, after = np.log(times[:12]), np.log(times[12:])
+    against = stats.ttest_ind(after, before)
+    low, high = np.exp(against.confidence_interval(CONFIDENCE))
+    assert step.at == 12
+    assert (step.size.low, step.size.high) == pytest.approx((low, high))
+    beyond = stats.ttest_ind(after - DEAD_BAND, before)
+    assert step.p_value == pytest.approx(20 * beyond.pvalue)
 
 
 def test_a_speed_up_is_one_too():
@@ -102,3 +117,11 @@ def test_levels_are_medians_between_steps():
     times = [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
     (step,) = find_steps(times)
     assert levels(times, [step]) == [(0, 3, 1.0), (3, 6, 2.0)]
+    assert levels([1.0, 1.0, 8.0], []) == [(0, 3, 1.0)]
+
+
+def test_series_without_a_step_count_when_steps_are_judged_together():
+    sure, unsure = (Step(3, Interval(1.1, 1.05, 1.15), p_value) for p_value in (1e-4, 0.008))
+    assert significant([[unsure]]) == [[unsure]]
+    assert significant([[sure], [], [unsure], []]) == [[sure], [], [], []]
+    assert significant([[], []]) == [[], []]

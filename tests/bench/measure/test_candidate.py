@@ -327,3 +327,76 @@ def test_who_has_nothing_to_tune_keeps_its_native(random_batch):
     subject.tune_outputs()
     subject.tune_gradients()
     assert subject.native is before
+
+
+class PullsBackTwiceAsMuch(Gather):
+    """Returns right outputs, and gradients that are right until it is told otherwise."""
+
+    is_wrong = False
+
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+        inner = module.forward
+
+        def forward(native):
+            result = inner(native)
+            if self.is_wrong and result.features.requires_grad:
+                result.features.register_hook(lambda upstream: 2 * upstream)
+            return result
+
+        module.forward = forward
+        return module
+
+
+def test_a_wrong_gradient_is_found_before_and_after_the_rounds(random_batch):
+    implementation = PullsBackTwiceAsMuch()
+    operator = convolution(2, "submanifold", 3, 4, 3)
+    subject = candidate(implementation, single(operator), random_batch())
+    subject.verify_gradients()
+    step = step_of(subject, Phase.BACKWARD)
+    last = call(step)
+    implementation.is_wrong = True
+    for check in (subject.verify_gradients, lambda: step.check(last)):
+        with pytest.raises(IncorrectError, match="gradient at input is wrong"):
+            check()
+
+
+def test_in_another_process_an_input_that_is_encoded_wrongly_is_found(random_batch):
+    subject = candidate(Gather(), single(convolution(2, "submanifold", 3, 4, 3)), random_batch())
+    subject.verify_first_call()
+    subject.native = subject.implementation.with_features(
+        subject.native, 2 * subject.implementation.features(subject.native)
+    )
+    with pytest.raises(IncorrectError, match="is not the batch"):
+        subject.verify_first_call()
+
+
+def test_a_value_at_an_inactive_site_of_a_grid_is_found(random_batch):
+    subject = candidate(Dense(), single(convolution(2, "submanifold", 3, 4, 3)), random_batch())
+    answer = subject.run(subject.native_handed_on())
+    subject.check_answer(answer, "last timed call")
+    grid = subject.implementation.features(answer.native)
+    sample, row, column = (~subject.batch.mask()).squeeze(1).nonzero()[0].tolist()
+    grid.data[sample, 1, row, column] = 0.5
+    with pytest.raises(IncorrectError, match="last timed call: 1 inactive output sites"):
+        subject.check_answer(answer, "last timed call")
+
+
+def test_a_wrong_ground_state_beside_rows_is_found(random_batch):
+    batch = random_batch((24, 24), density=0.02)
+    subject = candidate(Gather(), VALID, batch, Background.GROUND_STATE)
+    answer = subject.run(subject.native_handed_on())
+    subject.check_answer(answer, "last timed call")
+    wrong = answer._replace(background=answer.background + 0.5)
+    with pytest.raises(IncorrectError, match="last timed call: ground state is wrong"):
+        subject.check_answer(wrong, "last timed call")
+
+
+def test_no_implementation_gets_hold_of_the_weights_of_others(random_batch):
+    subject = candidate(Dense(), TRAINED, random_batch())
+    for layer in subject.problem.weights.values():
+        kept = layer.weight.clone()
+        with torch.no_grad():
+            for parameter in subject.built.parameters():
+                parameter.data.neg_()
+        assert torch.equal(layer.weight, kept)

@@ -166,6 +166,20 @@ def test_a_stall_of_the_machine_does_not_use_up_the_budget(race):
     assert len(field.contestants[0].rounds) >= 48
 
 
+def test_visits_of_up_to_four_times_the_shortest_use_up_the_budget(race):
+    field = race(MILLISECOND)
+    step = field.contestants[0].step
+    shares = iter([1] * 8 + [3.5] * 10**6)  # the first of visits of eight samples is the shortest
+
+    def call(argument):
+        field.clock.seconds += (next(shares) - 1) * MILLISECOND * 1e-9
+        return step.call(argument)
+
+    field.contestants[0].step = replace(step, call=call)
+    assert field.run(AfterRounds(10**9), seconds=1.0, rehearses=False) == "budget"
+    assert field.clock.seconds < 1.1
+
+
 def test_a_machine_that_stalls_all_the_time_ends_a_phase_nevertheless(race):
     field = race(MILLISECOND)
     inner = field.contestants[0].step.call
@@ -217,6 +231,26 @@ def test_rounds_in_which_the_processor_was_taken_away_are_flagged_and_kept(race,
     result = field.contestants[0].result(0, "precise", field.clock)
     assert result.disturbed == (1, 3)
     assert len(result.rounds) == 4
+
+
+def test_who_was_disturbed_in_a_rehearsal_was_not_in_the_first_round(race, monkeypatch):
+    field = race(MILLISECOND)
+    switches = iter([0, 5, 5, 5, 5, 6])
+    fake = SimpleNamespace(
+        getrusage=lambda who: SimpleNamespace(ru_nivcsw=next(switches)), RUSAGE_SELF=0
+    )
+    monkeypatch.setattr(rounds, "resource", fake)
+    field.run(AfterRounds(2), rehearses=True)
+    assert field.contestants[0].result(0, "precise", field.clock).disturbed == (1,)
+
+
+def test_who_calls_last_as_long_as_anothers_prepares_no_more_arguments_than_it_can(race):
+    field = race(10_000, 11_000)
+    able, unable = field.contestants
+    unable.step = replace(unable.step, most_calls=(8, 32))
+    field.run(AfterRounds(1))
+    assert (able.calls, able.samples) == (16, 24)
+    assert (unable.calls, unable.samples) == (8, 4)
 
 
 def test_a_timer_that_takes_one_call_a_sample_gets_one_of_fast_and_slow_alike(race):
@@ -297,6 +331,25 @@ def test_a_call_that_seemed_too_long_gets_its_number_of_calls_after_all(race):
     assert (short.calls, other.calls) == (2, 1)
     assert [len(durations) for durations in short.rounds] == [24] * 5
     assert len(other.rounds) == 5
+
+
+def test_a_rehearsal_tells_the_time_of_one_call_of_several(race):
+    field = race(10_000)
+    (contestant,) = field.contestants
+    contestant.first_ns = 25_000  # eight calls a sample
+    field.run(AfterRounds(5))
+    assert (contestant.first_ns, contestant.calls) == (10_000, 16)
+    assert [len(durations) for durations in contestant.rounds] == [24] * 5
+    kept, rehearsed = 5 * 24 * 16 * 10e-6, 24 * 8 * 10e-6
+    assert field.spent.seconds["timed"] == pytest.approx(kept, rel=1e-3)
+    assert field.spent.seconds["warm-up"] == pytest.approx(rehearsed + 6 * 10e-6, rel=1e-3)
+
+
+def test_a_rehearsal_that_uses_up_the_budget_is_followed_by_one_round(race):
+    field = race(1000 * MILLISECOND)
+    field.contestants[0].first_ns = 30_000 * MILLISECOND
+    assert field.run(AfterRounds(10**6), seconds=0.1) == "budget"
+    assert len(field.contestants[0].rounds) == 1
 
 
 def test_a_duration_that_was_about_right_is_kept(race):

@@ -211,6 +211,17 @@ def test_one_stall_does_not_end_the_holding(gpu, timer):
     assert gpu.holds[-2:] == [LONGEST_HOLD_CYCLES, SHORTEST_HOLD_CYCLES]
 
 
+def test_stalls_that_are_not_in_a_row_do_not_end_the_holding(gpu, timer):
+    stalls = iter([40_000_000, 40_000_000, 0] * 4)  # the second outlasts the longest hold
+
+    def call(argument):
+        gpu.now += next(stalls)
+        gpu.launch(5_000)
+
+    found = [timer.time(call, ["a"])[0].was_held for _ in range(12)]
+    assert found == [False, False, True] * 4
+
+
 def test_a_gpu_takes_one_call_a_sample():
     assert GpuTimer.most_calls == 1
     assert WallTimer.most_calls is None

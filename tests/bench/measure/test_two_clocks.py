@@ -104,6 +104,17 @@ def test_work_that_the_events_do_not_see_is_found(race, told, after, is_hidden):
         assert f"tell of {told / 1000:,.0f} µs" in reason
 
 
+def test_a_single_round_in_which_the_gpu_took_long_is_held_against_nobody(race):
+    field = race(8 * MILLISECOND, samples=durations(*[MILLISECOND] * 5))
+    after = iter([MILLISECOND, MILLISECOND, 50 * MILLISECOND, MILLISECOND, MILLISECOND])
+    field.clock.time_by_other = lambda call, arguments: (
+        Duration(MILLISECOND, after_ns=next(after)),
+        call(*arguments),
+    )
+    field.run(AfterRounds(5), rehearses=False)
+    assert hidden_work(field.contestants[0], field.clock) is None
+
+
 def test_where_the_wall_clock_times_nothing_can_be_hidden(race):
     field = race(8 * MILLISECOND, samples=durations(*[5_000] * 3))
     field.clock.is_coarse = False

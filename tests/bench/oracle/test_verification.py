@@ -14,6 +14,7 @@ from bench.oracle.expectation import expect
 from bench.oracle.expected import Expected
 from bench.oracle.verification import (
     background_fault,
+    constant_fault,
     gradient_fault,
     output_fault,
     run_with_gradients,
@@ -274,6 +275,51 @@ def test_one_rounding_of_the_type_is_always_allowed_and_a_hundred_never(dtype):
     unit = torch.finfo(dtype).eps / 2
     far = values * (1 + 100 * unit)
     assert value_fault("output", far, expected, dtype) is not None
+
+
+@in_exact_types
+@pytest.mark.parametrize("terms", [9, 100, 10_000])
+def test_a_sum_may_be_off_by_twice_the_square_root_of_its_terms_and_hardly_more(dtype, terms):
+    expected = Expected(torch.zeros(3).double(), torch.ones(3).double(), terms)
+    bound = 2 * math.sqrt(terms) * torch.finfo(dtype).eps / 2
+    off = torch.tensor([0, bound, 0], dtype=dtype)
+    assert value_fault("output", off, expected, dtype) is None
+    assert "wrong in 1 of 3" in value_fault("output", 8 * off, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_sum_in_half_a_float_may_be_off_by_eight_roundings_however_long(dtype):
+    unit = torch.finfo(dtype).eps / 2
+    for terms in (1, 100, 10_000):
+        expected = Expected(torch.zeros(3).double(), torch.ones(3).double(), terms)
+        for roundings, is_right in ((8, True), (24, False)):
+            off = torch.tensor([0, roundings * unit, 0], dtype=dtype)
+            assert (value_fault("output", off, expected, dtype) is None) == is_right
+
+
+@in_every_type
+def test_a_wrong_ground_state_is_found_with_its_channel(dtype):
+    values = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+    expected = Expected(values, values.abs(), terms=9)
+    right = values.to(dtype)
+    wrong = right * torch.tensor([1, 1.2, 1], dtype=dtype)
+    assert constant_fault(right, expected) is None
+    assert "ground state is wrong in 1 of 3 values; the worst, at [1]" in (
+        constant_fault(wrong, expected)
+    )
+
+
+@in_every_type
+def test_a_grid_that_holds_another_ground_state_at_one_inactive_site_is_found(dtype, subject):
+    right = subject(dtype).output()
+    values = torch.linspace(0.5, 2.0, right.channels, dtype=torch.float64)
+    expected = Expected(values, values.abs(), terms=9)
+    ground = values.to(dtype)[None, :, None, None]
+    grid = torch.where(right.mask(), right.dense(), ground)
+    assert background_fault(grid, right, expected) is None
+    sample, row, column = (~right.mask()).squeeze(1).nonzero()[-1].tolist()
+    grid[sample, 5, row, column] = 0
+    assert "ground state is wrong in 1 of" in background_fault(grid, right, expected)
 
 
 def test_a_pooled_value_must_be_one_of_the_values_pooled(random_batch):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -47,6 +49,13 @@ def run(**changes):
         "published": (Published(1.5, "someone"),),
     }
     return AccuracyRun(**(given | changes))
+
+
+def test_joules_of_a_run_are_known_where_those_of_every_epoch_are():
+    counted = [replace(each, joules=100.0 * each.number) for each in run().epochs]
+    assert run(epochs=tuple(counted)).joules == 600
+    assert run(epochs=(*counted[:2], run().epochs[2])).joules is None
+    assert run().joules is None
 
 
 def test_a_run_comes_back_as_it_was_to_the_last_bit(tmp_path):

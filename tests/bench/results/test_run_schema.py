@@ -4,6 +4,7 @@ import pytest
 from stored_runs import OK, SAMPLES, run, unit
 
 from bench.results.schema import (
+    GpuConditions,
     Samples,
     Status,
     Timing,
@@ -61,3 +62,18 @@ def test_a_run_lists_its_cells_in_order_and_each_workload_once():
     whole = run(unit("w0"), unit("w1"), unit("w0", dtype="bfloat16"))
     assert [cell.workload for cell in whole.cells] == ["w0", "w0", "w1", "w1", "w0", "w0"]
     assert [workload.name for workload in whole.workloads] == ["w0", "w1"]
+
+
+def test_what_was_seen_of_a_gpu_later_is_added_and_its_heat_ends_as_it_then_did():
+    first = GpuConditions(5, (1500, 1900), (60, 70), {"heat": 2})
+    later = GpuConditions(3, (1700, 1800), (55, 50), {"heat": 1, "power": 3})
+    assert first.followed_by(later) == GpuConditions(
+        8, (1500, 1900), (60, 50), {"heat": 3, "power": 3}
+    )
+    untold = GpuConditions(1, None, None, {})
+    assert untold.followed_by(untold) == GpuConditions(2, None, None, {})
+
+
+def test_workloads_of_two_suites_that_share_a_name_are_two():
+    both = run(unit(suite="quick"), unit(suite="layers"), unit(suite="quick"))
+    assert [each.suite for each in both.workloads] == ["quick", "layers"]

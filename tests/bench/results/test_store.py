@@ -319,6 +319,16 @@ def test_merging_keeps_the_highest_rates_of_the_machine():
         ]
     )
     assert merged.header.machine.rates == (Rate("cpu", "float32", 64e9, 10e9), half)
+    rates = [measured(Rate("cpu", "float32", *each)) for each in ((64e9, 8e9), (50e9, 10e9))]
+    assert merge(rates).header.machine.rates == (Rate("cpu", "float32", 64e9, 10e9),)
+
+
+def test_merging_keeps_devices_apart():
+    on_gpu = unit(peak=2)
+    on_gpu = replace(on_gpu, cells=tuple(replace(each, device="cuda") for each in on_gpu.cells))
+    merged = merge([run(unit(peak=1)), run(on_gpu)])
+    found = {(each.device, each.peak_bytes) for each in merged.cells}
+    assert found == {("cpu", 1), ("cuda", 2)}
 
 
 def test_merging_keeps_element_types_and_suites_apart():

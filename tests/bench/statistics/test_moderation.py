@@ -177,3 +177,30 @@ def test_kinds_of_few_comparisons_are_one():
     assert len(set(_groups(["a"] * 4 + ["b"] * 4))) == 2
     assert len(set(_groups(["a"] * 7 + ["b"]))) == 1
     assert len(set(_groups(["a"] * 4 + ["b"] * 3 + ["c"] * 3))) == 2
+
+
+def test_what_a_kind_has_in_common_counts_for_what_its_others_know():
+    distances, variances = [1.0, 2.0, 3.0], [1.0, 1.0, 1.0]
+    common = float(np.exp(-special.digamma(1)))  # of equal variances with 2 degrees of freedom
+    drawn = (4 * common + 2 * 1.0) / 6
+    wanted = 2 * stats.t(6).sf(np.array(distances) / drawn**0.5)
+    assert moderated(distances, variances, [2.0] * 3, ["forward"] * 3) == pytest.approx(wanted)
+
+
+def test_how_much_variances_differ_is_told_within_their_kinds():
+    variances = np.array([1.0, 1e1, 1e2, 1e3, 1e7, 1e8, 1e9, 1e10])
+    _, prior = _common_variances(variances, np.full(8, 2.0), np.repeat([0, 1], 4))
+    beyond_chance = np.log(variances[:4]).var(ddof=1) - special.polygamma(1, 1.0)
+    assert special.polygamma(1, prior / 2) == pytest.approx(beyond_chance)
+
+
+def test_p_values_stay_with_their_ratios_wherever_one_of_a_single_process_stands():
+    generator = np.random.default_rng(7)
+    alone = compared(generator, processes=1, between=0.0)
+    quiet = [compared(generator, processes=3, between=0.003, shift=0.04) for _ in range(6)]
+    noisy = [compared(generator, processes=3, between=0.05) for _ in range(6)]
+    kinds = ["quiet"] * 6 + ["noisy"] * 6
+    last = corrected([*quiet, *noisy, alone], [*kinds, "alone"])
+    first = corrected([alone, *quiet, *noisy], ["alone", *kinds])
+    assert first == pytest.approx([last[-1], *last[:-1]])
+    assert min(last) < 0.05

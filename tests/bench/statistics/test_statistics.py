@@ -18,6 +18,7 @@ from bench.statistics.intervals import (
     stray_processes,
     unpaired_ratio,
 )
+from bench.statistics.random_effects import CONFIDENCE
 from bench.statistics.verdicts import Verdict, verdict
 
 REPEATS = 300
@@ -289,3 +290,24 @@ def test_ticks_of_a_coarse_clock_are_borne_by_means_and_not_by_medians():
         assert low < min(estimates) <= max(estimates) < high
         covered = sum(interval.low < 5.83 / 5.5 < interval.high for interval in found)
         assert covered >= 0.95 * trials if is_coarse else covered == 0
+
+
+def test_the_p_value_is_a_hundredth_where_the_interval_ends_at_the_dead_band():
+    logarithms, reference = np.array([0.02, 0.05, 0.06]), around(0.0, 0.0, 0.0)
+    beyond = math.log(ratio(around(*logarithms), reference).interval.low) - DEAD_BAND
+    found = ratio(around(*(logarithms - beyond)), reference)
+    assert math.log(found.interval.low) == pytest.approx(DEAD_BAND, abs=1e-6)
+    assert found.p_value == pytest.approx(1 - CONFIDENCE, rel=1e-3)
+
+
+def test_a_cell_whose_processes_disagree_weighs_little_though_its_rounds_agree():
+    torn = around(0.5, 0.0, -0.2)
+    usual = around(0.01, 0.0, -0.01)
+    assert abs(shared_logarithm(torn, usual, usual)) < 0.01
+
+
+def test_what_many_cells_share_is_known_better_than_each_of_them():
+    noisy = (-0.3, -0.1, 0.0, 0.1, 0.3)
+    pair = around(0.0, 0.0, rounds=noisy), around(0.0, 0.0, rounds=(0.0,) * 5)
+    one, all_of_them = (math.log(shared_ratio([pair] * n).interval.high) for n in (1, 16))
+    assert 3 < one / all_of_them < 6  # by the square root of their number, and Student

@@ -62,6 +62,19 @@ def test_a_workload_with_brackets_is_found_by_its_name(tmp_path):
         assert {series.key.workload for series in history.series} == names
 
 
+def test_a_speed_up_is_an_event_and_the_largest_comes_first(tmp_path):
+    archive = Archive(str(tmp_path / "store"))
+    for number in range(12):
+        factor = 1.0 if number >= SLOW_FROM else 1.5
+        archive.add(saved(nightly(number, factor=factor, records=RECORDS), tmp_path))
+    (event,) = events(read(archive, {}))
+    assert not event.is_slower
+    sizes = [change.step.size.estimate for change in event.changes]
+    assert len(sizes) == 2
+    assert sizes == sorted(sizes)
+    assert sizes == pytest.approx([1 / 1.5] * 2, rel=0.02)
+
+
 def test_a_slowdown_is_an_event_with_its_commits(store):
     history = read(Archive(str(store)), {})
     (event,) = events(history)
