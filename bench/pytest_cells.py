@@ -77,7 +77,8 @@ class CellUnderTest:
     @property
     def group(self) -> str:
         """What pytest-benchmark shows in one table: the rivals."""
-        return f"{self.workload.name} {self.phase} {self.dtype}"
+        suite = f"{self.session.plan.suite.name} " if self.session.has_company else ""
+        return f"{suite}{self.workload.name} {self.phase} {self.dtype}"
 
     def run(self, request: pytest.FixtureRequest) -> None:
         """Replay the measured samples, or without `--benchmark` check the cell once."""
@@ -180,16 +181,38 @@ class RunFile:
 
 
 class SuiteSession:
-    """One suite in one pytest session: its plan, and what was measured or expected so far."""
+    """One suite in one pytest session: its plan, and what was measured or expected so far.
+
+    Attributes:
+        measures: whether cells are measured; else they are checked.
+        has_company: whether there is another suite in the session.
+        plan: what is selected of the suite.
+        header: of the run, once it has begun.
+
+    Args:
+        name: of the suite, or its file.
+        config: pytest's, with our options.
+        run_file: that what is measured goes to.
+        measures: see above.
+        impl: implementations, where no option names any.
+    """
 
     def __init__(
-        self, name: str, config: pytest.Config, run_file: RunFile | None, *, measures: bool
+        self,
+        name: str,
+        config: pytest.Config,
+        run_file: RunFile | None,
+        *,
+        measures: bool,
+        impl: str | None = None,
     ) -> None:
         option: Callable[[str], Any] = lambda key: config.getoption(f"sparsebench_{key}")  # noqa: E731
         self.measures = measures
+        self.has_company = False
         keys = ("impl", "seconds", "processes", "threads", "phase", "workload", "dtype")
         asked = Namespace(suite=name, precision=PRECISION, timeout=TIMEOUT, seed=0)
         vars(asked).update({key: option(key) for key in keys})
+        asked.impl = asked.impl or impl
         self.plan = make_plan(asked, option("device"))
         self._run_file = run_file
         self._command = ("pytest", *map(str, config.invocation_params.args))

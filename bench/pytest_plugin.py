@@ -12,6 +12,7 @@ This module is imported by every pytest in the environment, so it imports nothin
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from bench.pytest_cells import CellUnderTest, RunFile, SuiteSession
+    from bench.results.schema import Run
 
-SESSIONS: pytest.StashKey[dict[str, SuiteSession]] = pytest.StashKey()
+SESSIONS: pytest.StashKey[dict[tuple[str, str | None], SuiteSession]] = pytest.StashKey()
+"""By suite and implementations, as markers name them."""
 CELLS: pytest.StashKey[dict[tuple[str, str], CellUnderTest]] = pytest.StashKey()
 """By test, which is what stands before its brackets, and by what stands between them."""
 RUN_FILE: pytest.StashKey[RunFile] = pytest.StashKey()
@@ -71,7 +74,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse to measure where others would measure at the same time."""
-    config.addinivalue_line("markers", "sparsebench(suite): the workloads of a suite, as tests")
+    config.addinivalue_line(
+        "markers", "sparsebench(suite, impl): the workloads of a suite, as tests"
+    )
     config.stash[SESSIONS] = {}
     config.stash[CELLS] = {}
     if config.getoption("sparsebench_output") and not config.getoption("sparsebench_measure"):
@@ -116,8 +121,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     test = metafunc.definition.nodeid
     try:
-        suite = _suite_of(metafunc.definition)
-        cells = {cell.id: cell for cell in _session(metafunc.config, suite).cells()}
+        session = _session(metafunc.config, *_asked_by(metafunc.definition))
+        cells = {cell.id: cell for cell in session.cells()}
     except UserError as error:  # one line, of this module only
         raise pytest.Collector.CollectError(f"sparsebench: error: {error}") from None
     metafunc.config.stash[CELLS].update({(test, name): cell for name, cell in cells.items()})
@@ -125,48 +130,75 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("sparsebench_cell", list(cells), ids=list(cells), indirect=True)
 
 
-def _suite_of(test: pytest.Function) -> str:
-    """What a test's marker says that its suite is: a name, or the whole path of a file.
+def _asked_by(test: pytest.Function) -> tuple[str, str | None]:
+    """What a test's marker says: its suite, a name or the whole path of a file, and implementations.
 
-    A relative path is looked for from the test's own file.
+    Relative paths are looked for from the test's own file.
 
     Raises:
-        UserError: if it says none.
+        UserError: if it names no suite, or says something else.
+    """
+    from bench.errors import UserError  # noqa: PLC0415
+
+    marker = test.get_closest_marker("sparsebench")
+    given: dict[str, object] = {}
+    if marker is not None:
+        given = {**dict(zip(("suite",), marker.args, strict=False)), **marker.kwargs}
+    is_clear = marker is not None and len(marker.args) + len(marker.kwargs) == len(given)
+    if not is_clear or "suite" not in given or not {"suite", "impl"}.issuperset(given):
+        wanted = '@pytest.mark.sparsebench(suite="..."), or with impl="..." besides'
+        raise UserError(f"{test.nodeid} needs {wanted}")
+    folder = test.path.parent
+    suite = _found_from(folder, given["suite"], f"{test.nodeid} names no suite")
+    if given.get("impl") is None:
+        return suite, None
+    wrong = f"{test.nodeid} names no implementations"
+    named = given["impl"]
+    names = named.split(",") if isinstance(named, str) else [named]
+    return suite, ",".join(_found_from(folder, name, wrong) for name in names)
+
+
+def _found_from(folder: Path, given: object, wrong: str) -> str:
+    """A name as it is, or the whole path of a file.
+
+    Raises:
+        UserError: if it is neither.
     """
     from bench.errors import UserError  # noqa: PLC0415
     from bench.plugins.files import names_file  # noqa: PLC0415
 
-    marker = test.get_closest_marker("sparsebench")
-    given = () if marker is None else (*marker.args, *marker.kwargs.values())
-    if marker is None or len(given) != 1 or not {"suite"}.issuperset(marker.kwargs):
-        raise UserError(f'{test.nodeid} needs @pytest.mark.sparsebench(suite="...")')
-    if not isinstance(given[0], str | Path):
-        raise UserError(f"{test.nodeid} names no suite, but {given[0]!r}: give a name or a path")
-    suite = str(given[0])
-    is_file = isinstance(given[0], Path) or names_file(suite)
-    return str((test.path.parent / suite).resolve()) if is_file else suite
+    if not isinstance(given, str | Path):
+        raise UserError(f"{wrong}, but {given!r}: give a name or a path")
+    name = str(given).strip()
+    is_file = isinstance(given, Path) or names_file(name)
+    return str((folder / name).resolve()) if is_file else name
 
 
-def _session(config: pytest.Config, suite: str) -> SuiteSession:
-    """The session of a suite, made where there is none yet.
+def _session(config: pytest.Config, suite: str, impl: str | None) -> SuiteSession:
+    """The session of a suite and its implementations, made where there is none yet.
 
     Raises:
-        UserError: if it cannot be made, or another file's suite has its name: in a run file, results
-            of one would pass for results of the other.
+        UserError: if it cannot be made, or there is another of that name: in a run file, results of one
+            would pass for results of the other.
     """
     from bench.errors import UserError  # noqa: PLC0415
     from bench.pytest_cells import SuiteSession  # noqa: PLC0415
 
     sessions = config.stash[SESSIONS]
-    if suite not in sessions:
-        made = SuiteSession(suite, config, _run_file(config), measures=measures(config))
+    if (suite, impl) not in sessions:
+        made = SuiteSession(suite, config, _run_file(config), measures=measures(config), impl=impl)
         name = made.plan.suite.name
-        if any(other.plan.suite.name == name for other in sessions.values()):
-            raise UserError(
-                f"{suite} calls its suite {name!r}, and so does another file; rename one"
-            )
-        sessions[suite] = made
-    return sessions[suite]
+        for (other, _), session in sessions.items():
+            if other == suite:
+                raise UserError(f"tests of suite {name!r} name different implementations")
+            if session.plan.suite.name == name:
+                raise UserError(
+                    f"{suite} calls its suite {name!r}, and so does another file; rename one"
+                )
+        sessions[suite, impl] = made
+        for session in sessions.values():
+            session.has_company = len(sessions) > 1
+    return sessions[suite, impl]
 
 
 def _run_file(config: pytest.Config) -> RunFile | None:
@@ -262,8 +294,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     from bench.errors import UserError  # noqa: PLC0415
 
     session.config.stash[FINISHED] = session
-    suites = list(session.config.stash[SESSIONS].values())
-    runs = [run for run in (suite.close() for suite in suites) if run is not None]
+    closed: list[Run | None] = []
+    with ExitStack() as stack:  # which closes the others where one cannot be closed
+        for suite in reversed(session.config.stash[SESSIONS].values()):
+            stack.callback(_close, suite, closed)
+    runs = [run for run in closed if run is not None]
     run_file = session.config.stash.get(RUN_FILE, None)
     if run_file is None:
         return
@@ -274,6 +309,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         terminal = session.config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None:
             terminal.write_line(f"sparsebench: error: {error}", red=True)
+
+
+def _close(suite: SuiteSession, closed: list[Run | None]) -> None:
+    closed.append(suite.close())
 
 
 @pytest.hookimpl(wrapper=True)

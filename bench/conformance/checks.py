@@ -101,7 +101,7 @@ def _checked(
             implementation, Problem(network, weights, batch, expectation, background)
         )
         candidate.verify_outputs()
-        candidate.verify_gradients()
+        candidate.verify_gradients(apart=True)
         _check_repeats(
             implementation,
             lambda: build(implementation, network, weights, dtype, device, background),

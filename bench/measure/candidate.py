@@ -139,25 +139,36 @@ class Candidate:
             self.check_answer(self.built.answer(self.native), "first call in another process")
             self._is_warm = True
 
-    def verify_gradients(self) -> None:
+    def verify_gradients(self, *, apart: bool = False) -> None:
         """Check the output of a recorded pass and every gradient.
+
+        Args:
+            apart: whether the upstream gradient is not contiguous.
 
         Raises:
             IncorrectError: at the first difference from the oracle.
         """
         expectation = self.expectation
-        output, gradients = self._run_with_gradients()
+        output, gradients = self._run_with_gradients(apart=apart)
         fault = output_fault(expectation.in_training, output, self.dtype)
         fault = fault or gradient_fault(expectation, gradients, self.dtype)
-        if fault is not None:
-            raise IncorrectError(fault)
+        if fault is None:
+            return
+        if apart:
+            self.verify_gradients()  # which says it, if that is not the reason
+            fault = f"where the upstream gradient is not contiguous, {fault}"
+        raise IncorrectError(fault)
 
-    def _run_with_gradients(self) -> tuple[SparseBatch, dict[str, Tensor]]:
+    def _run_with_gradients(self, *, apart: bool = False) -> tuple[SparseBatch, dict[str, Tensor]]:
         expectation = self.expectation
         network = self.in_training(dropout=False)
         with torch.enable_grad():
             return run_with_gradients(
-                network, self.batch, expectation.upstream, expectation.background_upstream
+                network,
+                self.batch,
+                expectation.upstream,
+                expectation.background_upstream,
+                apart=apart,
             )
 
     def encode_again(self) -> None:

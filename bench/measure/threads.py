@@ -51,8 +51,9 @@ def _told(step: Step) -> str | None:
     after = _others_ns() - begun
     if after > OTHERS_SHARE * wall + OTHERS_NS:
         return (
-            f"threads of its own went on for at least {after / 1000:,.0f} µs after a call had "
-            f"returned, which took {wall / calls / 1000:,.0f} µs"
+            f"other threads (its own, or torch's if it set their number) went on for at least "
+            f"{after / 1000:,.0f} µs after a call had returned, which took "
+            f"{wall / calls / 1000:,.0f} µs"
         )
     return None
 

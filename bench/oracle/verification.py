@@ -109,6 +109,8 @@ def run_with_gradients(
     batch: SparseBatch,
     upstream: Tensor,
     background_upstream: Tensor | None = None,
+    *,
+    apart: bool = False,
 ) -> tuple[SparseBatch, dict[str, Tensor]]:
     """Run encode, network and decode recorded; return output and gradients in torch's layout.
 
@@ -117,6 +119,7 @@ def run_with_gradients(
         batch: canonical input.
         upstream: gradient at the output features, `[M, C]`.
         background_upstream: gradient at each inactive output site, `[C]`; None for zeros.
+        apart: whether these two are not contiguous, as the gradient of a sum is not, either.
     """
     implementation = built.implementation
     features = batch.features.detach().clone().requires_grad_()
@@ -134,13 +137,17 @@ def run_with_gradients(
             [tensor for tensor, _ in pulled],
             [features, *(tensor for _, _, tensor in leaves)],
             # Copies: a backward pass that writes to its upstream would change it for everybody.
-            [gradient.to(tensor, copy=True) for tensor, gradient in pulled],
+            [_copied(gradient.to(tensor), apart=apart) for tensor, gradient in pulled],
             allow_unused=True,
         )
     gradients = {INPUT: _or_zero(found[0], features)}
     for (name, operator, tensor), gradient in zip(leaves, found[1:], strict=True):
         gradients[name] = built.torch_layout(name, operator, _or_zero(gradient, tensor))
     return output, gradients
+
+
+def _copied(values: Tensor, *, apart: bool) -> Tensor:
+    return torch.stack([values, values], -1)[..., 0] if apart else values.clone()
 
 
 def _background_sum(implementation: Implementation, answer: Answer, output: SparseBatch) -> Tensor:

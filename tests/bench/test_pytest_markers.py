@@ -143,7 +143,43 @@ def test_a_suites_file_is_found_from_the_test_however_it_is_spelt(session, spell
     result.assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("given", ["", "suite=3", '"quick", suite="quick"', 'name="quick"'])
+def test_a_marker_may_name_implementations_by_a_path_from_the_test(session):
+    folder = session.mkdir("folder")
+    (folder / "tiny.py").write_text(SUITE)
+    (folder / "mine.py").write_text(
+        "from impls.gather import Gather\nclass Mine(Gather):\n    name = 'mine'\n"
+    )
+    marked = ITEMS.format(marker="").replace('suite="quick"', 'suite="tiny.py", impl=IMPL')
+    both = marked.replace("IMPL", '"dense, mine.py"')
+    (folder / "test_both.py").write_text(both + both.replace("test_quick", "test_again"))
+    result = session.runpytest_subprocess("--sparsebench-phase=forward", "folder")
+    result.assert_outcomes(passed=4)
+    result = session.runpytest_subprocess(*FAST[2:], "folder", "-v")  # an option has the last word
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*pool-forward-float32-gather* PASSED*"])
+    (folder / "test_other.py").write_text(marked.replace("IMPL", '"dense"'))
+    result = session.runpytest_subprocess("folder")
+    assert "tests of suite 'tiny' name different implementations" in result.stdout.str()
+
+
+def test_rivals_of_one_suite_share_no_table_with_another_ones(session):
+    (session.path / "tiny.py").write_text(SUITE)
+    (session.path / "other.py").write_text(SUITE.replace('"tiny"', '"other"'))
+    for name in ("tiny", "other"):
+        items = ITEMS.format(marker="").replace('suite="quick"', f'suite="{name}.py"')
+        (session.path / f"test_{name}.py").write_text(items)
+    result = session.runpytest_subprocess(*FAST, "--benchmark", "--benchmark-json=out.json")
+    result.assert_outcomes(passed=2)
+    benchmarks = json.loads((session.path / "out.json").read_text())["benchmarks"]
+    assert {each["group"] for each in benchmarks} == {
+        "tiny pool forward float32",
+        "other pool forward float32",
+    }
+
+
+@pytest.mark.parametrize(
+    "given", ["", "suite=3", 'suite="quick", impl=3', '"quick", suite="quick"', 'name="quick"']
+)
 def test_a_marker_that_names_no_suite_is_one_line(session, given):
     session.makepyfile(ITEMS.format(marker="").replace('suite="quick"', given))
     result = session.runpytest_subprocess("--collect-only")

@@ -11,7 +11,6 @@ from bench.phases import Phase
 from bench.results.schema import GpuConditions, Samples, Timing
 from bench.statistics.intervals import Interval, Ratio, seconds_per_call
 from bench.statistics.verdicts import Verdict
-from reports import speed
 from reports.captions import overview, table
 from reports.speed import Row, Setting, compare, leader
 from reports.standing import geometric_mean, lead, standings
@@ -206,7 +205,7 @@ def test_comparisons_of_one_phase_are_taken_to_be_about_as_noisy(monkeypatch):
         judged.extend(zip(ratios, kinds, strict=True))
         return [1.0] * len(ratios)
 
-    monkeypatch.setattr(speed, "corrected", corrected)
+    monkeypatch.setattr("bench.statistics.verdicts.corrected", corrected)
     rows = [row for row in compare(make_run(density_group()[:2])).rows if row.ratio]
     assert len(rows) == 12
     assert judged == [(row.ratio, row.cell.phase) for row in rows]

@@ -37,6 +37,44 @@ class DropsZeros(Gather):
         return super().encode(kept)
 
 
+class _ReadsMemory(torch.autograd.Function):
+    """Reads its upstream as kernels do that take an address and trust that all values follow it."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return upstream.as_strided(upstream.shape, (upstream.shape[1], 1))
+
+
+class TakesUpstreamForContiguous(Gather):
+    def convolution(self, operator, weight, bias):
+        module = super().convolution(operator, weight, bias)
+
+        def read(_, __, result):
+            return self.with_features(result, _ReadsMemory.apply(self.features(result)))
+
+        module.register_forward_hook(read)
+        return module
+
+
+class HalvesGradients(Gather):
+    def encode(self, batch):
+        features = batch.features / 2 + (batch.features / 2).detach()
+        return super().encode(batch.with_features(features))
+
+
+def test_an_upstream_gradient_need_not_be_contiguous():
+    outcome = check(TakesUpstreamForContiguous(), CASE)
+    assert outcome.result is Result.FAILED
+    wrong = "where the upstream gradient is not contiguous, gradient at input is wrong"
+    assert outcome.reason.startswith(wrong)
+    outcome = check(HalvesGradients(), CASE)  # wrong in any case
+    assert outcome.reason.startswith("gradient at input is wrong")
+
+
 def test_coordinates_may_not_be_written_to():
     assert check(Gather(), CASE).result is Result.PASSED
     outcome = check(WritesCoordinates(), CASE)

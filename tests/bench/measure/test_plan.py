@@ -56,7 +56,7 @@ def test_a_worker_makes_a_numbered_gpu_the_current_one(monkeypatch, tmp_path, na
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: found.append(str(device)))
     monkeypatch.setattr(worker, "_redirect_output", lambda log: None)
     monkeypatch.setattr(worker, "keep_freed_memory", lambda: False)
-    monkeypatch.setattr(worker, "_unavailable", lambda order: {})
+    monkeypatch.setattr(worker, "_asked", lambda order: ({}, {}))
     order = RateTask(
         dtypes=(), device=name, threads=1, implementations=(), pulse="", log=str(tmp_path / "log")
     )
