@@ -14,6 +14,7 @@ def workloads() -> tuple[Workload, ...]:
     strided_3d = single(convolution(3, "full", 16, 32, 3, 2, 1))
     invariant = single(convolution(2, "sparsity_invariant", 16, 16, 5, padding=2))
     scan = Scene("small_gicp_source", 0.5, (32, 128, 96))
+    fine = Scene("spconv_benchmark-pc", 0.05, (160, 3200, 3200))
     return (
         *(
             Workload(
@@ -43,6 +44,8 @@ def workloads() -> tuple[Workload, ...]:
         Workload("scan-full-k3s2-c16to32-grid32x128x96", strided_3d, scan, 16),
         Workload("spconv-submanifold-k3-c16-grid80x1600x1600", submanifold_3d, SpconvScene(), 16),
         Workload("spconv-full-k3s2-c16to32-grid80x1600x1600", strided_3d, SpconvScene(), 16),
+        Workload("spconv-submanifold-k3-c16-grid160x3200x3200", submanifold_3d, fine, 16),
+        Workload("spconv-full-k3s2-c16to32-grid160x3200x3200", strided_3d, fine, 16),
     )
 
 

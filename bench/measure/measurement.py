@@ -40,7 +40,7 @@ from bench.measure.rounds import run_rounds
 from bench.measure.spent import Spent
 from bench.measure.steps import Step, step_of
 from bench.measure.stopping import StoppingRule
-from bench.measure.threads import work_of_other_threads
+from bench.measure.threads import LONGEST_CALL_NS, work_of_other_threads
 from bench.measure.timers import Timer, timer_for
 from bench.measure.turns import Alone, Turns
 from bench.oracle.expected import Expectation
@@ -326,7 +326,8 @@ class Measurement:
                 known = max(1, time.perf_counter_ns() - before)
                 if known < RETIMED_NS:
                     known = min(known, self._time_once(step))
-                if self.task.threads == 1 and self.device.type == "cpu":
+                is_alone = self.task.threads == 1 and self.device.type == "cpu"
+                if is_alone and known <= LONGEST_CALL_NS:
                     reason = work_of_other_threads(step)
                     if reason is not None:
                         raise IncorrectError(reason)

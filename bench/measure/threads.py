@@ -6,6 +6,8 @@ from bench.measure.steps import Step
 
 ENOUGH_NS = 1_000_000
 """Calls are repeated until they have taken this long together, as far as a sample may have as many."""
+LONGEST_CALL_NS = 1_000_000_000
+"""Calls that take longer are not looked at: another one would take too much of a run."""
 WAIT_NS = 5_000_000, 50_000_000
 """After calls, work that goes on is waited for as long as they took, within these bounds: a thread that
 is running is counted at the system's next tick, up to 4 ms later, and one that has ended at once."""
