@@ -195,7 +195,7 @@ def test_without_workers_a_sweep_ends_after_a_while_and_goes_on_later(scheduler,
     only = workers()
     wait_for_workers(scheduler, 1)
     with pytest.raises(UserError) as ended:
-        swept(scheduler, tmp_path, 3.0, lambda _: only.send_signal(signal.SIGKILL))
+        swept(scheduler, tmp_path, 3.0, lambda *_: only.send_signal(signal.SIGKILL))
     assert "no worker of this kind was available for 3 seconds" in str(ended.value)
     assert f"1 of 3 workloads are kept in {tmp_path / 'run.json.partial'}" in str(ended.value)
     kept = load(tmp_path / "run.json.partial").units
@@ -211,8 +211,8 @@ def test_a_worker_that_joins_later_at_another_address_takes_over(scheduler, work
     first = workers()
     wait_for_workers(scheduler, 1)
 
-    def replace_it(progress):
-        if progress.done == 1:
+    def replace_it(done, *_):
+        if done == 1:
             first.send_signal(signal.SIGKILL)
             first.wait()
             workers("--host", "127.0.0.2")
