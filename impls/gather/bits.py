@@ -120,7 +120,6 @@ def _at_one_place(
 @njit(cache=True, nogil=True)
 def _along_a_line(
     keys: Places,
-    shift: int,
     taps: int,
     along: tuple[int, int],
     bits: Places,
@@ -132,8 +131,7 @@ def _along_a_line(
     """Find every site's neighbours through the offsets that lie on one line.
 
     Args:
-        keys: of the sites.
-        shift: to the middle of the line's offsets.
+        keys: of the places in the middle of the line's offsets.
         taps: how many of them there are to be looked up.
         along: kernel size and dilation on the line.
         bits, before, rows: see `_three_in_line`.
@@ -142,24 +140,19 @@ def _along_a_line(
     """
     size, dilation = along
     if taps == size == 3 and dilation == 1:
-        found = _three_in_line(keys, shift - 1, bits, before, rows, offset)
+        found = _three_in_line(keys, -1, bits, before, rows, offset)
         for tap in range(3):
             _place(places, offset + tap, len(keys), found[tap])
         return
     for tap in range(taps):
-        there = shift + (tap - size // 2) * dilation
+        there = (tap - size // 2) * dilation
         pairs = _at_one_place(keys, there, bits, before, rows, offset + tap)
         _place(places, offset + tap, len(keys), pairs)
 
 
 @njit(cache=True, nogil=True)
 def submanifold_rows(
-    coordinates: Index,
-    size: Places,
-    geometry: Places,
-    folds: bool,
-    rows: Index,
-    places: Places,
+    coordinates: Index, size: Places, geometry: Places, rows: Index, places: Places
 ) -> None:
     """Find the neighbours of every site through the first half of the offsets.
 
@@ -170,7 +163,6 @@ def submanifold_rows(
         coordinates: int32 `[N, 4]` or, on a 2D grid, `[N, 3]`.
         size: batch size and grid size, int64 `[4]`.
         geometry: kernel size, stride, padding and dilation, int64 `[4, 3]`.
-        folds: whether the bitmap has the lines only that hold a site.
         rows: written, int32 `[K, N]`: two lists for each of the first half of the offsets, input rows
             and output rows, then one for the centre.
         places: written, int64 `[3, K]`: where each offset's input and output rows begin in the
@@ -183,17 +175,68 @@ def submanifold_rows(
     width = kernel[2] // 2 * dilation[2]
     layers, lines = size[1] + 2 * depth, size[2] + 2 * height
     line = (size[3] + 2 * width + WORD - 1) // WORD * WORD
+    bits = np.zeros(size[0] * layers * lines * line // WORD, np.int64)
+    keys = np.empty(count, np.int64)
+    for row in range(count):
+        b, z, y, x = _site(coordinates, row)
+        key = (((b * layers + z + depth) * lines) + y + height) * line + x + width
+        keys[row] = key
+        bits[key >> 6] |= 1 << (key & 63)
+    before = _number(bits)
+    last = places.shape[1] - 1
+    half = last // 2
+    in_threes = half // 3 * 3 if kernel[2] == 3 and dilation[2] == 1 else 0
+    for offset in range(0, in_threes, 3):
+        across = (offset // 3 % kernel[1] - kernel[1] // 2) * dilation[1]
+        down = (offset // 3 // kernel[1] - kernel[0] // 2) * dilation[0]
+        found = _three_in_line(keys, (down * lines + across) * line - 1, bits, before, rows, offset)
+        for tap in range(3):
+            _place(places, offset + tap, count, found[tap])
+    for offset in range(in_threes, half):
+        column = (offset % kernel[2] - kernel[2] // 2) * dilation[2]
+        across = (offset // kernel[2] % kernel[1] - kernel[1] // 2) * dilation[1]
+        down = (offset // kernel[2] // kernel[1] - kernel[0] // 2) * dilation[0]
+        shift = (down * lines + across) * line + column
+        found = 0
+        for row in range(count):
+            key = keys[row] + shift
+            word = bits[key >> 6]
+            place = key & 63
+            # Written in any case, kept where the bit is set: a branch would be mispredicted.
+            rows[2 * offset, found] = before[key >> 6] + popcount(word & ((1 << place) - 1))
+            rows[2 * offset + 1, found] = row
+            found += (word >> place) & 1
+        _place(places, offset, count, found)
+    for row in range(count):
+        rows[last, row] = row
+    places[0, half], places[1, half], places[2, half] = last * count, last * count, count
+
+
+@njit(cache=True, nogil=True)
+def folded_submanifold_rows(
+    coordinates: Index,
+    size: Places,
+    geometry: Places,
+    rows: Index,
+    places: Places,
+) -> None:
+    """Find neighbours as `submanifold_rows` does, on a folded bitmap."""
+    count = len(coordinates)
+    kernel, dilation = geometry[0], geometry[3]
+    depth = kernel[0] // 2 * dilation[0]
+    height = kernel[1] // 2 * dilation[1]
+    width = kernel[2] // 2 * dilation[2]
+    layers, lines = size[1] + 2 * depth, size[2] + 2 * height
+    line = (size[3] + 2 * width + WORD - 1) // WORD * WORD
     keys, numbers = np.empty((2, count), np.int64)
     for row in range(count):
         b, z, y, x = _site(coordinates, row)
         numbers[row] = (b * layers + z + depth) * lines + y + height
         keys[row] = numbers[row] * line + x + width
-    kept = size[0] * layers * lines
-    where = np.zeros(kept if folds else 0, np.int32)
-    if folds:
-        where[numbers] = 1
-        kept = _fold(where)
-        keys += (where[numbers] - numbers) * line
+    where = np.zeros(size[0] * layers * lines, np.int32)
+    where[numbers] = 1
+    kept = _fold(where)
+    keys += (where[numbers] - numbers) * line
     bits = np.zeros(kept * line // WORD, np.int64)
     for row in range(count):
         bits[keys[row] >> 6] |= 1 << (keys[row] & 63)
@@ -206,11 +249,8 @@ def submanifold_rows(
         across = (offset // kernel[2] % kernel[1] - kernel[1] // 2) * dilation[1]
         down = (offset // kernel[2] // kernel[1] - kernel[0] // 2) * dilation[0]
         shift = down * lines + across
-        if folds:
-            moved = keys + (where[numbers + shift] - where[numbers]) * line
-            _along_a_line(moved, 0, taps, along, bits, before, rows, offset, places)
-        else:
-            _along_a_line(keys, shift * line, taps, along, bits, before, rows, offset, places)
+        moved = keys + (where[numbers + shift] - where[numbers]) * line
+        _along_a_line(moved, taps, along, bits, before, rows, offset, places)
     for row in range(count):
         rows[last, row] = row
     places[0, half], places[1, half], places[2, half] = last * count, last * count, count
@@ -255,13 +295,7 @@ def _mark(
 
 @njit(cache=True, nogil=True)
 def full_rows(
-    coordinates: Index,
-    size: Places,
-    output: Places,
-    geometry: Places,
-    folds: bool,
-    rows: Index,
-    places: Places,
+    coordinates: Index, size: Places, output: Places, geometry: Places, rows: Index, places: Places
 ) -> Index:
     """Push every site through every offset; what is hit is an output site.
 
@@ -269,7 +303,6 @@ def full_rows(
         coordinates: int32 `[N, 4]` or, on a 2D grid, `[N, 3]`.
         size, output: batch size and grid size of input and output, int64 `[4]`.
         geometry: kernel size, stride, padding and dilation, int64 `[4, 3]`.
-        folds: whether the bitmap has the lines only that hold an output site.
         rows: written, int32 `[K * 2, N]`: input rows of an offset's pairs, then their output rows.
         places: written, see `submanifold_rows`.
 
@@ -287,12 +320,7 @@ def full_rows(
         size[3], output[3], kernel[2], stride[2], padding[2], dilation[2]
     )
     line = (output[3] + WORD - 1) // WORD * WORD
-    kept = output[0] * output[1] * output[2]
-    where = np.zeros(kept if folds else 0, np.int32)
-    if folds:
-        _mark(coordinates, output, z_counts, z_places, y_counts, y_places, where)
-        kept = _fold(where)
-    bits = np.zeros(kept * line // WORD, np.int64)
+    bits = np.zeros(output[0] * output[1] * output[2] * line // WORD, np.int64)
     counts = places[2]
     for offset in range(len(counts)):
         places[0, offset] = 2 * offset * len(coordinates)
@@ -303,8 +331,7 @@ def full_rows(
         for i in range(z_counts[z]):
             layer = (b * output[1] + z_places[z, i]) * output[2]
             for j in range(y_counts[y]):
-                number = layer + y_places[y, j]
-                start = (np.int64(where[number]) if folds else number) * line
+                start = (layer + y_places[y, j]) * line
                 first = (z_taps[z, i] * kernel[1] + y_taps[y, j]) * kernel[2]
                 for k in range(x_counts[x]):
                     key = start + x_places[x, k]
@@ -321,21 +348,100 @@ def full_rows(
             ones = bits[key >> 6] & ((1 << (key & 63)) - 1)
             rows[2 * offset + 1, place] = before[key >> 6] + popcount(ones)
     found = np.empty((before[len(bits)], coordinates.shape[1]), np.int32)
-    _write_coordinates(bits, output, line // WORD, where, found)
+    _write_coordinates(bits, output, line // WORD, found)
     return found
 
 
 @njit(cache=True, nogil=True)
-def _write_coordinates(bits: Places, size: Places, words: int, where: Index, found: Index) -> None:
-    """Write the coordinates of all ones, in order; of those lines that a folded bitmap has."""
+def folded_full_rows(
+    coordinates: Index,
+    size: Places,
+    output: Places,
+    geometry: Places,
+    rows: Index,
+    places: Places,
+) -> Index:
+    """Push sites as `full_rows` does, to a folded bitmap."""
+    kernel, stride, padding, dilation = geometry[0], geometry[1], geometry[2], geometry[3]
+    z_counts, z_taps, z_places = _reached(
+        size[1], output[1], kernel[0], stride[0], padding[0], dilation[0]
+    )
+    y_counts, y_taps, y_places = _reached(
+        size[2], output[2], kernel[1], stride[1], padding[1], dilation[1]
+    )
+    x_counts, x_taps, x_places = _reached(
+        size[3], output[3], kernel[2], stride[2], padding[2], dilation[2]
+    )
+    line = (output[3] + WORD - 1) // WORD * WORD
+    where = np.zeros(output[0] * output[1] * output[2], np.int32)
+    _mark(coordinates, output, z_counts, z_places, y_counts, y_places, where)
+    kept = _fold(where)
+    bits = np.zeros(kept * line // WORD, np.int64)
+    counts = places[2]
+    for offset in range(len(counts)):
+        places[0, offset] = 2 * offset * len(coordinates)
+        places[1, offset] = (2 * offset + 1) * len(coordinates)
+        counts[offset] = 0
+    for row in range(len(coordinates)):
+        b, z, y, x = _site(coordinates, row)
+        for i in range(z_counts[z]):
+            layer = (b * output[1] + z_places[z, i]) * output[2]
+            for j in range(y_counts[y]):
+                start = np.int64(where[layer + y_places[y, j]]) * line
+                first = (z_taps[z, i] * kernel[1] + y_taps[y, j]) * kernel[2]
+                for k in range(x_counts[x]):
+                    key = start + x_places[x, k]
+                    offset = first + x_taps[x, k]
+                    place = counts[offset]
+                    bits[key >> 6] |= 1 << (key & 63)
+                    rows[2 * offset, place] = row
+                    rows[2 * offset + 1, place] = key
+                    counts[offset] = place + 1
+    before = _number(bits)
+    for offset in range(len(counts)):
+        for place in range(counts[offset]):
+            key = np.int64(rows[2 * offset + 1, place])
+            ones = bits[key >> 6] & ((1 << (key & 63)) - 1)
+            rows[2 * offset + 1, place] = before[key >> 6] + popcount(ones)
+    found = np.empty((before[len(bits)], coordinates.shape[1]), np.int32)
+    _write_folded_coordinates(bits, output, line // WORD, where, found)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _write_coordinates(bits: Places, size: Places, words: int, found: Index) -> None:
+    """Write the coordinates of all ones, in order."""
+    row = 0
+    word = 0
+    for b in range(size[0]):
+        for z in range(size[1]):
+            for y in range(size[2]):
+                for part in range(words):
+                    rest = bits[word]
+                    word += 1
+                    while rest != 0:
+                        found[row, 0] = b
+                        if found.shape[1] == 4:
+                            found[row, 1] = z
+                        found[row, -2] = y
+                        found[row, -1] = part * WORD + lowest_one(rest)
+                        row += 1
+                        rest &= rest - 1
+
+
+@njit(cache=True, nogil=True)
+def _write_folded_coordinates(
+    bits: Places, size: Places, words: int, where: Index, found: Index
+) -> None:
+    """Write the coordinates of all ones of a folded bitmap, in order."""
     row = 0
     number = 0
     for b in range(size[0]):
         for z in range(size[1]):
             for y in range(size[2]):
-                line = np.int64(where[number]) if len(where) else number
+                line = np.int64(where[number])
                 number += 1
-                if len(where) and line == 0:
+                if line == 0:
                     continue
                 for part in range(words):
                     rest = bits[line * words + part]

@@ -118,7 +118,8 @@ def submanifold_pairs(sites: "Sites", window: Window, *, folds: bool) -> Pairs:
     rows, places = np.empty((volume, count), np.int32), np.empty((3, volume), np.int64)
     size = _sizes(sites.batch_size, sites.grid_size)
     geometry = _geometry(window)
-    bits.submanifold_rows(_numpy(sites.coordinates), size, geometry, folds, rows, places)
+    find = bits.folded_submanifold_rows if folds else bits.submanifold_rows
+    find(_numpy(sites.coordinates), size, geometry, rows, places)
     return Pairs(torch.from_numpy(rows.reshape(-1)), places, count, volume // 2)
 
 
@@ -132,9 +133,8 @@ def full_pairs(
     rows, places = np.empty((2 * volume, sites.count), np.int32), np.empty((3, volume), np.int64)
     size = _sizes(sites.batch_size, sites.grid_size)
     output = _sizes(sites.batch_size, output_grid)
-    outputs = bits.full_rows(
-        _numpy(sites.coordinates), size, output, _geometry(window), folds, rows, places
-    )
+    push = bits.folded_full_rows if folds else bits.full_rows
+    outputs = push(_numpy(sites.coordinates), size, output, _geometry(window), rows, places)
     pairs = Pairs(torch.from_numpy(rows.reshape(-1)), places, len(outputs))
     return pairs, torch.from_numpy(outputs)
 
