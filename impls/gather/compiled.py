@@ -73,26 +73,35 @@ def prepare() -> None:
     pool_gradient(features, source, pooled, 1)
 
 
-def layout(sites: "Sites", grid_size: Axes, lines_of_site: int = 1) -> Layout:
+def layout(sites: "Sites", grid_size: Axes, window: Window | None = None) -> Layout:
     """Which bitmap of a grid of this size costs these sites least, if it pays at all.
 
     Args:
         sites: that are given.
         grid_size: of what is to be found.
-        lines_of_site: on so many lines of the grid, at most, what is to be found of each of them lies.
+        window: that the sites are pushed through, where these are its output sites.
     """
     if not usable(sites.coordinates):
         return Layout.NONE
     lines = sites.batch_size * math.prod(grid_size[:-1])
     words = -(-grid_size[-1] // WORD)
-    kept = 1 + min(lines, lines_of_site * sites.count)
-    costs = {
-        Layout.WHOLE: lines * words,
-        Layout.FOLDED: lines + kept * words + FOLDING_WORDS * sites.count,
-    }
-    cheaper = min(costs, key=costs.__getitem__)
+    looking_up = FOLDING_WORDS * sites.count
+    if lines * words <= min(looking_up, MOST_WORDS):  # as a rule, and every map takes this time
+        return Layout.WHOLE
+    lines_of_site = 1 if window is None else _most_lines(window)
+    folded = lines + (1 + min(lines, lines_of_site * sites.count)) * words + looking_up
     affordable = min(MOST_WORDS, WORDS_IN_ANY_CASE + WORDS_PER_SITE * sites.count)
-    return cheaper if costs[cheaper] <= affordable else Layout.NONE
+    if min(lines * words, folded) > affordable:
+        return Layout.NONE
+    return Layout.WHOLE if lines * words <= folded else Layout.FOLDED
+
+
+def _most_lines(window: Window) -> int:
+    """On how many lines the output sites of a single site lie, at most."""
+    reach = zip(window.kernel_size[:-1], window.stride, window.dilation, strict=False)
+    return math.prod(
+        size if dilation > 1 else -(-size // stride) for size, stride, dilation in reach
+    )
 
 
 def submanifold_layout(sites: "Sites", window: Window) -> Layout:
@@ -101,13 +110,6 @@ def submanifold_layout(sites: "Sites", window: Window) -> Layout:
     return layout(
         sites, tuple(size + kernel // 2 * dilation * 2 for size, kernel, dilation in margins)
     )
-
-
-def full_layout(sites: "Sites", window: Window, output_grid: Axes) -> Layout:
-    """The same for the output sites of a window."""
-    reach = zip(window.kernel_size, window.stride, window.dilation, strict=True)
-    outputs = [size if dilation > 1 else -(-size // stride) for size, stride, dilation in reach]
-    return layout(sites, output_grid, math.prod(outputs[:-1]))
 
 
 def submanifold_pairs(sites: "Sites", window: Window, *, folds: bool) -> Pairs:

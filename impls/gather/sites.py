@@ -102,7 +102,7 @@ def _submanifold_pairs(sites: Sites, window: Window) -> Pairs:
 
 def _full_pairs(sites: Sites, window: Window) -> tuple[Pairs, Sites]:
     output_grid = window.output_grid(sites.grid_size)
-    layout = compiled.full_layout(sites, window, output_grid)
+    layout = compiled.layout(sites, output_grid, window)
     if layout is not Layout.NONE:
         folds = layout is Layout.FOLDED
         pairs, coordinates = compiled.full_pairs(sites, window, output_grid, folds=folds)

@@ -148,9 +148,9 @@ def test_the_ways_are_really_different(every_way, random_batch):
 
 
 def test_a_bitmap_is_for_grids_that_are_small_for_their_sites():
-    def found(sites, *grid_size, lines_of_site=1):
+    def found(sites, *grid_size, through=None):
         coordinates = torch.zeros((sites, 4), dtype=torch.int32)
-        return compiled.layout(Sites(coordinates, 1, grid_size), grid_size, lines_of_site)
+        return compiled.layout(Sites(coordinates, 1, grid_size), grid_size, through)
 
     assert found(10_000, 64, 64, 64) is Layout.WHOLE
     assert found(125_562, 80, 1600, 1600) is Layout.WHOLE
@@ -159,7 +159,8 @@ def test_a_bitmap_is_for_grids_that_are_small_for_their_sites():
     assert found(1, 1024, 1025, 64) is Layout.NONE  # a number for each line is too much as well
     assert found(1, 1024, 512, 130) is Layout.FOLDED
     assert found(100_000, 200, 2000, 2000) is Layout.FOLDED
-    assert found(100_000, 200, 2000, 2000, lines_of_site=2) is Layout.NONE
+    assert found(100_000, 200, 2000, 2000, through=window(3, 2, 2)) is Layout.FOLDED
+    assert found(100_000, 200, 2000, 2000, through=window(3, 2, 1)) is Layout.NONE
     assert found(100_000, 2000, 2000, 200) is Layout.FOLDED
     assert found(10**7, 4096, 4097, 64) is Layout.NONE
 
