@@ -62,6 +62,8 @@ def prepare() -> None:
     for dimensions in (2, 3):
         sites = Sites(torch.zeros((1, 1 + dimensions), dtype=torch.int32), 1, (1,) * dimensions)
         point = window(dimensions, 1)
+        submanifold_pairs(sites, point, folds=True)
+        full_pairs(sites, point, sites.grid_size, folds=True)
         pairs, _ = sites.kernel_map(point, submanifold=True)
         pooled = windows(pairs, sites, point, sites.coordinates)
     multiply(features, weight, None, pairs)
@@ -114,13 +116,13 @@ def submanifold_layout(sites: "Sites", window: Window) -> Layout:
 
 def submanifold_pairs(sites: "Sites", window: Window, *, folds: bool) -> Pairs:
     """Build a submanifold convolution's map."""
-    from impls.gather import bits  # noqa: PLC0415
+    from impls.gather import bits, folded_bits  # noqa: PLC0415
 
     count, volume = sites.count, window.volume
     rows, places = np.empty((volume, count), np.int32), np.empty((3, volume), np.int64)
     size = _sizes(sites.batch_size, sites.grid_size)
     geometry = _geometry(window)
-    find = bits.folded_submanifold_rows if folds else bits.submanifold_rows
+    find = (folded_bits if folds else bits).submanifold_rows
     find(_numpy(sites.coordinates), size, geometry, rows, places)
     return Pairs(torch.from_numpy(rows.reshape(-1)), places, count, volume // 2)
 
@@ -129,13 +131,13 @@ def full_pairs(
     sites: "Sites", window: Window, output_grid: Axes, *, folds: bool
 ) -> tuple[Pairs, Tensor]:
     """Build a full convolution's map and the coordinates of its output sites."""
-    from impls.gather import bits  # noqa: PLC0415
+    from impls.gather import bits, folded_bits  # noqa: PLC0415
 
     volume = window.volume
     rows, places = np.empty((2 * volume, sites.count), np.int32), np.empty((3, volume), np.int64)
     size = _sizes(sites.batch_size, sites.grid_size)
     output = _sizes(sites.batch_size, output_grid)
-    push = bits.folded_full_rows if folds else bits.full_rows
+    push = (folded_bits if folds else bits).full_rows
     outputs = push(_numpy(sites.coordinates), size, output, _geometry(window), rows, places)
     pairs = Pairs(torch.from_numpy(rows.reshape(-1)), places, len(outputs))
     return pairs, torch.from_numpy(outputs)
