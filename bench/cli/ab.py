@@ -76,12 +76,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure both revisions and print what changed."""
-    from bench.ab import PROJECT, checked_out, compare_revisions  # noqa: PLC0415
+    from bench.ab import compare_revisions  # noqa: PLC0415
     from bench.cli.compare import print_changes  # noqa: PLC0415
     from bench.cli.output import say  # noqa: PLC0415
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.exclusive import exclusive, resources  # noqa: PLC0415
+    from bench.revisions import PROJECT, checked_out  # noqa: PLC0415
 
     if arguments.null and arguments.head:
         raise UserError("--null compares BASE with itself: leave HEAD out")

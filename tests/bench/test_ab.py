@@ -11,13 +11,14 @@ from dataclasses import replace
 import pytest
 from small_plan import WORKLOAD, plan
 
-from bench.ab import PROJECT, checked_out, compare_revisions
+from bench.ab import compare_revisions
 from bench.cli.ab import _null_result
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.errors import UserError
 from bench.plugins.implementations import choose
 from bench.results.schema import Status
+from bench.revisions import PROJECT, checked_out
 from bench.statistics.verdicts import Verdict
 
 FULL = "2d-full-k2-c16to32-grid96-strokes"
