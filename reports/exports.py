@@ -59,6 +59,12 @@ CSV_COLUMNS = (
     "output_channels",
     "sites",
     "peak_bytes",
+    "first_call_seconds",
+    "first_call_seconds_low",
+    "first_call_seconds_high",
+    "first_call_ratio",
+    "first_call_ratio_low",
+    "first_call_ratio_high",
 )
 """Intervals are 99 %; ratios are to the baseline in the same phase; verdicts are corrected."""
 CSV_MARKER = ",".join(CSV_COLUMNS[:9])
@@ -183,6 +189,8 @@ def _record(table: Table, row: Row, headers: Mapping[tuple[str, ...], Header]) -
         *map(str, (workload.batch_size, workload.channels, workload.output_channels)),
         str(workload.sites),
         "" if cell.peak_bytes is None else str(cell.peak_bytes),
+        *_numbers(row.first_seconds),
+        *_numbers(row.first_ratio.interval if row.first_ratio else None),
     ]
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from bench.baseline import BASELINE
 from bench.phases import HEADLINE, Phase
 from bench.results.schema import Cell, Run, Status, Timing, Unit, WorkloadRecord
-from bench.statistics.intervals import Interval, Ratio, ratio, seconds_per_call
+from bench.statistics.intervals import Interval, Ratio, first_calls, ratio, seconds_per_call
 from bench.statistics.verdicts import Verdict, judged
 from reports.words import label
 
@@ -38,6 +38,8 @@ class Row:
         verdict: on the ratio, corrected for all comparisons of the page; None for the baseline.
         fastest: no other implementation is faster in this phase, as far as can be told; where there
             was a single round, it alone decides.
+        first_seconds, first_ratio: the same of the first calls of all visits, which find the caches as
+            others left them; None where those were not timed.
     """
 
     cell: Cell
@@ -45,6 +47,8 @@ class Row:
     ratio: Ratio | None = None
     verdict: Verdict | None = None
     fastest: bool = False
+    first_seconds: Interval | None = None
+    first_ratio: Ratio | None = None
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,24 @@ def _row(cell: Cell, baseline: str, against: Timing | None) -> Row:
     if cell.timing is None:
         return Row(cell)
     seconds = seconds_per_call(cell.timing)
+    first = first_calls(cell.timing)
+    first_seconds = None if first is None else seconds_per_call(first)
     if cell.implementation == baseline:
-        return Row(cell, seconds)
-    compared = ratio(cell.timing, against) if against is not None else None
-    return Row(cell, seconds, compared, Verdict.MISSING)  # until all are judged together
+        return Row(cell, seconds, first_seconds=first_seconds)
+    compared = first_compared = None
+    if against is not None:
+        compared = ratio(cell.timing, against)
+        first_against = first_calls(against)
+        if first is not None and first_against is not None:
+            first_compared = ratio(first, first_against)
+    return Row(  # its verdict is missing until all are judged together
+        cell,
+        seconds,
+        compared,
+        Verdict.MISSING,
+        first_seconds=first_seconds,
+        first_ratio=first_compared,
+    )
 
 
 def _mark_fastest(rows: list[Row]) -> list[Row]:

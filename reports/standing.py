@@ -17,6 +17,7 @@ class Standing:
 
     Attributes:
         mean: geometric mean of its ratios to the baseline over the workloads that both completed.
+        first_calls: the same of visits' first calls; None where those were not timed.
         verdicts: how often it got which, against the baseline.
         fastest: number of workloads in which no other was faster.
         measured: number of workloads with a time.
@@ -26,6 +27,7 @@ class Standing:
     implementation: str
     phase: Phase
     mean: Interval | None
+    first_calls: Interval | None
     verdicts: Counter[Verdict]
     fastest: int
     measured: int
@@ -40,6 +42,7 @@ class Lead:
         ranking: contenders, by the geometric mean of their times relative to the baseline.
         ahead: second relative to first, with its interval; None where there is no second.
         against_baseline: first relative to the baseline; None without one, and for the baseline.
+        in_first_calls: the same of visits' first calls; None where those were not timed, too.
         workloads: number of workloads that all contenders completed.
         left_out: implementations that completed too few workloads to be ranked.
     """
@@ -47,6 +50,7 @@ class Lead:
     ranking: tuple[str, ...]
     ahead: Interval | None
     against_baseline: Interval | None
+    in_first_calls: Interval | None
     workloads: int
     left_out: tuple[str, ...]
 
@@ -69,6 +73,7 @@ def standings(comparison: Comparison, setting: Setting, phase: Phase) -> list[St
                     name,
                     phase,
                     geometric_mean([row.ratio for row in timed if row.ratio]),
+                    geometric_mean([row.first_ratio for row in timed if row.first_ratio]),
                     Counter(row.verdict for row in timed if row.verdict),
                     sum(row.fastest for row in timed),
                     len(timed),
@@ -123,10 +128,12 @@ def _rank(
         pairs = zip(rows[ranking[1]], rows[first], strict=True)
         ahead = geometric_mean([found for found in (between(*pair) for pair in pairs) if found])
     ratios = [row.ratio for row in rows[first] if row.ratio]
+    first_ratios = [row.first_ratio for row in rows[first] if row.first_ratio]
     return Lead(
         tuple(ranking),
         ahead,
         geometric_mean(ratios) if len(ratios) == len(tables) else None,
+        geometric_mean(first_ratios) if len(first_ratios) == len(tables) else None,
         len(tables),
         tuple(sorted(left_out, key=comparison.implementations.index)),
     )

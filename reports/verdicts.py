@@ -218,7 +218,15 @@ def _fastest(comparison: Comparison, setting: Setting, phase: Phase, leader: Lea
         next_best = _as_fast(leader.ahead, names[1])
         first = f"{faster}, and " if faster and names[1] != baseline else ""
         text = f"{names[0]} is fastest overall: {first}{next_best}, the next best."
-    return [text, basis + _left_out(leader)]
+    return [text, *_in_first_calls(names[0], leader, baseline), basis + _left_out(leader)]
+
+
+def _in_first_calls(name: str, leader: Lead, baseline: str) -> list[str]:
+    """How far ahead it is where caches hold nothing of its own."""
+    if leader.in_first_calls is None:
+        return []
+    times = _as_fast(leader.in_first_calls.inverse(), baseline)
+    return [f"In the first call after others were at work, {name} is {times}."]
 
 
 def _wins(comparison: Comparison, setting: Setting, phase: Phase) -> str:

@@ -41,7 +41,9 @@ class Contestant:
         peak_bytes: most memory that a call took, where it is known.
         calls: in one sample.
         samples: in one visit.
+        is_long: whether a visit's only call is its first call and its sample in one.
         rounds: nanoseconds of each sample, by round.
+        first_calls: nanoseconds of the first call of each visit, where the timer asks for it.
         other_rounds: the same by the timer's other clock, where it has one.
         disturbed: rounds in which the operating system took the processor away.
         after_ns: for how long a GPU went on after calls had returned, where the clock tells.
@@ -56,6 +58,7 @@ class Contestant:
     first_ns: int
     peak_bytes: int | None = None
     rounds: list[tuple[int, ...]] = field(default_factory=list)
+    first_calls: list[int] = field(default_factory=list)
     other_rounds: list[tuple[int, ...]] = field(default_factory=list)
     disturbed: list[int] = field(default_factory=list)
     after_ns: list[int] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Contestant:
     last: object = None
     calls: int = field(init=False)
     samples: int = field(init=False)
+    is_long: bool = field(init=False)
     shortest_ns: float = math.inf
 
     def __post_init__(self) -> None:
@@ -79,10 +83,12 @@ class Contestant:
         in_sample = min(in_sample, most_calls or in_sample)
         if alike is not None:
             self.calls, self.samples = min(in_sample, alike.calls), alike.samples
+            self.is_long = alike.is_long
         else:
             doublings = round(math.log2(SHORTEST_SAMPLE_NS / self.first_ns))
             self.calls = min(in_sample, 2 ** max(0, doublings))
             self.samples = min(MOST_SAMPLES, VISIT_NS // (self.first_ns * self.calls))
+            self.is_long = self.samples == 0
         self.samples = max(1, min(self.samples, in_visit // self.calls))
 
     def begin_anew(self, first_ns: int) -> None:
@@ -90,7 +96,13 @@ class Contestant:
         self.first_ns = first_ns
         self.shortest_ns = math.inf
         self.late = 0
-        for kept in (self.rounds, self.other_rounds, self.disturbed, self.after_ns):
+        for kept in (
+            self.rounds,
+            self.first_calls,
+            self.other_rounds,
+            self.disturbed,
+            self.after_ns,
+        ):
             kept.clear()
 
     def result(self, process: int, stop: str, timer: Timer) -> Samples:
@@ -100,6 +112,7 @@ class Contestant:
             process=process,
             calls=self.calls,
             rounds=tuple(self.rounds),
+            first_calls=tuple(self.first_calls),
             wall_rounds=other if timer.is_coarse else none,
             device_rounds=none if timer.is_coarse else other,
             disturbed=tuple(self.disturbed),

@@ -16,8 +16,6 @@ from bench.measure.stopping import StoppingRule
 from bench.measure.timers import Duration, Timer
 from bench.results.schema import value_of_round
 
-WARMED_CALLS = 4
-"""From this many calls a sample on, one untimed call comes first: short calls feel cold caches."""
 BLOCKS = 3
 BLOCK_BYTES = (14.0, 23.0)
 """So many blocks of memory are set aside during a visit, of random sizes between these powers of two,
@@ -132,7 +130,7 @@ def _forget_rehearsal(contestants: list[Contestant], most_calls: int | None, spe
 def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:
     """Take the samples of one round; return the seconds for which the machine stalled."""
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    durations = _samples(contestant, timer, spent)
+    durations = _samples(contestant, timer)
     if resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw != switches:
         contestant.disturbed.append(len(contestant.rounds))
     contestant.rounds.append(tuple(duration.nanoseconds for duration in durations))
@@ -146,17 +144,21 @@ def _visit(contestant: Contestant, timer: Timer, spent: Spent) -> float:
 def _seconds_of_last_visit(contestant: Contestant) -> float:
     """In timed regions, by either clock."""
     both = (contestant.rounds, contestant.other_rounds)
-    return sum(sum(rounds[-1]) for rounds in both if rounds) * 1e-9
+    nanoseconds = sum(sum(rounds[-1]) for rounds in both if rounds)
+    if contestant.first_calls and not contestant.is_long:
+        nanoseconds += contestant.first_calls[-1]
+    return nanoseconds * 1e-9
 
 
-def _samples(contestant: Contestant, timer: Timer, spent: Spent) -> list[Duration]:
-    """Take a visit's samples, after an untimed call where calls are short."""
+def _samples(contestant: Contestant, timer: Timer) -> list[Duration]:
+    """Take a visit's samples, after a first call, which finds the caches as others left them."""
     step, calls = contestant.step, contestant.calls
-    if calls >= WARMED_CALLS:
-        before = time.perf_counter()
-        step.call(step.prepare())
-        spent.add("warm-up", time.perf_counter() - before)
     durations: list[Duration] = []
+    if timer.times_first_calls:
+        duration, contestant.last = timer.time(step.call, [step.prepare()])
+        contestant.first_calls.append(duration.nanoseconds)
+        if contestant.is_long:
+            return [duration]
     if timer.time_by_other is not None:
         arguments = [step.prepare() for _ in range(calls)]
         duration, contestant.last = timer.time_by_other(step.call, arguments)

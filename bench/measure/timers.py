@@ -49,6 +49,8 @@ class Timer(Protocol):
         most_calls: that a sample may have; None for as many as there are arguments for.
         is_coarse: whether its ticks are so long that several samples say more by their mean than by
             their median, which is one of the ticks.
+        times_first_calls: whether a visit's first call finds caches that its later ones do not, and is
+            timed by itself.
         time: the clock.
         time_by_other: another clock, by which a round has one sample more; None where there is none.
     """
@@ -56,6 +58,7 @@ class Timer(Protocol):
     words: str
     most_calls: int | None
     is_coarse: bool
+    times_first_calls: bool
 
     @property
     def time(self) -> Clock:
@@ -67,11 +70,12 @@ class Timer(Protocol):
 
 
 class WallTimer:
-    """The wall clock of the CPU. Caches are left as the rivals left them: nothing is flushed."""
+    """The wall clock of the CPU. Nothing is flushed: the first call finds what others left."""
 
     words = "perf_counter_ns; caches not flushed"
     most_calls: int | None = None
     is_coarse = False
+    times_first_calls = True
     time_by_other = None
 
     def time(self, call: Call, arguments: Sequence[Any]) -> tuple[Duration, Any]:
@@ -145,6 +149,7 @@ class GpuTimer:
     """
 
     most_calls: int | None = 1
+    times_first_calls = False
 
     def __init__(self, device: torch.device, *, by_events: bool) -> None:
         self.device = device

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from bench.background import Background
@@ -46,6 +47,9 @@ class Samples:
         wall_rounds: one sample a round by the wall clock, until a GPU is done, where events on its
             stream time; else empty.
         device_rounds: one sample a round by those events, where the wall clock times a GPU; else empty.
+        first_calls: of each round, the first call by itself, on a CPU: the caches are as whoever was
+            visited before left them, while the samples come right after it. Of calls so long that a
+            round has one, that one is both.
         disturbed: rounds in which the operating system took the processor away: flagged and counted,
             never dropped.
         stop: why measuring stopped: `precise`, `stable` or `budget`.
@@ -63,12 +67,15 @@ class Samples:
     late: int = 0
     is_coarse: bool = False
     device_rounds: tuple[tuple[int, ...], ...] = ()
+    first_calls: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.calls < 1 or not self.rounds or not all(self.rounds):
             raise ValueError("samples need at least one call, one round, and one sample a round")
-        if min(map(min, self.rounds)) <= 0:
+        if min(chain(map(min, self.rounds), self.first_calls)) <= 0:
             raise ValueError("durations must be positive")
+        if self.first_calls and len(self.first_calls) != len(self.rounds):
+            raise ValueError("every round has a first call, or none has")
 
 
 def value_of_round(durations: Sequence[int], *, is_coarse: bool) -> float:

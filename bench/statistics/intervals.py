@@ -89,6 +89,16 @@ def seconds_per_call(timing: Timing) -> Interval:
     return _interval(mean_of(list(_logarithms(timing).values())))
 
 
+def first_calls(timing: Timing) -> Timing | None:
+    """The first calls of all visits, as a timing of their own; None where they were not timed."""
+    processes = tuple(
+        Samples(each.process, 1, tuple((nanoseconds,) for nanoseconds in each.first_calls))
+        for each in timing.processes
+        if each.first_calls
+    )
+    return Timing(timing.timer, processes) if processes else None
+
+
 def other_seconds(timing: Timing) -> float | None:
     """Median time of a call by the timer's other clock; None where it had none."""
     found = [

@@ -20,6 +20,7 @@ class Clock:
 
     most_calls = None
     is_coarse = False
+    times_first_calls = True
     time_by_other = None
 
     def __init__(self):
