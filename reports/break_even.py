@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
@@ -32,7 +32,8 @@ class Crossing:
 
     Attributes:
         position: interpolated linearly, log ratio over log position.
-        low, high: where the two ends of the ratios' 99 % intervals pass 1; None where they do so
+        low, high: where the two ends of the ratios' 99 % intervals pass 1, and the curve itself might,
+            as it need not be straight between workloads; None where the ends of intervals pass 1
             outside of what was measured.
         faster_below: the implementation beats the baseline on the lower side.
     """
@@ -193,11 +194,45 @@ def _crossings(points: list[Point]) -> list[Crossing]:
         spans.insert(0, (0, first, sides[first] > 0))
     if (intervals[-1].estimate > 1) != (sides[last] > 0):
         spans.append((last, len(sides) - 1, sides[last] < 0))
-    found = (
-        _crossing(places[left : right + 1], intervals[left : right + 1], rising=rising)
-        for left, right, rising in spans
-    )
-    return [crossing for crossing in found if crossing is not None]
+    found = []
+    for left, right, rising in spans:
+        here = slice(left, right + 1)
+        crossing = _crossing(places[here], intervals[here], rising=rising)
+        if crossing is not None:
+            bends = _bends(places, intervals, range(left, right), rising=rising)
+            found.append(_widened(crossing, bends))
+    return found
+
+
+def _bends(
+    places: list[float], intervals: list[Interval], segments: range, *, rising: bool
+) -> list[float]:
+    """Return where the curve passes 0 at the latest and the earliest, if it bends one way only.
+
+    Then it lies between the straight line through two neighbours and those through the pairs before
+    and after them, gone on with.
+    """
+    logs = [_log(interval.estimate) for interval in intervals]
+    found = []
+    for index in segments:
+        if not _passes_0(logs[index], logs[index + 1], rising=rising):
+            continue
+        ends = places[index], places[index + 1]
+        for pair, anchor, far in ((index - 1, index, ends[1]), (index + 1, index + 1, ends[0])):
+            if 0 <= pair < len(places) - 1:
+                slope = (logs[pair + 1] - logs[pair]) / (places[pair + 1] - places[pair])
+                goes_there = slope > 0 if rising else slope < 0
+                place = places[anchor] - logs[anchor] / slope if goes_there else far
+                found.append(min(max(place, ends[0]), ends[1]))
+    return found
+
+
+def _widened(crossing: Crossing, bends: list[float]) -> Crossing:
+    """Extend the band to these places; an end that is open stays so."""
+    ends = [math.exp(place) for place in bends]
+    low = crossing.low if crossing.low is None else min([crossing.low, *ends])
+    high = crossing.high if crossing.high is None else max([crossing.high, *ends])
+    return replace(crossing, low=low, high=high)
 
 
 def _crossing(places: list[float], intervals: list[Interval], *, rising: bool) -> Crossing | None:
@@ -219,10 +254,17 @@ def _crossing(places: list[float], intervals: list[Interval], *, rising: bool) -
 def _passes(places: list[float], ratios: list[float], *, rising: bool) -> list[float]:
     """Return where the piecewise linear curve of log ratios passes 0 in one direction."""
     found = []
-    for index, (before, after) in enumerate(pairwise(ratios)):
-        # An open end of an interval lies beyond every crossing, at a distance that is finite.
-        left, right = (math.log(min(max(end, FLOOR), 1 / FLOOR)) for end in (before, after))
-        if (left < 0) != (right < 0) and (left < 0) == rising:
+    for index, (left, right) in enumerate(pairwise(map(_log, ratios))):
+        if _passes_0(left, right, rising=rising):
             share = left / (left - right)
             found.append(places[index] + share * (places[index + 1] - places[index]))
     return found
+
+
+def _log(ratio: float) -> float:
+    """Logarithm; an open end of an interval lies beyond every crossing, at a finite distance."""
+    return math.log(min(max(ratio, FLOOR), 1 / FLOOR))
+
+
+def _passes_0(left: float, right: float, *, rising: bool) -> bool:
+    return (left < 0) != (right < 0) and (left < 0) == rising

@@ -68,11 +68,32 @@ def test_the_band_is_wider_where_noise_is_larger():
     assert width(NOISY) > 3 * width(QUIET) > 0
 
 
+@pytest.mark.parametrize("bend", [-0.4, 0.4])
+@pytest.mark.parametrize("flips", [False, True])
+def test_the_band_holds_a_crossing_between_two_distant_workloads_where_the_curve_bends(bend, flips):
+    places = (0.01, 0.03, 0.3, 0.9)
+
+    def planted(density):
+        distance = math.log(density / 0.15)
+        height = distance + bend * distance**2 / 3
+        return math.exp(-height if flips else height)
+
+    records = [workload(f"at {place}", place, group="bent") for place in places]
+    (crossing,) = of_gather(curves(planted, records=records, noise=QUIET)).crossings
+    assert abs(math.log(crossing.position / 0.15)) > 0.1
+    assert 0.03 <= crossing.low < 0.15 < crossing.high <= 0.3
+
+
+def test_a_straight_curve_has_a_band_of_noise_alone():
+    (crossing,) = of_gather(curves(lambda density: density / 0.3, noise=QUIET)).crossings
+    assert crossing.high / crossing.low < 1.03
+
+
 def test_a_band_stays_open_where_one_side_is_not_told_apart():
     noise = Noise(rounds=0.03, processes=0.005)
     found = curves(lambda density: 0.5 if density < 0.5 else 1.005, noise=noise)
     (crossing,) = of_gather(found).crossings
-    assert 0.4 < crossing.low < crossing.position < 0.7
+    assert 0.4 <= crossing.low < crossing.position < 0.7
     assert crossing.high is None
     said = outcome(found[0], of_gather(found), "dense")
     assert said.startswith("perhaps below")
