@@ -8,6 +8,7 @@ from bench.phases import Phase
 from bench.results.schema import WRONG, Header
 from bench.statistics.verdicts import Verdict
 from reports import markers, words
+from reports.circumstances import circumstances
 from reports.conditions import slowed
 from reports.exports import plain
 
@@ -122,11 +123,8 @@ def _plugins(base: Header, head: Header) -> str:
 
 
 def doubts(changes: Changes) -> list[str]:
-    """What kept a GPU's clock down meanwhile; in lock step, both sides felt the same."""
-    if changes.in_lock_step:
-        return slowed(changes.head.units)
-    sides = {"base": changes.base, "head": changes.head}
-    return [f"{side}: {doubt}" for side, run in sides.items() for doubt in slowed(run.units)]
+    """What else changed, and what kept a GPU's clock down; in lock step, both sides felt the same."""
+    return slowed(changes.head.units) if changes.in_lock_step else circumstances(changes)
 
 
 def families(changes: Changes) -> list[dict[str, str]]:

@@ -27,6 +27,7 @@ def render(changes: Changes) -> str:
         markers.COMPARISON,
         headline=told.headline(changes),
         caveat=told.caveat(changes),
+        doubts=told.doubts(changes),
         left_out=told.left_out(changes),
         parts=parts,
         base=changes.base.header,

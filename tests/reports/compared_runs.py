@@ -33,6 +33,26 @@ def changed(run, change, name="gather"):
     return replace(run, units=units)
 
 
+def slower_machine(run, factor, names=NAMES, phase=None):
+    """The same run, in which all of these take so many times as long; in one phase, or in every one."""
+
+    def longer(cell):
+        if phase not in {None, cell.phase}:
+            return cell
+        processes = tuple(
+            replace(
+                samples,
+                rounds=tuple(tuple(int(ns * factor) for ns in each) for each in samples.rounds),
+            )
+            for samples in cell.timing.processes
+        )
+        return replace(cell, timing=replace(cell.timing, processes=processes))
+
+    for name in names:
+        run = changed(run, longer, name)
+    return run
+
+
 def ended(status):
     return lambda cell: replace(
         cell, status=status, reason="why it ended", timing=None, verified="", work=None

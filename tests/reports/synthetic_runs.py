@@ -250,3 +250,18 @@ def at_commits(run: Run, commits: Mapping[str, str]) -> Run:
         for record in run.header.implementations
     )
     return replace(run, header=replace(run.header, implementations=records))
+
+
+def at_versions(run: Run, versions: Mapping[str, str]) -> Run:
+    """The same run, implementations being of these versions, by name."""
+    records = tuple(
+        replace(record, version=versions.get(record.name, record.version))
+        for record in run.header.implementations
+    )
+    return replace(run, header=replace(run.header, implementations=records))
+
+
+def with_machine(run: Run, **fields: object) -> Run:
+    """The same run on a machine of which this is told otherwise."""
+    machine = replace(run.header.machine, **fields)
+    return replace(run, header=replace(run.header, machine=machine))
