@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from bench.cli.output import print_json, print_table
 from bench.phases import HEADLINE, Phase
@@ -11,13 +12,20 @@ from bench.results.schema import Cell, Run, Status
 from bench.statistics.intervals import seconds_per_call
 from reports import words
 
+if TYPE_CHECKING:
+    from reports.speed import Comparison
+
 LARGEST_PERCENT = 100
 """Of an interval's half: whoever is less sure knows nothing."""
 UNIT = "median in milliseconds, ± half of its 99 % interval"
 
 
 def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) -> None:
-    """Print times, of the main phases only where there are many, what to use, and how all ended."""
+    """Print times, of the main phases only where there are many, what to use, how all ended, doubts."""
+    from reports.speed import compare  # noqa: PLC0415
+    from reports.verdicts import doubts  # noqa: PLC0415
+
+    comparison = compare(run)
     statuses = Counter(str(cell.status) for cell in run.cells)
     if as_json:
         print_json(
@@ -26,7 +34,7 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
                 "statuses": statuses,
                 "cells": [_record(cell) for cell in run.cells],
                 "seconds": _spent(run),
-                "recommendations": [row for _, rows in _recommended(run) for row in rows],
+                "recommendations": [row for _, rows in _recommended(comparison) for row in rows],
             }
         )
         return
@@ -35,28 +43,28 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
             rows = _rows(run, phase, dtype)
             if rows:
                 print_table(f"{phase}, {dtype}: {UNIT}", rows)
-    _print_recommendations(run)
+    _print_recommendations(comparison)
     counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
     print(f"{words.count(len(run.cells), 'cell')}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
+    for doubt in doubts(run, comparison):
+        print(f"doubt: {doubt}")  # noqa: T201
     hint = f"; `sparsebench report {quote(str(path))}` makes a page of it"
     print(f"written: {path}{'' if page_follows else hint}")  # noqa: T201
 
 
-def _print_recommendations(run: Run) -> None:
+def _print_recommendations(comparison: "Comparison") -> None:
     """Print which implementation to use for what, where there are two or more."""
-    for title, rows in _recommended(run):
+    for title, rows in _recommended(comparison):
         shown = [{key: text for key, text in row.items() if key != "setting"} for row in rows]
         print_table(title, shown)
 
 
-def _recommended(run: Run) -> list[tuple[str, list[dict[str, str]]]]:
+def _recommended(comparison: "Comparison") -> list[tuple[str, list[dict[str, str]]]]:
     """Tables of which implementation to use for what, with their titles."""
     from reports.recommendation import caption, covered, recommendations, said  # noqa: PLC0415
-    from reports.speed import compare  # noqa: PLC0415
 
-    comparison = compare(run)
     tables = []
     for setting in comparison.settings:
         rows = [

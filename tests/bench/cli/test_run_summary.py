@@ -10,8 +10,10 @@ from stored_runs import FAILED, OK, run, unit
 
 from bench.cli.summary import print_summary
 from bench.phases import Phase
-from bench.results.schema import Samples, Timing
+from bench.results.schema import OTHERS, Samples, Timing
 from bench.statistics.intervals import seconds_per_call
+from reports.speed import compare
+from reports.verdicts import doubts
 
 ROUNDS = tuple((duration,) for duration in (1000, 1020, 1040, 1010, 1030))
 
@@ -77,3 +79,19 @@ def test_what_to_use_is_said_to_programs_too(capsys):
     (row,) = json.loads(capsys.readouterr().out)["recommendations"]
     assert row["setting"] == "float32 on cpu"
     assert row["forward"] == cell.implementation
+
+
+def test_the_page_s_doubts_follow_the_tables(capsys):
+    alone = replace(unit(), cells=(timed(ROUNDS),))
+    told = ["busy", "8 threads on 2 processors: they wait for each other"]
+    crowded = run(replace(alone, seconds={"wall": 10.0, OTHERS: 20.0}), planned=("w0",))
+    machine = replace(crowded.header.machine, doubts=tuple(told))
+    measured = replace(crowded, header=replace(crowded.header, machine=machine))
+    print_summary(measured, Path("run.json"), as_json=False, page_follows=True)
+    table, *shown = capsys.readouterr().out.split("\ndoubt: ")
+    assert "1 cell: 1 ok" in table
+    assert shown[:2] == told
+    assert "other programs used 2.0 processors" in " ".join(shown[2:])
+    *doubts_shown, last = "\n".join(shown).splitlines()
+    assert doubts_shown == doubts(measured, compare(measured))
+    assert last == "written: run.json"
