@@ -9,6 +9,8 @@ version of them, and this harness measures both.
 
 import random
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -32,6 +34,7 @@ from bench.results.schema import Header, Run, Unit
 from bench.revisions import PROJECT, Revision
 from bench.second_measurement import Suspects, suspected, together
 from bench.temporary import TemporaryFolder
+from bench.time_of_day import now
 from bench.workload import Workload
 
 SIDES = ("base", "head")
@@ -64,11 +67,12 @@ def compare_revisions(
         templates = [side.templates for side in sides]
         with ThreadPoolExecutor(len(sides)) as pool, _ended_early(templates):
             list(pool.map(_Side.prepare, sides))  # each compiles in its own checkout
-        headers = [side.header() for side in sides]
+        pair = uuid.uuid4().hex[:12]
+        headers = [side.header(pair) for side in sides]
 
         def measure(suspects: Suspects | None) -> Changes:
             units = _measure(plan, sides, suspects, tell)
-            runs = (Run(*each) for each in zip(headers, units, strict=True))
+            runs = (Run(*each, now()) for each in zip(headers, units, strict=True))
             return compare_runs(*runs, paired=True)
 
         changes = measure(None)
@@ -125,8 +129,11 @@ class _Side:
         except UserError as error:
             raise self._refusal(error) from error
 
-    def header(self) -> Header:
+    def header(self, pair: str) -> Header:
         """Describe the revision and the machine, once nobody prepares anything any more.
+
+        Args:
+            pair: what both sides have in common.
 
         Raises:
             UserError: if an implementation cannot be loaded.
@@ -136,7 +143,7 @@ class _Side:
         except UserError as error:
             raise self._refusal(error) from error
         self.versions = {each.name: each.version for each in header.implementations}
-        return replace(header, commit=self._revision.commit)
+        return replace(header, commit=self._revision.commit, pair=pair)
 
     def _refusal(self, error: UserError) -> UserError:
         hint = ""
@@ -176,6 +183,7 @@ def _measure(
     units: list[list[Unit]] = [[] for _ in sides]
     for workload in workloads:
         records: list[list[Record]] = []
+        started = time.perf_counter()
         with watched(torch.device(plan.device)) as looks:
             for dtype in plan.dtypes:
                 both = [
@@ -188,8 +196,9 @@ def _measure(
                     if tell is not None:
                         tell(done, total, f"{workload.name} {dtype}")
                 records.append(both)
+        seconds = time.perf_counter() - started
         for side, own in zip(units, zip(*records, strict=True), strict=True):
-            side.append(replace(unit_of(list(own), 0.0), gpu=conditions(looks)))
+            side.append(replace(unit_of(list(own), seconds), gpu=conditions(looks)))
     return tuple(tuple(own) for own in units)
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from bench.comparison import CellChange, Changes, Family, cells_of, compare_runs
 from bench.phases import Phase
-from bench.results.schema import WRONG, Cell, Run
+from bench.results.schema import WRONG, Cell, Run, Unit
 from bench.statistics.intervals import DEAD_BAND, Ratio
 from bench.statistics.verdicts import Verdict
 
@@ -47,6 +47,21 @@ def together(first: Changes, second: Changes) -> Changes:
     both = compare_runs(
         _joined(first.base, second.base), _joined(first.head, second.head), paired=True
     )
+    return _judged_again(both, second)
+
+
+def compare_measured(base: Run, head: Run) -> Changes:
+    """Compare runs that were kept: the two of one `ab` as it did itself, all others unpaired."""
+    pair = base.header.pair
+    if not pair or pair != head.header.pair or base.header.id == head.header.id:
+        return compare_runs(base, head)
+    both = compare_runs(base, head, paired=True)
+    second = compare_runs(_second_of(base), _second_of(head), paired=True)
+    return _judged_again(both, second) if second.cells else both
+
+
+def _judged_again(both: Changes, second: Changes) -> Changes:
+    """Call what is slower by both measurements ambiguous, unless it shows in the second."""
     cells_again = {cell.key: cell.ratio for cell in second.compared}
     families_again = {family.key: family.shared for family in second.families}
     return replace(
@@ -73,29 +88,65 @@ def _shows(found: Ratio | None) -> bool:
 
 
 def _joined(first: Run, second: Run) -> Run:
-    """The first run, with what the second adds to its cells, and to how the GPU fared."""
+    """The first run, with what the second adds to its cells, its time, and how the GPU fared."""
     more = {key: cell for key, (_, cell) in cells_of(second)}
-    later = {unit.workload.name: unit.gpu for unit in second.units}
+    later = {unit.workload.name: unit for unit in second.units}
     units = []
     for unit in first.units:
+        past = first.settings_of(unit).processes
         cells = [
-            _cell_of_both(cell, more.get((unit.workload.suite, *cell.key))) for cell in unit.cells
+            _cell_of_both(cell, more.get((unit.workload.suite, *cell.key)), past)
+            for cell in unit.cells
         ]
-        again = later.get(unit.workload.name)
-        gpu = unit.gpu if again is None or unit.gpu is None else unit.gpu.followed_by(again)
-        units.append(replace(unit, cells=tuple(cells), gpu=gpu))
-    return replace(first, units=tuple(units))
+        both = _unit_of_both(unit, later.get(unit.workload.name))
+        units.append(replace(both, cells=tuple(cells)))
+    return replace(first, units=tuple(units), finished=second.finished)
 
 
-def _cell_of_both(cell: Cell, again: Cell | None) -> Cell:
-    """A cell with the samples of both measurements; a failed one if it failed in the second."""
+def _unit_of_both(first: Unit, again: Unit | None) -> Unit:
+    """A unit with the time of both measurements, and how the GPU fared in both."""
+    if again is None:
+        return first
+    seconds = {
+        what: first.seconds.get(what, 0.0) + again.seconds.get(what, 0.0)
+        for what in first.seconds | again.seconds
+    }
+    gpu = first.gpu
+    if gpu is not None and again.gpu is not None:
+        gpu = gpu.followed_by(again.gpu)
+    return replace(first, seconds=seconds, gpu=gpu)
+
+
+def _cell_of_both(cell: Cell, again: Cell | None, past: int) -> Cell:
+    """A cell with the samples of both measurements; a failed one if it failed in the second.
+
+    Processes of the second are numbered from `past` on.
+    """
     if again is not None and again.status in WRONG:
         return again
     if cell.timing is None or again is None or again.timing is None:
         return cell
-    past = 1 + max(samples.process for samples in cell.timing.processes)
     shifted = (
         replace(samples, process=past + samples.process) for samples in again.timing.processes
     )
     timing = replace(cell.timing, processes=(*cell.timing.processes, *shifted))
     return replace(cell, timing=timing)
+
+
+def _second_of(run: Run) -> Run:
+    """What the second measurement added to a run, alone."""
+    units = []
+    for unit in run.units:
+        past = run.settings_of(unit).processes
+        cells = [again for cell in unit.cells if (again := _cell_again(cell, past)) is not None]
+        if cells:
+            units.append(replace(unit, cells=tuple(cells)))
+    return replace(run, units=tuple(units))
+
+
+def _cell_again(cell: Cell, past: int) -> Cell | None:
+    """A cell with the samples of the second measurement only; None where it has none."""
+    if cell.timing is None:
+        return None
+    again = tuple(samples for samples in cell.timing.processes if samples.process >= past)
+    return replace(cell, timing=replace(cell.timing, processes=again)) if again else None

@@ -78,7 +78,10 @@ def test_a_branch_is_fetched_and_a_whole_clone_stays_whole(act, origin):
     done, summary, folder = act("before", "--workload '2d-* 3d-*' --processes 7")
     assert done.returncode == 0
     assert f"<ab><{git(origin, 'rev-parse', 'before')}><--repository><.>" in summary
-    assert "<--suite><quick><--build><make -s>" in summary
+    assert "<--suite><quick><--build><make -s><--output>" in summary
+    (runs,) = folder.parent.glob("sparsebench-runs-*")
+    assert f"<--output><{runs}>" in summary
+    assert f"runs={runs}\n" in (folder.parent / "output").read_text()
     assert summary.endswith("<--markdown><--workload><2d-* 3d-*><--processes><7>")
     assert git(folder, "rev-parse", "--is-shallow-repository") == "false"
 

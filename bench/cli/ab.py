@@ -4,6 +4,7 @@ They are revisions of this project or, with --repository, of the plug-in files t
 """
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--wait", action="store_true", help="wait if another run is measuring on this machine"
     )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the order of visits")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what was measured there, in run files base.json and head.json",
+    )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="for a pull request's comment")
     forms.add_argument("--json", action="store_true", help="machine-readable")
@@ -82,10 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.cli.progress import shown  # noqa: PLC0415
     from bench.errors import UserError  # noqa: PLC0415
     from bench.exclusive import exclusive, resources  # noqa: PLC0415
+    from bench.results.store import write  # noqa: PLC0415
     from bench.revisions import PROJECT, checked_out  # noqa: PLC0415
 
     if arguments.null and arguments.head:
         raise UserError("--null compares BASE with itself: leave HEAD out")
+    targets = [] if arguments.output is None else _targets(arguments.output)
     head = arguments.base if arguments.null else arguments.head
     project = arguments.repository or PROJECT
     plugins = arguments.repository is not None
@@ -97,12 +107,40 @@ def run(arguments: argparse.Namespace) -> int:
         names = resources(plan.device)
         with exclusive(names, wait=arguments.wait, tell=say), shown() as tell:
             changes = compare_revisions(plan, before, after, tell)
-    print_changes(
-        changes, as_json=arguments.json, markdown=arguments.markdown, everything=arguments.all
-    )
-    if arguments.null and not arguments.json:
-        print(_null_result(changes))  # noqa: T201
+    try:
+        for measured, target in zip((changes.base, changes.head), targets, strict=False):
+            write(measured, target)
+            say(f"written: {target}")
+    finally:  # what was found is told even if the disk is full
+        print_changes(
+            changes, as_json=arguments.json, markdown=arguments.markdown, everything=arguments.all
+        )
+        if arguments.null and not arguments.json:
+            print(_null_result(changes))  # noqa: T201
     return changes.exit_code
+
+
+def _targets(folder: Path) -> list[Path]:
+    """The run files of both sides, before anything is measured; their folder is made.
+
+    Raises:
+        UserError: if one of them exists, or would have no place.
+    """
+    from bench.ab import SIDES  # noqa: PLC0415
+    from bench.errors import UserError  # noqa: PLC0415
+    from bench.files import make_folder  # noqa: PLC0415
+    from bench.results.store import Journal  # noqa: PLC0415
+
+    targets = [folder / f"{side}.json" for side in SIDES]
+    for target in targets:
+        Journal(target).check()
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise UserError(f"cannot make {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write in {folder}")
+    return targets
 
 
 def _plan(arguments: argparse.Namespace) -> "Plan":

@@ -36,9 +36,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print."""
-    from bench.comparison import compare_runs  # noqa: PLC0415
+    from bench.second_measurement import compare_measured  # noqa: PLC0415
 
-    changes = compare_runs(_load(arguments.base), _load(arguments.head))
+    changes = compare_measured(_load(arguments.base), _load(arguments.head))
     print_changes(
         changes, as_json=arguments.json, markdown=arguments.markdown, everything=arguments.all
     )
@@ -111,6 +111,7 @@ def _print_json(changes: "Changes") -> None:
             "headline": headline(changes),
             "exit_code": changes.exit_code,
             "doubts": doubts(changes),
+            "in_lock_step": changes.in_lock_step,
             "base": _side(changes.base),
             "head": _side(changes.head),
             "families": changes.families,

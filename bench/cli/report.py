@@ -193,10 +193,10 @@ def _text(
     if form == "html":
         return _page(loaded, trainings, arguments)
     if form == "compare":
-        from bench.comparison import compare_runs  # noqa: PLC0415
+        from bench.second_measurement import compare_measured  # noqa: PLC0415
         from reports.changes_page import render as render_changes  # noqa: PLC0415
 
-        return render_changes(compare_runs(*loaded))
+        return render_changes(compare_measured(*loaded))
     from reports.joining import join  # noqa: PLC0415
 
     run = join(loaded)

@@ -40,7 +40,8 @@ class Samples:
     """What one process measured of one cell.
 
     Attributes:
-        process: number of the process, from 0.
+        process: number of the process, from 0; from as many as the settings have on, it is one of
+            `ab`'s second measurement.
         calls: calls in one sample.
         rounds: one entry a round: the durations of that round's samples, each of `calls` calls, in
             nanoseconds by the cell's timer.
@@ -321,6 +322,7 @@ class Header:
         suite_files: by name, the file, without its folder, that a suite was loaded from; of those
             that are not installed.
         suite_commits: of the repositories that these files lie in, as of implementations.
+        pair: what the two runs have in common that `ab` measured in lock step; else empty.
     """
 
     id: str
@@ -334,6 +336,7 @@ class Header:
     planned: tuple[str, ...]
     suite_files: dict[str, str] = field(default_factory=dict)
     suite_commits: dict[str, str] = field(default_factory=dict)
+    pair: str = ""
 
     @property
     def commits(self) -> dict[str, str]:

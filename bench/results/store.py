@@ -232,6 +232,7 @@ def merge(runs: list[Run]) -> Run:
         planned=tuple(dict.fromkeys(name for run in runs for name in run.header.planned)),
         suite_files={name: file for run in runs for name, file in run.header.suite_files.items()},
         suite_commits={name: at for run in runs for name, at in run.header.suite_commits.items()},
+        pair=first.header.pair if len(runs) == 1 else "",
     )
     finished = max(run.finished for run in runs) if all(run.finished for run in runs) else ""
     return Run(header, tuple(filter(None, units.values())), finished=finished)

@@ -1,5 +1,6 @@
 """Two revisions in lock step, for real: clones of this checkout, worktrees, worker processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from bench.comparison import compare_runs
 from bench.errors import UserError
 from bench.plugins.implementations import choose
 from bench.results.schema import Status
+from bench.results.store import load
 from bench.revisions import PROJECT, checked_out
 from bench.statistics.verdicts import Verdict
 
@@ -282,6 +284,29 @@ def test_what_a_null_test_found_is_told(project):
     nothing = compare_runs(same.base, replace(same.head, units=()))
     assert _null_result(nothing) == "nothing was compared"
     assert all(cell.status is Status.OK for cell in same.base.cells)
+
+
+@pytest.mark.slow
+def test_what_was_measured_is_kept_and_compared_again_as_it_was(repository, tmp_path, capsys):
+    given = ["--repository", str(repository), "--impl", f"dense,{repository / 'code' / 'mine.py'}"]
+    measure = ["--workload", FULL, "--phase", "forward", "--seconds", "0.1", "--processes", "2"]
+    kept = tmp_path / "kept"
+    code = main(["ab", "HEAD", *given, *measure, "--json", "-o", str(kept)])
+    told = json.loads(capsys.readouterr().out)
+    files = [kept / "base.json", kept / "head.json"]
+    runs = [load(file) for file in files]
+    assert main(["compare", *map(str, files), "--json"]) == code == 1
+    assert json.loads(capsys.readouterr().out) == told
+    assert len({run.header.pair for run in runs}) == 1
+    assert all(run.header.pair and run.finished and run.units[0].seconds["wall"] for run in runs)
+    processes = {
+        cell.implementation: [samples.process for samples in cell.timing.processes]
+        for cell in runs[0].cells
+    }
+    assert processes["unfold"] == [0, 1, 2, 3]  # two, and two more to confirm
+    assert main(["report", str(files[0]), "-o", str(tmp_path / "page.html")]) == 0
+    assert main(["ab", "HEAD", *given, *measure, "-o", str(kept)]) == 2
+    assert f"{files[0]} exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ class FakeSide:
     def __init__(self, plan_there, revision):
         self.plan, self.templates = plan_there, None
 
-    def prepare(self):
+    def prepare(self, *_):
         pass
 
     restart = close = header = prepare

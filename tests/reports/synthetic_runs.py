@@ -195,8 +195,9 @@ def make_run(
                     timed = timing(seconds * PHASE_FACTOR[phase], noise, generator)
                 cells.append(cell(record, name, phase, timed=timed))
         units.append(Unit(record, tuple(cells), {"measuring": 3.0, "checking": 1.0}))
-    planned = [record.name for record in records]
-    return Run(header(names, planned, phases), tuple(units), finished="2024-05-01T10:05:00+00:00")
+    own = header(names, [record.name for record in records], phases)
+    own = replace(own, settings=replace(own.settings, processes=noise.count))
+    return Run(own, tuple(units), finished="2024-05-01T10:05:00+00:00")
 
 
 def density_group(group: str = "2d-submanifold-k3-c32-grid96-uniform") -> list[WorkloadRecord]:
