@@ -82,13 +82,19 @@ struct ThreadSums {
 #pragma unroll
             for (int side = 0; side < COLUMNS_EACH / WIDTH; ++side) {
                 const int column = first_column + my_column(side);
-                if (column < p.out_channels) {
-                    float sums[WIDTH];
+                constexpr int AT_ONCE = Step::BYTES / static_cast<int>(sizeof(float));
 #pragma unroll
-                    for (int place = 0; place < WIDTH; ++place) {
-                        sums[place] = values[number][side * WIDTH + place];
+                for (int start = 0; start < WIDTH; start += AT_ONCE) {
+                    if (column + start < p.out_channels) {
+                        float sums[AT_ONCE];
+                        float added[AT_ONCE];
+#pragma unroll
+                        for (int place = 0; place < AT_ONCE; ++place) {
+                            sums[place] = values[number][side * WIDTH + start + place];
+                            added[place] = bias[side][start + place];
+                        }
+                        to.put(column + start, sums, added);
                     }
-                    to.put(column, sums, bias[side]);
                 }
             }
         }
@@ -103,11 +109,12 @@ struct Warps {
     static constexpr int LEAST_BLOCKS = 10 / COUNT;
 };
 
-template <int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int STAGES, bool TRANSPOSED>
+template <int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int STAGES, bool TRANSPOSED,
+          int BYTES>
 __global__ void __launch_bounds__(Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::THREADS,
                                   Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::LEAST_BLOCKS)
     convolve_copied(const Convolution p) {
-    using Step = Steps<float, ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH, STAGES, TRANSPOSED>;
+    using Step = Steps<float, ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH, STAGES, TRANSPOSED, BYTES>;
     ThreadSums<Step, ROWS_EACH, COLUMNS_EACH> sums;
     convolve_by_steps(p, dynamic_shared<Step>(), sums);
 }

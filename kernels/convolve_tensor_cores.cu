@@ -78,12 +78,13 @@ struct Warps {
     static constexpr int LEAST_BLOCKS = ROWS * COLUMNS > 8192 ? 32768 / (ROWS * COLUMNS) : 4;
 };
 
-template <class Value, int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int STAGES, bool TRANSPOSED>
+template <class Value, int ROWS, int COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int STAGES, bool TRANSPOSED,
+          int BYTES>
 __global__ void __launch_bounds__(Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::THREADS,
                                   Warps<ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH>::LEAST_BLOCKS)
     convolve_tensor_cores(const Convolution p) {
     static_assert(TRANSPOSED || sizeof(Value) == 2, "weights of float32 are transposed");
-    using Step = Steps<Value, ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH, STAGES, TRANSPOSED>;
+    using Step = Steps<Value, ROWS, COLUMNS, ROWS_EACH, COLUMNS_EACH, STAGES, TRANSPOSED, BYTES>;
     FragmentSums<Step> sums;
     convolve_by_steps(p, dynamic_shared<Step>(), sums);
 }

@@ -6,11 +6,12 @@
 #include "weight_gradient.cuh"
 
 // STAGES steps in shared memory: one is multiplied, the others arrive.
-template <class Element, int TILE_SIDE, int TILE_STAGES, int WARPS>
+template <class Element, int TILE_SIDE, int TILE_STAGES, int WARPS, int COPIED_BYTES>
 struct PairSteps {
     using Value = Element;
     static constexpr int SIDE = TILE_SIDE;
     static constexpr int STAGES = TILE_STAGES;
+    static constexpr int BYTES = COPIED_BYTES;  // that a copy brings: channels are multiples of it
     static constexpr int THREADS = WARPS * LANES;
     static constexpr int DEPTH = 4 * CHUNK<Value>;           // pairs of a step
     static constexpr int LOOKS = THREADS > 128 ? 4 : 8;  // rows that a thread looks up at a time
@@ -25,19 +26,22 @@ template <class Steps>
 __device__ __forceinline__ void begin_rows(typename Steps::Rows& to, const void* from, const int* rows,
                                            int count, int channels, int first_channel) {
     using Value = typename Steps::Value;
-    constexpr int CHUNKS = Steps::Rows::CHUNKS;
+    constexpr int PIECE = Steps::BYTES / static_cast<int>(sizeof(Value));  // elements of a copy
+    constexpr int EACH_CHUNK = CHUNK<Value> / PIECE;
+    constexpr int PIECES = Steps::Rows::CHUNKS * EACH_CHUNK;  // of a row
     constexpr int THREADS = Steps::THREADS;
     const int thread = threadIdx.x;
-    const int chunk = thread % CHUNKS;
-    const int channel = first_channel + chunk * CHUNK<Value>;
+    const int piece = thread % PIECES;
+    const int channel = first_channel + piece * PIECE;
     const int row_bytes = channels * static_cast<int>(sizeof(Value));
     const Value* source = static_cast<const Value*>(from) + channel;
 #pragma unroll
-    for (int part = 0; part < Steps::DEPTH * CHUNKS / THREADS; ++part) {
-        const int number = thread / CHUNKS + part * (THREADS / CHUNKS);
+    for (int part = 0; part < Steps::DEPTH * PIECES / THREADS; ++part) {
+        const int number = thread / PIECES + part * (THREADS / PIECES);
         const bool present = number < count && channel < channels;
         const int row = present ? rows[number] : 0;
-        copy_16_bytes(to.chunk(number, chunk), row_of(source, row, row_bytes), present);
+        copy_bytes<Steps::BYTES>(to.chunk(number, piece / EACH_CHUNK) + piece % EACH_CHUNK * PIECE,
+                                 row_of(source, row, row_bytes), present);
     }
 }
 

@@ -71,6 +71,19 @@ __device__ __forceinline__ void copy_16_bytes(void* to, const void* from, bool p
                  : "memory");
 }
 
+// The same of fewer bytes, both addresses aligned to as many, through L1: 4 or 8.
+template <int BYTES>
+__device__ __forceinline__ void copy_bytes(void* to, const void* from, bool present) {
+    if constexpr (BYTES == 16) {
+        copy_16_bytes(to, from, present);
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(
+                         static_cast<unsigned>(__cvta_generic_to_shared(to))),
+                     "l"(__cvta_generic_to_global(from)), "r"(present ? BYTES : 0), "n"(BYTES)
+                     : "memory");
+    }
+}
+
 // Close a group of copies: those begun since the last one.
 __device__ __forceinline__ void close_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 

@@ -11,7 +11,7 @@ constexpr unsigned EVERY_LANE = 0xffffffffu;
 // ROWS x COLUMNS sums of a block, of which a thread has ROWS_EACH x COLUMNS_EACH, and its warp eight times four
 // as many; STAGES steps in shared memory: one is multiplied, the others arrive.
 template <class Element, int TILE_ROWS, int TILE_COLUMNS, int ROWS_EACH, int COLUMNS_EACH, int TILE_STAGES,
-          bool IS_TRANSPOSED>
+          bool IS_TRANSPOSED, int COPIED_BYTES>
 struct Steps {
     using Value = Element;
     static constexpr int ROWS = TILE_ROWS;
@@ -22,6 +22,7 @@ struct Steps {
     static constexpr int WARPS = ROWS / WARP_ROWS * WARPS_ABREAST;
     static constexpr int STAGES = TILE_STAGES;
     static constexpr bool TRANSPOSED = IS_TRANSPOSED;
+    static constexpr int BYTES = COPIED_BYTES;  // that a copy brings: rows of channels are multiples of it
     static constexpr int THREADS = WARPS * LANES;
     static_assert(THREADS >= ROWS, "a thread counts the sites of a row");
     static constexpr int OFFSETS = LANES;  // looked up at a time, a bit each
@@ -90,44 +91,52 @@ __device__ __forceinline__ void begin_step(
     constexpr bool TRANSPOSED = Step::TRANSPOSED;
     constexpr int THREADS = Step::THREADS;
     const int thread = threadIdx.x;
+    constexpr int PIECE = Step::BYTES / static_cast<int>(sizeof(Value));  // elements of a copy
+    constexpr int EACH_CHUNK = CHUNK<Value> / PIECE;
     {
-        constexpr int CHUNKS = Step::Left::CHUNKS;
-        const int chunk = thread % CHUNKS;
-        const int in = channel + chunk * CHUNK<Value>;
+        constexpr int PIECES = Step::Left::CHUNKS * EACH_CHUNK;  // of a row
+        const int piece = thread % PIECES;
+        const int in = channel + piece * PIECE;
         const int row_bytes = p.in_channels * static_cast<int>(sizeof(Value));
         const Value* features = static_cast<const Value*>(p.features) + in;
-        constexpr int EACH = Step::ROWS * CHUNKS / THREADS;
-        constexpr int APART = THREADS / CHUNKS;
-        const int first_row = thread / CHUNKS;
-        int seen[EACH];  // before the first copy: what is read after one waits for it to have begun
+        constexpr int EACH = Step::ROWS * PIECES / THREADS;
+        constexpr int APART = THREADS / PIECES;
+        const int first_row = thread / PIECES;
+        constexpr int TOGETHER = EACH < 8 ? EACH : 8;  // as many as registers hold beside the sums
+#pragma unroll 1
+        for (int first = first_row; first < first_row + EACH * APART; first += TOGETHER * APART) {
+            int seen[TOGETHER];  // before the first copy: what is read after one waits for it to have begun
 #pragma unroll
-        for (int part = 0; part < EACH; ++part) {
-            seen[part] = steps.seen[number][first_row + part * APART];
-        }
+            for (int part = 0; part < TOGETHER; ++part) {
+                seen[part] = steps.seen[number][first + part * APART];
+            }
 #pragma unroll
-        for (int part = 0; part < EACH; ++part) {
-            copy_16_bytes(steps.left[stage].chunk(first_row + part * APART, chunk),
-                          row_of(features, seen[part], row_bytes), seen[part] >= 0 && in < p.in_channels);
+            for (int part = 0; part < TOGETHER; ++part) {
+                copy_bytes<Step::BYTES>(
+                    steps.left[stage].chunk(first + part * APART, piece / EACH_CHUNK) + piece % EACH_CHUNK * PIECE,
+                    row_of(features, seen[part], row_bytes), seen[part] >= 0 && in < p.in_channels);
+            }
         }
     }
-    constexpr int CHUNKS = Step::Right::CHUNKS;
+    constexpr int PIECES = Step::Right::CHUNKS * EACH_CHUNK;
     const int width = TRANSPOSED ? p.in_channels : p.out_channels;
     const int first_column = blockIdx.y * Step::COLUMNS;
-    const int chunk = thread % CHUNKS;
-    const int row = thread / CHUNKS;
-    const int in = channel + (TRANSPOSED ? chunk * CHUNK<Value> : row);
-    const int out = first_column + (TRANSPOSED ? row : chunk * CHUNK<Value>);
+    const int piece = thread % PIECES;
+    const int row = thread / PIECES;
+    const int in = channel + (TRANSPOSED ? piece * PIECE : row);
+    const int out = first_column + (TRANSPOSED ? row : piece * PIECE);
     const int width_bytes = width * static_cast<int>(sizeof(Value));
     const long long matrix = static_cast<long long>(p.in_channels) * p.out_channels;
     const Value* weight = static_cast<const Value*>(p.weight) + (first_offset + number) * matrix;
     const void* first = row_of(weight + (TRANSPOSED ? in : out), TRANSPOSED ? out : in, width_bytes);
 #pragma unroll
-    for (int part = 0; part < Step::COLUMNS * Step::DEPTH / CHUNK<Value> / THREADS; ++part) {
-        const int further = part * (THREADS / CHUNKS);
+    for (int part = 0; part < Step::COLUMNS * Step::DEPTH / PIECE / THREADS; ++part) {
+        const int further = part * (THREADS / PIECES);
         const bool present = in + (TRANSPOSED ? 0 : further) < p.in_channels &&
                              out + (TRANSPOSED ? further : 0) < p.out_channels;
-        copy_16_bytes(steps.right[stage].chunk(row + further, chunk), row_of(first, further, width_bytes),
-                      present);
+        copy_bytes<Step::BYTES>(
+            steps.right[stage].chunk(row + further, piece / EACH_CHUNK) + piece % EACH_CHUNK * PIECE,
+            row_of(first, further, width_bytes), present);
     }
 }
 

@@ -60,22 +60,27 @@ struct ThreadSums {
 #pragma unroll
             for (int side = 0; side < OUTS_EACH / WIDTH; ++side) {
                 const int out = first_out + my_out(side);
-                if (in < p.in_channels && out < p.out_channels) {
-                    Channels sums;
+                using Written = Packed<float, Steps::BYTES / static_cast<int>(sizeof(float))>;
+                constexpr int AT_ONCE = Steps::BYTES / static_cast<int>(sizeof(float));
 #pragma unroll
-                    for (int place = 0; place < WIDTH; ++place) {
-                        sums.values[place] = values[number][side * WIDTH + place];
+                for (int start = 0; start < WIDTH; start += AT_ONCE) {
+                    if (in < p.in_channels && out + start < p.out_channels) {
+                        Written sums;
+#pragma unroll
+                        for (int place = 0; place < AT_ONCE; ++place) {
+                            sums.values[place] = values[number][side * WIDTH + start + place];
+                        }
+                        *reinterpret_cast<Written*>(&p.share<float>(block, offset, in, out + start)) = sums;
                     }
-                    *reinterpret_cast<Channels*>(&p.share<float>(block, offset, in, out)) = sums;
                 }
             }
         }
     }
 };
 
-template <int SIDE, int INS_EACH, int OUTS_EACH, int STAGES>
+template <int SIDE, int INS_EACH, int OUTS_EACH, int STAGES, int BYTES>
 __global__ void __launch_bounds__(SIDE / INS_EACH * (SIDE / OUTS_EACH))
     weight_gradient_copied(const WeightGradient p) {
-    using Steps = PairSteps<float, SIDE, STAGES, SIDE / INS_EACH * (SIDE / OUTS_EACH) / LANES>;
+    using Steps = PairSteps<float, SIDE, STAGES, SIDE / INS_EACH * (SIDE / OUTS_EACH) / LANES, BYTES>;
     add_up_by_steps<ThreadSums<Steps, INS_EACH, OUTS_EACH>>(p, shared<Steps>());
 }

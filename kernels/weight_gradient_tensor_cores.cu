@@ -54,8 +54,8 @@ struct FragmentSums {
     }
 };
 
-template <class Value, int SIDE, int STAGES>
+template <class Value, int SIDE, int STAGES, int BYTES>
 __global__ void __launch_bounds__(WARPS * LANES) weight_gradient_tensor_cores(const WeightGradient p) {
-    using Steps = PairSteps<Value, SIDE, STAGES, WARPS>;
+    using Steps = PairSteps<Value, SIDE, STAGES, WARPS, BYTES>;
     add_up_by_steps<FragmentSums<Steps>>(p, shared<Steps>());
 }

@@ -12,15 +12,17 @@ from impls.cuda.launching import FOLDER as KERNELS
 
 
 def choices_of(folder: Path, device: torch.device) -> Choices:
-    """Open what was measured on such a GPU, with this driver and these kernels.
+    """Open what was measured on such a GPU, with this driver, compiler and these kernels.
 
     Args:
         folder: of the files.
         device: a GPU.
     """
+    cuda = importlib.import_module("cupy").cuda
     facts = {
         "gpu": torch.cuda.get_device_name(device),
         "driver": _driver(device),
+        "compiler": "NVRTC {}.{}".format(*cuda.nvrtc.getVersion()),
         "kernels": source_digest(KERNELS, "*.cu*"),
     }
     return Choices(folder, facts)

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import torch
 
-from impls.cuda.tiles import CONVOLUTION, TYPES, WEIGHT_GRADIENT, Family, Tile, Tiles
+from impls.cuda.tiles import (
+    CONVOLUTION,
+    COPIED_BYTES,
+    TYPES,
+    WEIGHT_GRADIENT,
+    Family,
+    Tile,
+    Tiles,
+)
 
 FOLDER = Path(__file__).parents[2] / "kernels"
 VALUE_TYPES = {
@@ -62,7 +70,9 @@ def few_channels(dtype: torch.dtype, *, transposed: bool) -> Kernel:
 
 
 @cache
-def convolution(family: Family, dtype: torch.dtype, tile: Tile, *, transposed: bool) -> Kernel:
+def convolution(
+    family: Family, dtype: torch.dtype, tile: Tile, *, transposed: bool, copied: int = COPIED_BYTES
+) -> Kernel:
     """Implicit GEMM, likewise."""
     shared_bytes = _steps_bytes(tile)
     if family is Family.TENSOR_CORES:
@@ -73,7 +83,8 @@ def convolution(family: Family, dtype: torch.dtype, tile: Tile, *, transposed: b
     else:
         name, arguments = "convolve_tiles", f"{VALUE_TYPES[dtype]}, {tile.arguments}"
         shared_bytes = 0
-    expression = f"{name}<{arguments}, {_literal(transposed)}>"
+    tail = "" if family is Family.TILES else f", {copied}"
+    expression = f"{name}<{arguments}, {_literal(transposed)}{tail}>"
     return Kernel(f"{name}.cu", expression, tile.threads, shared_bytes)
 
 
@@ -103,14 +114,18 @@ def round_weight(*, transposed: bool) -> Kernel:
 
 
 @cache
-def weight_gradient(family: Family, dtype: torch.dtype, tile: Tile) -> Kernel:
+def weight_gradient(
+    family: Family, dtype: torch.dtype, tile: Tile, *, copied: int = COPIED_BYTES
+) -> Kernel:
     """Shares of the gradient at the weights."""
     if family is Family.TENSOR_CORES:
         name = "weight_gradient_tensor_cores"
-        arguments = f"{VALUE_TYPES[dtype]}, {tile.columns}, {tile.stages}"
+        arguments = f"{VALUE_TYPES[dtype]}, {tile.columns}, {tile.stages}, {copied}"
     elif family is Family.COPIED:
         name = "weight_gradient_copied"
-        arguments = f"{tile.columns}, {tile.rows_each}, {tile.columns_each}, {tile.stages}"
+        arguments = (
+            f"{tile.columns}, {tile.rows_each}, {tile.columns_each}, {tile.stages}, {copied}"
+        )
     else:
         name, arguments = "weight_gradient", f"{VALUE_TYPES[dtype]}, {tile.arguments}"
     return Kernel(f"{name}.cu", f"{name}<{arguments}>", tile.threads)
@@ -156,6 +171,11 @@ NEIGHBOUR_KEYS = Kernel("table.cu", "neighbour_keys")
 COUNT_PAIRS = Kernel("count_pairs.cu", "count_pairs")
 
 
+def _copied_bytes(family: Family, dtype: torch.dtype) -> tuple[int, ...]:
+    """What a copy may bring; tiles that are not fed by copies have one kernel."""
+    return (COPIED_BYTES,) if family is Family.TILES else (COPIED_BYTES, 2 * dtype.itemsize)
+
+
 def all_kernels() -> list[Kernel]:
     """Every instantiation that may ever be launched."""
     kernels = [MARK_SITES, INSERT_SITES, TOUCH_OUTPUTS, MARK_FIRST_OF_RUNS]
@@ -163,19 +183,21 @@ def all_kernels() -> list[Kernel]:
     kernels += [LOOK_UP_INPUTS, LOOK_UP_ALL_IN_BITMAP, LOOK_UP_ALL_IN_HASH_TABLE]
     kernels += [LOOK_UP_OUTPUTS, NEIGHBOUR_KEYS, COUNT_PAIRS]
     kernels += [
-        convolution(family, dtype, tile, transposed=transposed)
+        convolution(family, dtype, tile, transposed=transposed, copied=copied)
         for family, tiles in CONVOLUTION.items()
         for tile in tiles.all
         for dtype in TYPES[family]
         for transposed in (False, True)
+        for copied in _copied_bytes(family, dtype)
         if transposed or not is_tf32(family, dtype)
     ]
     kernels += [round_weight(transposed=transposed) for transposed in (False, True)]
     kernels += [
-        weight_gradient(family, dtype, tile)
+        weight_gradient(family, dtype, tile, copied=copied)
         for family, tiles in WEIGHT_GRADIENT.items()
         for tile in tiles.all
         for dtype in TYPES[family]
+        for copied in _copied_bytes(family, dtype)
     ]
     for dtype in VALUE_TYPES:
         kernels += [few_channels(dtype, transposed=transposed) for transposed in (False, True)]

@@ -16,7 +16,7 @@ from impls.cuda.places import Places, blocks_of
 from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Launch, Problem, Shape
 from impls.cuda.sites import KernelMap, View
 from impls.cuda.structures import pointer
-from impls.cuda.tiles import TYPES, Family, Tile, Tiles, choose_family
+from impls.cuda.tiles import COPIED_BYTES, TYPES, Family, Tile, Tiles, choose_family, copied_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +185,10 @@ class ProductLaunch(Launch):
         if shape.tile is None:
             return launching.few_channels(dtype, transposed=transposed)
         transposed = transposed or self._is_rounded(shape)
-        return launching.convolution(shape.family, dtype, shape.tile, transposed=transposed)
+        copied = copied_bytes(*self._operands) or COPIED_BYTES
+        return launching.convolution(
+            shape.family, dtype, shape.tile, transposed=transposed, copied=copied
+        )
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
         """As many as rows keep busy; or tiles, and splits of the offsets where tiles are too few."""
@@ -217,7 +220,10 @@ class ProductLaunch(Launch):
 
     def _weights_fit(self) -> bool:
         """Whether `convolve_few` can hold them."""
-        return self.product.weight.numel() <= launching.MOST_FEW_WEIGHTS
+        offsets, *_ = self.product.weight.shape
+        ins, outs = self.product.features.shape[1], self.product.out_channels
+        width = math.ceil(outs / launching.FEW_COLUMNS) * launching.FEW_COLUMNS
+        return offsets * ins * width <= launching.MOST_FEW_WEIGHTS
 
     @property
     def _tiles(self) -> Tiles:
@@ -226,13 +232,17 @@ class ProductLaunch(Launch):
         most = places.launcher.shared_bytes(places.coordinates.device)
         return launching.tiles_within(self.family, most)
 
+    @property
+    def _operands(self) -> tuple[tuple[Tensor, int], tuple[Tensor, int]]:
+        product = self.product
+        return (product.features, product.features.shape[1]), (product.weight, product.out_channels)
+
     @cached_property
     def family(self) -> Family:
         """Of the kernel that multiplies by tiles."""
         product = self.product
         return choose_family(
-            (product.features, product.features.shape[1]),
-            (product.weight, product.out_channels),
+            *self._operands,
             scale=product.scale,
             tensor_cores=product.tensor_cores,
             least_channels=self.places.tuning.tensor_core_channels,

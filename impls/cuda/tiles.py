@@ -147,7 +147,10 @@ WEIGHT_GRADIENT = {
 
 
 def choose_family(
-    *operands: tuple[Tensor, int], scale: Tensor | None, tensor_cores: bool, least_channels: int
+    *operands: tuple[Tensor, int],
+    scale: Tensor | None,
+    tensor_cores: bool,
+    least_channels: int,
 ) -> Family:
     """Choose what multiplies two operands by tiles.
 
@@ -158,7 +161,7 @@ def choose_family(
         least_channels: from which on they do.
     """
     (first, ins), (second, outs) = operands
-    if scale is not None or not (_can_be_copied(first, ins) and _can_be_copied(second, outs)):
+    if scale is not None or copied_bytes(*operands) is None:
         return Family.TILES
     if tensor_cores and min(ins, outs) >= least_channels:
         return Family.TENSOR_CORES
@@ -166,7 +169,18 @@ def choose_family(
     return Family.COPIED if is_copied else Family.TILES
 
 
-def _can_be_copied(tensor: Tensor, channels: int) -> bool:
-    """Whether asynchronous copies can bring its rows."""
+def copied_bytes(*operands: tuple[Tensor, int]) -> int | None:
+    """How many bytes of rows an asynchronous copy may bring: 16, or two elements; None for no copy.
+
+    A copy brings 4, 8 or 16 bytes, of which both addresses are multiples.
+    """
+    sizes = (COPIED_BYTES, 2 * operands[0][0].element_size())
+    return next(
+        (size for size in sizes if all(_are_multiples(*each, size) for each in operands)), None
+    )
+
+
+def _are_multiples(tensor: Tensor, channels: int, size: int) -> bool:
+    """Whether rows are, and begin at such an address."""
     row_bytes = channels * tensor.element_size()
-    return row_bytes % COPIED_BYTES == 0 and tensor.data_ptr() % COPIED_BYTES == 0
+    return row_bytes % size == 0 and tensor.data_ptr() % size == 0

@@ -16,7 +16,14 @@ from impls.cuda.products import busy_blocks, rounding, sum_type
 from impls.cuda.shapes import MEASURED_BLOCKS_EACH, Launch, Problem, Shape
 from impls.cuda.sites import KernelMap
 from impls.cuda.structures import pointer
-from impls.cuda.tiles import WEIGHT_GRADIENT, Family, Tile, choose_family
+from impls.cuda.tiles import (
+    COPIED_BYTES,
+    WEIGHT_GRADIENT,
+    Family,
+    Tile,
+    choose_family,
+    copied_bytes,
+)
 
 MOST_BLOCKS = 65535
 """Along the grid's y axis."""
@@ -141,7 +148,8 @@ class GradientLaunch(Launch):
 
     def _kernel(self, shape: Shape) -> Kernel:
         tile = cast("Tile", shape.tile)
-        return launching.weight_gradient(shape.family, self.weight.dtype, tile)
+        copied = copied_bytes(*self._operands) or COPIED_BYTES
+        return launching.weight_gradient(shape.family, self.weight.dtype, tile, copied=copied)
 
     def _blocks(self, shape: Shape) -> tuple[int, int, int]:
         """Tiles of the channels, and parts of the pairs."""
@@ -172,13 +180,16 @@ class GradientLaunch(Launch):
     def _channels(self) -> int:
         return max(self.weight.shape[1:])
 
+    @property
+    def _operands(self) -> tuple[tuple[Tensor, int], tuple[Tensor, int]]:
+        _, ins, outs = self.weight.shape
+        return (self.features, ins), (self.upstream, outs)
+
     @cached_property
     def family(self) -> Family:
         """Of its kernel."""
-        _, ins, outs = self.weight.shape
         return choose_family(
-            (self.features, ins),
-            (self.upstream, outs),
+            *self._operands,
             scale=self.scale,
             tensor_cores=self.tensor_cores,
             least_channels=self.places.tuning.tensor_core_channels,

@@ -96,6 +96,7 @@ struct Barrier {
 struct Copy {
     void* to;
     const void* from;
+    unsigned bytes;
 };
 
 struct Fiber {

@@ -70,24 +70,30 @@ Memory& dynamic_shared() {
 
 inline bool is_aligned(const void* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 == 0; }
 
+template <int BYTES>
+bool is_aligned_to(const void* place) { return reinterpret_cast<std::uintptr_t>(place) % BYTES == 0; }
+
 // A copy happens when its thread waits for it and no earlier: a wait left out shows. So does one that
 // begins while others still read what lies there.
-__attribute__((noinline)) inline void copy_16_bytes(void* to, const void* from, bool present) {
+template <int BYTES>
+__attribute__((noinline)) inline void copy_bytes(void* to, const void* from, bool present) {
     if (!cuda_on_host::is_shared(to) || cuda_on_host::is_shared(from)) {
         cuda_on_host::fail("an asynchronous copy is not from global to shared memory");
     }
-    if (!is_aligned(to) || !is_aligned(from)) {
-        cuda_on_host::fail("an asynchronous copy is not aligned to 16 bytes");
+    if (!is_aligned_to<BYTES>(to) || !is_aligned_to<BYTES>(from)) {
+        cuda_on_host::fail("an asynchronous copy is not aligned to its size");
     }
-    COUNT(to, 16, cuda_on_host::Access::WRITES);
+    COUNT(to, BYTES, cuda_on_host::Access::WRITES);
     if (present) {
-        COUNT(from, 16, cuda_on_host::Access::READS);
-        cuda_on_host::touch(from, 16, cuda_on_host::Access::READS);
+        COUNT(from, BYTES, cuda_on_host::Access::READS);
+        cuda_on_host::touch(from, BYTES, cuda_on_host::Access::READS);
     }
     const cuda_on_host::Uncounted uncounted;
-    cuda_on_host::touch_by_copy(to, 16, true);
-    cuda_on_host::running->copies.push_back({to, present ? from : nullptr});
+    cuda_on_host::touch_by_copy(to, BYTES, true);
+    cuda_on_host::running->copies.push_back({to, present ? from : nullptr, BYTES});
 }
+
+inline void copy_16_bytes(void* to, const void* from, bool present) { copy_bytes<16>(to, from, present); }
 
 inline void close_group() {
     const cuda_on_host::Uncounted uncounted;
@@ -102,11 +108,11 @@ void wait_for_groups() {
     const cuda_on_host::Uncounted uncounted;  // they were when they began
     while (groups.size() > PENDING) {
         for (const cuda_on_host::Copy& copy : groups.front()) {
-            cuda_on_host::touch_by_copy(copy.to, 16, false);
+            cuda_on_host::touch_by_copy(copy.to, copy.bytes, false);
             if (copy.from == nullptr) {
-                std::memset(copy.to, 0, 16);
+                std::memset(copy.to, 0, copy.bytes);
             } else {
-                std::memcpy(copy.to, copy.from, 16);
+                std::memcpy(copy.to, copy.from, copy.bytes);
             }
         }
         groups.pop_front();

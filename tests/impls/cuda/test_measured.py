@@ -291,16 +291,20 @@ def test_a_shape_that_there_is_no_more_is_measured_anew(measured, tmp_path):
         assert second.choose(Pretended()) == WIDE
 
 
-def test_a_gpus_choices_hold_for_its_name_its_driver_and_the_kernels(monkeypatch, tmp_path):
+def test_a_gpus_choices_hold_for_its_name_its_driver_the_compiler_and_the_kernels(
+    monkeypatch, tmp_path
+):
+    runtime = SimpleNamespace(driverGetVersion=lambda: 13000)
+    nvrtc = SimpleNamespace(getVersion=lambda: (13, 2))
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime, nvrtc=nvrtc))
+    monkeypatch.setattr(gpu_choices.importlib, "import_module", lambda _: cupy)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
     monkeypatch.setattr(gpu_choices, "gpu_facts", lambda _: {"gpu driver": "570.86.15"})
     facts = gpu_choices.choices_of(tmp_path, torch.device("cuda")).facts
-    assert list(facts) == ["gpu", "driver", "kernels"]
+    assert list(facts) == ["gpu", "driver", "compiler", "kernels"]
+    assert facts["compiler"] == "NVRTC 13.2"
     assert (facts["gpu"], facts["driver"]) == ("NVIDIA H200", "570.86.15")
     monkeypatch.setattr(gpu_choices, "gpu_facts", lambda _: {})
-    runtime = SimpleNamespace(driverGetVersion=lambda: 13000)
-    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
-    monkeypatch.setattr(gpu_choices.importlib, "import_module", lambda _: cupy)
     other = gpu_choices.choices_of(tmp_path, torch.device("cuda")).facts
     assert other["driver"] == "CUDA 13000"
     assert other["kernels"] == facts["kernels"]
