@@ -154,7 +154,7 @@ def _alerts(arguments: argparse.Namespace) -> int:
         _print_skipped(history)
     if broken:
         return ExitCode.WRONG
-    if any(event.is_slower for event in found):
+    if any(event.is_slower and event.own for event in found):
         return ExitCode.SLOWER
     known = any(len(series.points) >= FEWEST_RUNS for series in history.series)
     return ExitCode.FINE if known else ExitCode.UNKNOWN

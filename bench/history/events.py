@@ -1,5 +1,6 @@
 """What happened between two runs of a machine: every series that stepped there, taken together."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,11 +43,13 @@ class Commits:
 class Event:
     """All steps in one direction between the same two runs and commits.
 
+    Steps of ratios that are the baseline's are in the event of its direction, which is the other one.
+
     Attributes:
         before: last run on the old level.
         after: first run on the new one.
         commits: of the repository that those lie in which stepped.
-        changes: the largest first.
+        changes: the largest first; after all others, those that are the baseline's.
         also: what else differs between the two runs, in words.
     """
 
@@ -56,6 +59,16 @@ class Event:
     commits: Commits
     changes: tuple[Change, ...]
     also: tuple[str, ...]
+
+    @property
+    def own(self) -> tuple[Change, ...]:
+        """Changes of cells that became slower or faster themselves."""
+        return tuple(each for each in self.changes if not each.step.of_baseline)
+
+    @property
+    def of_baseline(self) -> tuple[Change, ...]:
+        """Changes of cells whose baseline did so."""
+        return tuple(each for each in self.changes if each.step.of_baseline)
 
 
 @dataclass(frozen=True)
@@ -74,9 +87,8 @@ def events(history: History) -> list[Event]:
     for series, step in _steps(history):
         before, after = history.run_of(series, step.at - 1), history.run_of(series, step.at)
         commits = commits_between(history, series, step)
-        place = _Place(
-            before, after, step.is_slower, commits.before, commits.after, bool(commits.of)
-        )
+        is_slower = step.is_slower != step.of_baseline
+        place = _Place(before, after, is_slower, commits.before, commits.after, bool(commits.of))
         found.setdefault(place, []).append(Change(series, step))
     made = [_event(place, changes) for place, changes in found.items()]
     newest = sorted(made, key=lambda event: event.is_slower, reverse=True)
@@ -84,7 +96,13 @@ def events(history: History) -> list[Event]:
 
 
 def commits_between(history: History, series: Series, step: Step) -> Commits:
-    """The commits that a step lies between: the implementation's own where both runs have one."""
+    """The commits that a step lies between: the implementation's own where both runs have one.
+
+    A baseline's step, seen in another cell's ratio, is told by sparsebench's.
+    """
+    if step.of_baseline:
+        before, after = history.run_of(series, step.at - 1), history.run_of(series, step.at)
+        return Commits(before.commit, after.commit)
     return _commits(history, series, series.points[step.at - 1][0], series.points[step.at][0])
 
 
@@ -134,8 +152,9 @@ def _found_before(known: Sequence[Step], now: Sequence[Step]) -> set[int]:
 
 def _are_alike(one: Step, other: Step) -> bool:
     """Whether two steps may be one, as more and as fewer runs show it."""
-    is_near = abs(one.at - other.at) <= MOST_SHIFT and one.is_slower == other.is_slower
-    return is_near and any(
+    is_near = abs(one.at - other.at) <= MOST_SHIFT
+    is_same = (one.is_slower, one.of_baseline) == (other.is_slower, other.of_baseline)
+    return (is_near and is_same) and any(
         a.size.low <= b.size.estimate <= a.size.high for a, b in ((one, other), (other, one))
     )
 
@@ -187,7 +206,10 @@ class _Place(NamedTuple):
 
 def _event(place: _Place, changes: list[Change]) -> Event:
     before, after = place.before, place.after
-    largest = sorted(changes, key=lambda each: each.step.size.estimate, reverse=place.is_slower)
+    largest = sorted(
+        changes,
+        key=lambda each: (each.step.of_baseline, -abs(math.log(each.step.size.estimate))),
+    )
     names = sorted({each.series.key.implementation for each in changes})
     of = tuple(names) if place.is_own else ()
     also = []

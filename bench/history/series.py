@@ -11,7 +11,7 @@ import duckdb
 
 from bench.errors import UserError
 from bench.history.archive import Archive, Skipped
-from bench.history.steps import Step, find_steps, significant
+from bench.history.steps import Step, attributed, find_steps, significant
 from bench.history.summary import COLUMNS
 from bench.results.schema import Status
 
@@ -93,6 +93,15 @@ class Series:
     def values(self) -> list[float]:
         """The values of `points`."""
         return [value for _, value in self.points]
+
+    @property
+    def baseline_seconds(self) -> list[float]:
+        """Times of the baseline at `points`, of a series of ratios."""
+        return [
+            seconds / value
+            for seconds, value in zip(self.seconds, self.relative, strict=True)
+            if seconds is not None and value is not None and value > 0
+        ]
 
     @property
     def broken_since(self) -> int | None:
@@ -192,8 +201,12 @@ def _history(
     runs: Sequence[RunPoint], series: Sequence[Series], skipped: Sequence[Skipped]
 ) -> History:
     """Find the steps of every series."""
-    steps = significant([find_steps(each.values) for each in series])
-    return History(tuple(runs), tuple(series), tuple(map(tuple, steps)), tuple(skipped))
+    found = significant([find_steps(each.values) for each in series])
+    steps = tuple(
+        tuple(attributed(own, each.baseline_seconds) if each.is_relative else own)
+        for each, own in zip(series, found, strict=True)
+    )
+    return History(tuple(runs), tuple(series), steps, tuple(skipped))
 
 
 def _found(

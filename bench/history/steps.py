@@ -8,7 +8,7 @@ series, so that at most 1 % of what is reported is expected to be false (Benjami
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +28,10 @@ OUTLIER = 4.0
 """A single run that lies so many standard deviations off both its neighbours and off the median of the
 five runs around it does not count."""
 LEAST_NOISE = 1e-3
+MOST_OWN = 0.25
+"""Part of a ratio's step from which on it is told as the cell's, however noisy the baseline is."""
+SURELY_OWN = 0.1
+"""The same where the part is at least that by the 99 % interval of the baseline's step."""
 BLOCK = 125
 """Runs that are searched at a time."""
 
@@ -40,16 +44,23 @@ class Step:
         at: place of the first run after it.
         size: time after over time before, with its 99 % interval.
         p_value: for a change within the dead band, corrected for the places it might have been at.
+        of_baseline: whether a ratio stepped because the baseline did, and not the cell.
     """
 
     at: int
     size: Interval
     p_value: float
+    of_baseline: bool = False
 
     @property
     def is_slower(self) -> bool:
-        """Whether times went up."""
+        """Whether times, or their ratio, went up."""
         return self.size.estimate > 1
+
+    @property
+    def kind(self) -> str:
+        """Whose step it is, or its direction: `baseline`, `slower` or `faster`."""
+        return "baseline" if self.of_baseline else "slower" if self.is_slower else "faster"
 
 
 def find_steps(times: Sequence[float]) -> list[Step]:
@@ -85,6 +96,27 @@ def significant(found: Sequence[Sequence[Step]]) -> list[list[Step]]:
     without = [1.0 for steps in found if not steps]
     kept = iter(stats.false_discovery_control(flat + without) <= 1 - CONFIDENCE)
     return [[step for step in steps if next(kept)] for steps in found]
+
+
+def attributed(steps: Sequence[Step], baseline: Sequence[float]) -> list[Step]:
+    """Mark those steps of ratios to a baseline that are the baseline's, of these times."""
+    found = {step.at: step.size for step in find_steps(baseline)} if steps else {}
+    return [
+        replace(step, of_baseline=step.at in found and _is_of_baseline(step.size, found[step.at]))
+        for step in steps
+    ]
+
+
+def _is_of_baseline(ratio: Interval, baseline: Interval) -> bool:
+    """Whether a ratio stepped because of the baseline's step, and not because of the cell's own.
+
+    The rest is the cell's own part. Below -1 the cell went more than half the baseline's way: then the
+    machine changed, and the ratio says what the cell did.
+    """
+    total = math.log(ratio.estimate)
+    own = 1 + math.log(baseline.estimate) / total
+    least = 1 + min(math.log(baseline.low) / total, math.log(baseline.high) / total)
+    return -1 < own < MOST_OWN and least < SURELY_OWN
 
 
 def levels(times: Sequence[float], steps: Sequence[Step]) -> list[tuple[int, int, float]]:

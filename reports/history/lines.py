@@ -30,14 +30,14 @@ class Line:
     Attributes:
         path: data of the line through its values.
         levels: data of what its steps say.
-        marks: place and direction of every step.
+        marks: place and kind of every step.
     """
 
     series: Series
     steps: tuple[Step, ...]
     path: str
     levels: str
-    marks: tuple[tuple[int, bool], ...]
+    marks: tuple[tuple[int, str], ...]
 
 
 def draw(series: Series, steps: tuple[Step, ...]) -> Line:
@@ -57,7 +57,7 @@ def draw(series: Series, steps: tuple[Step, ...]) -> Line:
         for (start, end, _), y in zip(bounds, heights, strict=True)
     ]
     marks = tuple(
-        (round((columns[step.at - 1] + columns[step.at]) / 2), step.is_slower) for step in steps
+        (round((columns[step.at - 1] + columns[step.at]) / 2), step.kind) for step in steps
     )
     return Line(series, steps, f"M{'L'.join(f'{x} {y}' for x, y in places)}", "".join(flat), marks)
 

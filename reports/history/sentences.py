@@ -23,8 +23,8 @@ def headline(history: History) -> str:
     )
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
         return f"{extent}: too few to find a step; {FEWEST_RUNS} runs per machine are needed."
-    slower = sum(len(event.changes) for event in found if event.is_slower)
-    faster = sum(len(event.changes) for event in found if not event.is_slower)
+    slower = sum(len(event.own) for event in found if event.is_slower)
+    faster = sum(len(event.own) for event in found if not event.is_slower)
     if not found:
         return f"{extent}: no lasting change."
     return (
@@ -69,6 +69,8 @@ def step_words(step: Step) -> str:
     """A step's direction and size, with its interval."""
     low, high = sorted((_percent(step, step.size.low), _percent(step, step.size.high)))
     direction = "▲ slower by" if step.is_slower else "▼ faster by"
+    if step.of_baseline:
+        direction = f"the baseline changed: ratio {'up' if step.is_slower else 'down'} by"
     return (
         f"{direction} {words.percent(_percent(step, step.size.estimate))} "
         f"({words.number(100 * low, 2)}{words.DASH}{words.percent(high)})"
@@ -109,14 +111,22 @@ def plugin_commits(history: History) -> dict[str, list[Commits]]:
 
 def summary(event: Event) -> str:
     """One line: when, where, how many cells, how much."""
-    worst = event.changes[0]
     kind = "slower" if event.is_slower else "faster"
-    also = f"; {'; '.join(words.label(each, words.LONGEST_TITLE) for each in event.also)}"
-    return (
-        f"{words.count(len(event.changes), 'cell')} {kind} since {day(event.after)}, "
-        f"{commits(event.commits)}, up to {words.percent(_extent(worst.step))}"
-        f"{also if event.also else ''}"
-    )
+    since = f"since {day(event.after)}, {commits(event.commits)}"
+    told = []
+    if moved := event.of_baseline:
+        names = {words.label(each.series.baseline or "") for each in moved}
+        way = "fell" if event.is_slower else "rose"
+        most = f"up to {words.percent(_extent(moved[0].step))}"
+        told = [
+            f"{words.listed(sorted(names))} became {kind} {since}",
+            f"the ratios of {words.count(len(moved), 'cell')} to it {way}, {most}",
+        ]
+    if event.own:
+        own = f"{words.count(len(event.own), 'cell')} {kind}"
+        most = f"up to {words.percent(_extent(event.own[0].step))}"
+        told.append(f"{own}, {most}" if told else f"{own} {since}, {most}")
+    return "; ".join([*told, *(words.label(each, words.LONGEST_TITLE) for each in event.also)])
 
 
 def day(run: RunPoint) -> str:
@@ -184,9 +194,8 @@ def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]
     if broken:
         their = "its time" if len(broken) == 1 else "their times"
         return f"{words.count(len(broken), 'cell')} lost {their}: fix these first."
-    slower = [event for event in found if event.is_slower]
-    if slower:
-        amount = sum(len(event.changes) for event in slower)
+    amount = sum(len(event.own) for event in found if event.is_slower)
+    if amount:
         return f"{words.count(amount, 'cell')} became slower recently: investigate."
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
         return f"Too few runs to say: {FEWEST_RUNS} per machine are needed."

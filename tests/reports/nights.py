@@ -19,19 +19,22 @@ def commit(number):
     return f"{number:02x}".ljust(40, "0")
 
 
-def nightly(number, *, factor=1.0, records=RECORDS, names=("dense", "gather"), commits=None):
+def nightly(
+    number, *, factor=1.0, others=1.0, records=RECORDS, names=("dense", "gather"), commits=None
+):
     """The run of one night; gather is slower by a factor.
 
     Args:
         number: of the night.
         factor: of gather's times.
+        others: factor of the others' times.
         records: of workloads.
         names: of implementations.
         commits: by implementation, of the repository of its own that it lies in.
     """
 
     def times(name, record):
-        return 1e-3 * (factor if name == "gather" else 1.0)
+        return 1e-3 * (factor if name == "gather" else others)
 
     run = make_run(records, names, times=times, phases=(Phase.FORWARD,), noise=FEW, seed=number)
     started = (START + timedelta(days=number)).isoformat()
