@@ -63,23 +63,19 @@ __device__ __forceinline__ Memory& dynamic_shared() {
 
 // --- Asynchronous copies and tensor cores -------------------------------------------------------
 
-// Begin to copy 16 bytes from global to shared memory, both aligned to 16; zeros where not present.
-__device__ __forceinline__ void copy_16_bytes(void* to, const void* from, bool present) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                     static_cast<unsigned>(__cvta_generic_to_shared(to))),
-                 "l"(__cvta_generic_to_global(from)), "r"(present ? 16 : 0)
-                 : "memory");
-}
-
-// The same of fewer bytes, both addresses aligned to as many, through L1: 4 or 8.
+// Begin to copy from global to shared memory, both addresses aligned to as many bytes; zeros where not
+// present. Sixteen bytes pass L1 by, four and eight cannot.
 template <int BYTES>
 __device__ __forceinline__ void copy_bytes(void* to, const void* from, bool present) {
+    const auto shared = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    const auto global = __cvta_generic_to_global(from);
+    const int bytes = present ? BYTES : 0;  // of which the rest is zeros
     if constexpr (BYTES == 16) {
-        copy_16_bytes(to, from, present);
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes)
+                     : "memory");
     } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(
-                         static_cast<unsigned>(__cvta_generic_to_shared(to))),
-                     "l"(__cvta_generic_to_global(from)), "r"(present ? BYTES : 0), "n"(BYTES)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(shared), "l"(global), "r"(bytes),
+                     "n"(BYTES)
                      : "memory");
     }
 }

@@ -146,7 +146,7 @@ __global__ void copy(const Numbers p) {
         __syncthreads();
         first = chunks.values[next];
     }
-    copy_16_bytes(chunks.values + threadIdx.x * 4, from, true);
+    copy_bytes<16>(chunks.values + threadIdx.x * 4, from, true);
     close_group();
     if (MISTAKE == NEVER) {
         return;
@@ -234,7 +234,7 @@ __global__ void load_alike(const Numbers p) {
 // Sixteen bytes a lane, side by side.
 __global__ void copy_rows(const Numbers p) {
     Banks& banks = shared<Banks>();
-    copy_16_bytes(&banks.rows[threadIdx.x / 4][threadIdx.x % 4 * 16], p.values + threadIdx.x * 4, true);
+    copy_bytes<16>(&banks.rows[threadIdx.x / 4][threadIdx.x % 4 * 16], p.values + threadIdx.x * 4, true);
     close_group();
     wait_for_groups<0>();
 }

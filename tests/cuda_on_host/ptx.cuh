@@ -93,8 +93,6 @@ __attribute__((noinline)) inline void copy_bytes(void* to, const void* from, boo
     cuda_on_host::running->copies.push_back({to, present ? from : nullptr, BYTES});
 }
 
-inline void copy_16_bytes(void* to, const void* from, bool present) { copy_bytes<16>(to, from, present); }
-
 inline void close_group() {
     const cuda_on_host::Uncounted uncounted;
     cuda_on_host::Fiber& fiber = *cuda_on_host::running;

@@ -18,7 +18,7 @@ MISTAKES = {
     "NO_BARRIER": r"race: \w+ after thread \d+ \w+ it, without a barrier between",
     "EARLY": r"race: written after thread \d+ read it, without a barrier between",
     "NEVER": "a thread ends while it copies",
-    "ASKEW": "an asynchronous copy is not aligned to 16 bytes",
+    "ASKEW": "an asynchronous copy is not aligned to its size",
 }
 NAMES += ("leave_and_look<0>", "leave_and_look<1>", "count_oneself<true>", "count_oneself<false>")
 NAMES += ("copy<NONE>", *(f"copy<{mistake}>" for mistake in MISTAKES))
