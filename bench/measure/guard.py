@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from bench.dtypes import matmul_precision, set_matmul_precision
+from bench.measure.memory import freed_bytes
 
 KEPT_SHARE = 0.25
 """An implementation that keeps more than this share of the memory that the process may take fails, as
@@ -189,9 +190,14 @@ class Guard:
         if self._visits[name] <= SETTLING_VISITS:
             return
         self._kept[name] = max(0, self._kept.get(name, 0) + taken)
-        if self._kept[name] > self._most_kept:
+        if self._kept[name] <= self._most_kept:
+            return
+        kept = (
+            self._kept[name] - freed_bytes()
+        )  # in between, where the next large block did not fit
+        if kept > self._most_kept:
             raise KeptMemoryError(
-                f"{self._kept[name] / 2**20:,.0f} MiB more than at first are kept after "
+                f"{kept / 2**20:,.0f} MiB more than at first are kept after "
                 f"{self._visits[name]} visits"
             )
 

@@ -57,6 +57,35 @@ def keep_freed_memory() -> bool:
     return bool(option(M_MMAP_MAX, 0) and option(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def freed_bytes() -> int:
+    """Return what the C library keeps of freed memory; 0 where it does not say (before glibc 2.33)."""
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None) if _STATUS.exists() else None
+    if tell is None:
+        return 0
+    tell.restype = _Mallinfo
+    return int(tell().fordblks)
+
+
+class _Mallinfo(ctypes.Structure):
+    """Of glibc's malloc.h: `struct mallinfo2`, all arenas' together."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    )
+
+
 def limit_memory() -> None:
     """Make allocations beyond what the machine has free fail, instead of waking its killer."""
     in_use = _kilobytes("VmData") * 1024 if _STATUS.exists() else 0

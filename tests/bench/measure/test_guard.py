@@ -1,8 +1,10 @@
 """What one implementation does to the others in its process is noticed, told and put back."""
 
+import ctypes
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -94,6 +96,7 @@ def memory(monkeypatch):
     """What the process has taken, made up; 1,000 bytes may be taken."""
     taken = [0]
     monkeypatch.setattr(guard, "_data_bytes", lambda: taken[0])
+    monkeypatch.setattr(guard, "freed_bytes", lambda: 0)
     monkeypatch.setattr(guard.resource, "getrlimit", lambda _: (1000, -1))
     return taken
 
@@ -124,3 +127,47 @@ def test_what_all_take_between_phases_is_not_blamed_on_who_is_visited_next(memor
     memory[0] += 400  # such as recorded passes, which everybody makes before the rounds
     subject.settle()
     subject.check("innocent")
+
+
+IN_PIECES = """
+import resource
+import sys
+import torch
+from bench.measure.guard import Guard, KeptMemoryError
+from bench.measure.memory import _kilobytes, keep_freed_memory
+
+def visit(number):  # no block fits in what earlier ones left, as something small lies in there
+    block = torch.empty(2**20 * (10 + number), dtype=torch.uint8)
+    if sys.argv[1] == "kept":
+        results.append(block)
+    del block
+    results.append(torch.empty(2**16, dtype=torch.uint8))
+
+assert keep_freed_memory()
+results = []
+limit = _kilobytes("VmData") * 1024 + 2**30
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+subject = Guard()
+before = _kilobytes("VmData")
+try:
+    for number in range(25):
+        visit(number)
+        subject.check("subject")
+except KeptMemoryError as error:
+    print("refused")
+print((_kilobytes("VmData") - before) // 2**10)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library does not say what it keeps"
+)
+def test_freed_memory_that_the_c_library_keeps_in_pieces_is_no_leak():
+    def grown(what):
+        command = [sys.executable, "-c", IN_PIECES, what]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert grown("kept")[0] == "refused"
+    (mebibytes,) = grown("freed")
+    assert int(mebibytes) > 300  # a quarter of a gibibyte is the most that may be kept
