@@ -88,12 +88,38 @@ def detectable(comparison: Comparison) -> str:
         f"Of {words.count(sum(verdicts.values()), 'comparison')} with "
         f"{words.label(comparison.baseline)}, {counts}. {found} A verdict means a difference beyond "
         f"{dead_band}, by a 99 % interval and after Holm's correction for all of them; “same” rules "
-        f"out {resolution}."
+        f"out {resolution}.{_clear_alone(comparison)}"
+    )
+
+
+def _clear_alone(comparison: Comparison) -> str:
+    """How many verdicts a reader of intervals would not expect."""
+    clear = sum(
+        row.verdict is Verdict.AMBIGUOUS and row.ratio is not None and _is_clear(row.ratio.interval)
+        for row in comparison.rows
+    )
+    if not clear:
+        return ""
+    have = "has" if clear == 1 else "have"
+    return (
+        f" Of the ambiguous, {clear:,} {have} an interval beyond that: clear alone, but not certain "
+        f"enough among so many."
+    )
+
+
+def _is_clear(interval: Interval) -> bool:
+    return interval.is_known and (
+        math.log(interval.low) > DEAD_BAND or math.log(interval.high) < -DEAD_BAND
     )
 
 
 def doubts(run: Run, comparison: Comparison) -> list[str]:
     """Return everything that should make a reader careful, in words."""
+    return doubts_of_times(run, comparison) + _missing(run, comparison)
+
+
+def doubts_of_times(run: Run, comparison: Comparison) -> list[str]:
+    """Return what casts doubt on the times there are."""
     found = [words.label(doubt, words.LONGEST_TITLE) for doubt in run.header.machine.doubts]
     if not run.finished:
         done = len({unit.workload.name for unit in run.units})
@@ -136,7 +162,7 @@ def doubts(run: Run, comparison: Comparison) -> list[str]:
             f"no cell of {words.label(comparison.baseline)} was timed: there are times, but no "
             f"ratios, no verdicts and no break-even"
         )
-    return found + _of_times(comparison) + _missing(run, comparison)
+    return found + _of_times(comparison)
 
 
 def _crowded(run: Run) -> list[float]:

@@ -23,7 +23,7 @@ UNIT = "median in milliseconds, ± half of its 99 % interval"
 def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) -> None:
     """Print times, of the main phases only where there are many, what to use, how all ended, doubts."""
     from reports.speed import compare  # noqa: PLC0415
-    from reports.verdicts import doubts  # noqa: PLC0415
+    from reports.verdicts import doubts_of_times  # noqa: PLC0415
 
     comparison = compare(run)
     statuses = Counter(str(cell.status) for cell in run.cells)
@@ -48,7 +48,7 @@ def print_summary(run: Run, path: Path, *, as_json: bool, page_follows: bool) ->
     print(f"{words.count(len(run.cells), 'cell')}: {counts}")  # noqa: T201
     for line in _failures(run):
         print(line)  # noqa: T201
-    for doubt in doubts(run, comparison):
+    for doubt in doubts_of_times(run, comparison):
         print(f"doubt: {doubt}")  # noqa: T201
     hint = f"; `sparsebench report {quote(str(path))}` makes a page of it"
     print(f"written: {path}{'' if page_follows else hint}")  # noqa: T201

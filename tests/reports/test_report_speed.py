@@ -282,6 +282,18 @@ def test_two_that_are_level_share_the_first_place():
     assert "cannot be told apart as the fastest" in findings(compare(run), [], [])[0].sentences[0]
 
 
+def test_ambiguous_ratios_whose_own_intervals_are_clear_are_counted():
+    comparison = compare(make_run(density_group(), noise=Noise(rounds=0.003, processes=0.0005)))
+    assert "Of the ambiguous" not in detectable(comparison)
+    (table, *others) = comparison.tables
+    unsure = tuple(
+        replace(row, verdict=Verdict.AMBIGUOUS) if row.cell.implementation == "gather" else row
+        for row in table.rows
+    )
+    changed = replace(comparison, tables=(replace(table, rows=unsure), *others))
+    assert "Of the ambiguous, 3 have an interval beyond that: clear alone" in detectable(changed)
+
+
 def test_the_smallest_detectable_effect_grows_with_noise():
     def effect(noise):
         run = make_run(density_group(), ("dense", "gather"), noise=noise)

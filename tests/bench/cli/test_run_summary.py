@@ -13,7 +13,7 @@ from bench.phases import Phase
 from bench.results.schema import OTHERS, Samples, Timing
 from bench.statistics.intervals import seconds_per_call
 from reports.speed import compare
-from reports.verdicts import doubts
+from reports.verdicts import doubts_of_times
 
 ROUNDS = tuple((duration,) for duration in (1000, 1020, 1040, 1010, 1030))
 
@@ -93,5 +93,5 @@ def test_the_page_s_doubts_follow_the_tables(capsys):
     assert shown[:2] == told
     assert "other programs used 2.0 processors" in " ".join(shown[2:])
     *doubts_shown, last = "\n".join(shown).splitlines()
-    assert doubts_shown == doubts(measured, compare(measured))
+    assert doubts_shown == doubts_of_times(measured, compare(measured))
     assert last == "written: run.json"
