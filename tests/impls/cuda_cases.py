@@ -46,13 +46,13 @@ every_type = pytest.mark.parametrize(
     "dtype",
     [
         "float32",
-        "tf32",
+        pytest.param("tf32", marks=pytest.mark.slow),
         "float64",
         "float16",
         pytest.param("bfloat16", marks=pytest.mark.slow),
     ],
 )
-"""Whatever products are computed in; the half types share all but their conversions."""
+"""Whatever products are computed in; tf32 and the half types share all but their conversions."""
 
 
 class InTurn(Chooser):

@@ -13,6 +13,8 @@ from bench.statistics.intervals import _logarithms, _paired
 
 PUBLISHED = sorted((Path(__file__).parents[3] / "results").glob("*-processors/*.json"))
 FEWEST_ROUNDS = 12
+FEWEST_PROCESSES = 20
+"""Of so many rounds; fewer have a median that chance alone takes beyond a tenth."""
 
 
 def correlations(processes):
@@ -37,9 +39,10 @@ def test_rounds_of_a_ratio_hardly_depend_on_each_other(path):
             baseline = timings.get(("dense", phase))
             if baseline is not None and implementation != "dense":
                 of_ratios += correlations(_paired(timing, baseline).values())
-    if not of_times:
+    if len(of_times) < FEWEST_PROCESSES:
         pytest.skip("too few rounds")
-    ratios = f", of ratios {np.median(of_ratios):.2f}" if of_ratios else ""
-    print(f"{path.parent.name}/{path.stem}: of times {np.median(of_times):.2f}{ratios}")
+    print(f"{path.parent.name}/{path.stem}: of {len(of_times)} times {np.median(of_times):.2f}")
     assert np.median(of_times) < 0.6
-    assert not of_ratios or abs(np.median(of_ratios)) < 0.1
+    if len(of_ratios) >= FEWEST_PROCESSES:
+        print(f"of {len(of_ratios)} ratios {np.median(of_ratios):.2f}")
+        assert abs(np.median(of_ratios)) < 0.1
