@@ -209,21 +209,23 @@ def _bends(
 ) -> list[float]:
     """Return where the curve passes 0 at the latest and the earliest, if it bends one way only.
 
-    Then it lies between the straight line through two neighbours and those through the pairs before
-    and after them, gone on with.
+    Then it lies between the straight line through two neighbours and those through each of them and
+    the nearest workload before or after it, gone on with. Several workloads may be at one place.
     """
     logs = [_log(interval.estimate) for interval in intervals]
     found = []
     for index in segments:
         if not _passes_0(logs[index], logs[index + 1], rising=rising):
             continue
-        ends = places[index], places[index + 1]
-        for pair, anchor, far in ((index - 1, index, ends[1]), (index + 1, index + 1, ends[0])):
-            if 0 <= pair < len(places) - 1:
-                slope = (logs[pair + 1] - logs[pair]) / (places[pair + 1] - places[pair])
+        left, right = places[index], places[index + 1]
+        before = [at for at in range(index) if places[at] < left]
+        after = [at for at in range(index + 2, len(places)) if places[at] > right]
+        for own, other, far in ((index, before[-1:], right), (index + 1, after[:1], left)):
+            for at in other:
+                slope = (logs[at] - logs[own]) / (places[at] - places[own])
                 goes_there = slope > 0 if rising else slope < 0
-                place = places[anchor] - logs[anchor] / slope if goes_there else far
-                found.append(min(max(place, ends[0]), ends[1]))
+                place = places[own] - logs[own] / slope if goes_there else far
+                found.append(min(max(place, left), right))
     return found
 
 

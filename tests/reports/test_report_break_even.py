@@ -89,6 +89,21 @@ def test_a_straight_curve_has_a_band_of_noise_alone():
     assert crossing.high / crossing.low < 1.03
 
 
+@pytest.mark.parametrize("twice", [(0.2,), (0.4,), (0.1, 0.2, 0.4, 0.7)])
+def test_several_workloads_of_one_density_beside_a_crossing_change_no_band_but_by_noise(twice):
+    records = density_group()
+    again = [replace(each, name=f"{each.name} again") for each in records if each.density in twice]
+
+    def planted(density):
+        return (density / 0.3) ** (1 if density < 0.3 else 2)
+
+    (once,) = of_gather(curves(planted, noise=QUIET)).crossings
+    found = of_gather(curves(planted, noise=QUIET, records=[*records, *again]))
+    (crossing,) = found.crossings
+    assert crossing.position == pytest.approx(once.position, rel=0.02)
+    assert (crossing.low, crossing.high) == pytest.approx((once.low, once.high), rel=0.02)
+
+
 def test_a_band_stays_open_where_one_side_is_not_told_apart():
     noise = Noise(rounds=0.03, processes=0.005)
     found = curves(lambda density: 0.5 if density < 0.5 else 1.005, noise=noise)
