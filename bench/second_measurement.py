@@ -57,7 +57,7 @@ def compare_measured(base: Run, head: Run) -> Changes:
         return compare_runs(base, head)
     both = compare_runs(base, head, paired=True)
     second = compare_runs(_second_of(base), _second_of(head), paired=True)
-    return _judged_again(both, second) if second.cells else both
+    return _judged_again(both, second)  # what was slower has been measured twice
 
 
 def _judged_again(both: Changes, second: Changes) -> Changes:

@@ -13,7 +13,14 @@ from bench.results.schema import Status
 from bench.results.store import load, merge, write
 from bench.second_measurement import compare_measured, together
 from bench.statistics.verdicts import Verdict
-from tests.reports.compared_runs import changed, ended, lock_step, made, noisy_lock_step
+from tests.reports.compared_runs import (
+    NAMES,
+    changed,
+    ended,
+    lock_step,
+    made,
+    noisy_lock_step,
+)
 
 
 def as_pair(changes, pair="0123456789ab"):
@@ -37,17 +44,27 @@ IN_PART = compare_runs(
 FAILING = compare_runs(SECOND.base, changed(SECOND.head, ended(Status.INCORRECT)), paired=True)
 
 
+def without_memory(run):
+    for name in NAMES:
+        run = changed(run, ended(Status.OUT_OF_MEMORY), name)
+    return run
+
+
+WITHOUT_MEMORY = compare_runs(*map(without_memory, (SECOND.base, SECOND.head)), paired=True)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        FIRST,
+        as_pair(lock_step(1.0, 1)),
         together(FIRST, SECOND),
         together(FIRST, as_pair(lock_step(1.0, 11))),
         together(NOISY, as_pair(noisy_lock_step(1.0, 21))),
         together(FIRST, IN_PART),
         together(FIRST, FAILING),
+        together(FIRST, WITHOUT_MEMORY),
     ],
-    ids=["once", "confirmed", "gone", "a family gone", "in part", "failing"],
+    ids=["once", "confirmed", "gone", "a family gone", "in part", "failing", "without memory"],
 )
 def test_a_pair_that_was_kept_is_judged_as_when_it_was_measured(changes, tmp_path):
     for run, name in ((changes.base, "base.json"), (changes.head, "head.json")):
