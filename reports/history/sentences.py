@@ -115,11 +115,10 @@ def summary(event: Event) -> str:
     since = f"since {day(event.after)}, {commits(event.commits)}"
     told = []
     if moved := event.of_baseline:
-        names = {words.label(each.series.baseline or "") for each in moved}
         way = "fell" if event.is_slower else "rose"
         most = f"up to {words.percent(_extent(moved[0].step))}"
         told = [
-            f"{words.listed(sorted(names))} became {kind} {since}",
+            f"{_baselines([event])} became {kind} {since}",
             f"the ratios of {words.count(len(moved), 'cell')} to it {way}, {most}",
         ]
     if event.own:
@@ -199,7 +198,15 @@ def verdict(history: History, found: Sequence[Event], broken: Sequence[Breakage]
         return f"{words.count(amount, 'cell')} became slower recently: investigate."
     if all(len(series.points) < FEWEST_RUNS for series in history.series):
         return f"Too few runs to say: {FEWEST_RUNS} per machine are needed."
+    if slower := [event for event in found if event.is_slower]:  # by the baseline's steps alone
+        return f"Nothing but {_baselines(slower)} became slower recently."
     return "Nothing became slower recently."
+
+
+def _baselines(found: Sequence[Event]) -> str:
+    """The baselines whose steps are told by ratios to them."""
+    names = {each.series.baseline or "" for event in found for each in event.of_baseline}
+    return words.listed(map(words.label, sorted(names)))
 
 
 def _extent(step: Step) -> float:

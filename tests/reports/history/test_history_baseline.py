@@ -88,7 +88,11 @@ def test_that_only_the_baseline_became_slower_makes_nothing_else_faster(archived
     assert "dense became slower since 2026-01-08 00:00" in printed
     assert "the ratios of 3 cells to it fell, up to 20" in printed
     assert "faster" not in printed
-    assert alerts(archive, capsys, "--impl", "gather")[0] == 0
+    for form in ((), ("--markdown",)):
+        code, printed = alerts(archive, capsys, "--impl", "gather", *form)
+        assert code == 0
+        assert "Nothing but dense became slower recently." in printed.splitlines()[0]
+        assert "dense became slower since 2026-01-08 00:00" in printed
 
 
 @pytest.mark.parametrize("gather", [1.05, 1.2])
