@@ -17,7 +17,7 @@ class Standing:
 
     Attributes:
         mean: geometric mean of its ratios to the baseline over the workloads that both completed.
-        first_calls: the same of visits' first calls; None where those were not timed.
+        first_calls: the same of visits' first calls; None where those were not timed in all of these.
         verdicts: how often it got which, against the baseline.
         fastest: number of workloads in which no other was faster.
         measured: number of workloads with a time.
@@ -68,12 +68,14 @@ def standings(comparison: Comparison, setting: Setting, phase: Phase) -> list[St
         rows = [row for row in (table.find(name, phase) for table in tables) if row is not None]
         timed = [row for row in rows if is_timed(row)]
         if timed:
+            ratios = [row.ratio for row in timed if row.ratio]
+            first_ratios = [row.first_ratio for row in timed if row.first_ratio]
             found.append(
                 Standing(
                     name,
                     phase,
-                    geometric_mean([row.ratio for row in timed if row.ratio]),
-                    geometric_mean([row.first_ratio for row in timed if row.first_ratio]),
+                    geometric_mean(ratios),
+                    geometric_mean(first_ratios) if len(first_ratios) == len(ratios) else None,
                     Counter(row.verdict for row in timed if row.verdict),
                     sum(row.fastest for row in timed),
                     len(timed),

@@ -10,8 +10,10 @@ from bench.phases import Phase
 from bench.results.schema import Samples
 from reports.exports import to_csv
 from reports.first_calls import first_calls
+from reports.joining import join
 from reports.page import render
 from reports.speed import Setting, compare
+from reports.standing import standings
 from reports.words import TIMES
 from tests.reports.page_parser import PageParser
 from tests.reports.synthetic_runs import DENSE_SECONDS, HEADLINE, Noise, make_run, workload
@@ -100,6 +102,18 @@ def test_a_run_without_them_has_no_such_section():
     page = PageParser(render(without_first_calls()))
     assert "first-calls" not in page.sections
     assert "Called once" not in render(without_first_calls())
+
+
+def test_means_of_first_calls_are_over_the_same_workloads_as_those_beside_them():
+    later = run_of()
+    earlier = make_run([workload("three", 0.1)], tuple(FACTORS), phases=HEADLINE, noise=QUIET)
+    page = PageParser(render(join([earlier, later])))
+    assert [row[0] for row in page.table("time of a first call").rows[1:]] == ["one", "two"]
+    rows = page.table("how each implementation did").rows
+    place = rows[0].index("Called once")
+    assert {row[place] for row in rows if row[0] == "gather"} == {"·"}
+    _, gather = standings(compare(later), SETTING, Phase.FORWARD)
+    assert gather.first_calls.estimate == pytest.approx(0.5, rel=0.01)
 
 
 def test_csv_has_them():
