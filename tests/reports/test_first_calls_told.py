@@ -98,6 +98,22 @@ def test_the_page_shows_them_beside_the_others():
     )
 
 
+def test_others_are_said_to_have_been_at_work_only_where_there_were_others():
+    def text(run):
+        return PageParser(render(run)).text("first-calls")
+
+    alone = replace(
+        run_of(),
+        units=tuple(
+            replace(unit, cells=tuple(c for c in unit.cells if c.implementation == "gather"))
+            for unit in run_of().units
+        ),
+    )
+    assert "mostly finds the data and code of another one" in text(run_of())
+    assert "another one" not in text(alone)
+    assert "No other implementation was measured" in text(alone)
+
+
 def test_a_run_without_them_has_no_such_section():
     page = PageParser(render(without_first_calls()))
     assert "first-calls" not in page.sections
