@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from bench.commits import short
 from bench.comparison import Changes, compare_runs
 from bench.errors import UserError
 from bench.gpu import conditions, watched
@@ -143,7 +144,7 @@ class _Side:
         except UserError as error:
             raise self._refusal(error) from error
         self.versions = {each.name: each.version for each in header.implementations}
-        return replace(header, commit=self._revision.commit, pair=pair)
+        return replace(_as_of(self._revision, header), pair=pair)
 
     def _refusal(self, error: UserError) -> UserError:
         hint = ""
@@ -166,6 +167,18 @@ class _Side:
             count=self.plan.settings.processes,
             more=self._revision.environment,
         )
+
+
+def _as_of(revision: Revision, header: Header) -> Header:
+    """A side's header, its commits as a run of that checkout would have them."""
+    if revision.plugins is not None:  # the harness is this checkout's on both sides
+        return header
+    own = short(revision.commit)
+    implementations = tuple(
+        replace(record, commit="") if record.commit == own else record
+        for record in header.implementations
+    )
+    return replace(header, commit=own, implementations=implementations)
 
 
 def _measure(

@@ -98,10 +98,11 @@ def caveat(changes: Changes) -> str:
         "Intervals are 99 %, verdicts corrected for all cells; changes within 1 % get no verdict."
     )
     if changes.in_lock_step:
-        return (
-            f"Base {short(base.commit) or NONE} and head {short(head.commit) or NONE} were measured in "
-            f"turn, visit by visit. {judged}"
-        )
+        both = f"Base {short(base.commit) or NONE} and head {short(head.commit) or NONE}"
+        plugins = _plugins(base, head) if base.commits != head.commits else ""
+        if plugins and base.commit == head.commit:  # these are revisions of the plug-ins
+            both = "Both"
+        return f"{plugins}{both} were measured in turn, visit by visit. {judged}"
     return (
         f"Base: {base.commit or 'no commit'}, {words.moment(base.started)}. "
         f"Head: {head.commit or 'no commit'}, {words.moment(head.started)}. "

@@ -15,6 +15,7 @@ from small_plan import WORKLOAD, plan
 from bench.ab import compare_revisions
 from bench.cli.ab import _null_result
 from bench.cli.main import main
+from bench.commits import own_commit
 from bench.comparison import compare_runs
 from bench.errors import UserError
 from bench.plugins.implementations import choose
@@ -87,7 +88,8 @@ def test_a_planted_slowdown_is_found_where_it_is_and_confirmed(project):
     assert 4 < found["masked"].ratio.interval.estimate < 16  # 8 was planted
     assert found["dense"].verdict is not Verdict.SLOWER
     assert changes.exit_code == 1
-    assert changes.head.header.commit == git(project, "rev-parse", "slower")
+    assert changes.head.header.commit == git(project, "rev-parse", "--short=12", "slower")
+    assert changes.base.header.commits == changes.head.header.commits == {}
     # Three processes, and three more to confirm.
     assert [each[:2] for each in told] == [(1, 3), (2, 3), (3, 3)] * 2
     rounds = [len(s.rounds) for cell in changes.base.cells for s in cell.timing.processes]
@@ -128,7 +130,8 @@ def test_plug_in_files_have_revisions_of_their_own(repository):
     assert found.pop("dense").verdict is not Verdict.SLOWER
     (changed,) = found.values()
     assert changed.verdict is Verdict.SLOWER
-    assert changes.head.header.commit.endswith("+dirty")
+    assert changes.head.header.commits["unfold"].endswith("+dirty")
+    assert changes.head.header.commit == changes.base.header.commit == own_commit()
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from bench.measure import turns as turns_module
 from bench.measure.messages import Measured
 from bench.phases import Phase
 from bench.results.schema import GpuConditions, Samples, Unit
+from bench.revisions import Revision
+from tests.reports.synthetic_runs import header, implementation
 
 
 def test_how_the_gpu_fared_is_kept_of_both_sides(monkeypatch):
@@ -137,6 +139,29 @@ class FakeSide:
         pass
 
     restart = close = header = prepare
+
+
+@pytest.mark.parametrize(
+    ("plugins", "commit", "commits"),
+    [
+        (None, "111111111111", {"mine": "222222222222"}),
+        (Path("mine"), "000000000000", {"dense": "111111111111", "mine": "222222222222"}),
+    ],
+    ids=["of this project", "of plug-ins"],
+)
+def test_commits_are_those_that_a_run_of_the_checkout_would_have(
+    plugins, commit, commits, monkeypatch
+):
+    records = [
+        replace(implementation(name), commit=at)
+        for name, at in {"dense": 12 * "1", "gather": "", "mine": 12 * "2"}.items()
+    ]
+    found = replace(header((), (), ()), commit=12 * "0", implementations=tuple(records))
+    monkeypatch.setattr(ab, "Engine", lambda *_: SimpleNamespace(header=lambda: found))
+    monkeypatch.setattr(ab, "Templates", lambda *_, **__: None)
+    revision = Revision("HEAD", 40 * "1", Path("checkout"), plugins)
+    own = ab._Side(plan(), revision).header("0123456789ab")
+    assert (own.commit, own.commits, own.pair) == (commit, commits, "0123456789ab")
 
 
 def again(measured, *suspects):

@@ -66,6 +66,18 @@ def test_changes_beside_the_commit_of_a_plug_in_or_suite_are_doubted(run):
     )
 
 
+def test_revisions_of_plug_ins_in_lock_step_are_told_by_their_own_commits(run):
+    base, head = at_commits(run, {"gather": FIRST}), at_commits(run, {"gather": SECOND})
+    told = caveat(compare_runs(base, head, paired=True))
+    assert told.startswith(
+        f"gather: {FIRST} in the base, {SECOND} in the head. Both were measured in turn"
+    )
+    newer = replace(head, header=replace(head.header, commit="ba9876543210"))
+    assert " Base 0123456789ab and head ba9876543210 were" in caveat(
+        compare_runs(base, newer, paired=True)
+    )
+
+
 def test_a_comparison_of_two_runs_tells_at_which_commits_plug_ins_were(run, tmp_path, capsys):
     base = at_commits(run, {"gather": FIRST, "masked": FIRST})
     head = at_commits(run, {"gather": SECOND, "masked": SECOND, "dense": SECOND})
@@ -75,7 +87,7 @@ def test_a_comparison_of_two_runs_tells_at_which_commits_plug_ins_were(run, tmp_
     markdown = to_markdown(compare_runs(base, head))
     assert markdown.endswith("changes within 1 % get no verdict.\n")
     assert "in the base" not in caveat(compare_runs(run, run))
-    assert "in the base" not in caveat(compare_runs(base, head, paired=True))
+    assert "in the base" not in caveat(compare_runs(base, base, paired=True))
     paths = [tmp_path / "base.json", tmp_path / "head.json"]
     for path, own in zip(paths, (base, head), strict=True):
         write(own, path)
