@@ -22,7 +22,8 @@ DIGITS = 2
 """Of a speed-up; few intervals are narrower."""
 Timings = Mapping[tuple[str, str, Phase], Timing | None]
 """By workload, implementation and phase."""
-MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BEGIN = re.compile(r"<!-- table: (\S+) -->\n")
+MARKED = re.compile(rf"({BEGIN.pattern})(?:(?!{BEGIN.pattern}).)*?(?P<end><!-- end -->)", re.DOTALL)
 
 
 class Table(Protocol):
@@ -54,7 +55,7 @@ class Column:
 
 @dataclass(frozen=True)
 class SpeedUps:
-    """Workloads by columns; what was not measured stays empty.
+    """Workloads by columns; a cell that was not measured stays empty.
 
     Attributes:
         runs: files; of a workload that several have, the last one's cells count.
@@ -67,12 +68,19 @@ class SpeedUps:
     rows: Sequence[tuple[str, str]]
 
     def lines(self) -> Iterator[str]:
-        """The table in Markdown."""
+        """The table in Markdown.
+
+        Raises:
+            KeyError: if no file has a row's workload.
+        """
         yield f"| | {' | '.join(column.title for column in self.columns)} |"
         yield f"| --- |{' ---: |' * len(self.columns)}"
         run = _joined(self.runs)
         timings = {(c.workload, c.implementation, c.phase): c.timing for c in run.cells}
+        known = {each.name for each in run.workloads}
         for title, workload in self.rows:
+            if workload not in known:
+                raise KeyError(f"{workload} is in none of {', '.join(self.runs)}")
             entries = [_entry(timings, workload, column) for column in self.columns]
             yield f"| {title} | {' | '.join(entries)} |"
 
@@ -140,10 +148,13 @@ def filled(text: str, tables: Mapping[str, Table]) -> str:
 
     Raises:
         KeyError: if there is no table of a name.
+        ValueError: if a table has no end: what follows it would be replaced, too.
     """
 
     def table(mark: re.Match[str]) -> str:
-        before, name, after = mark.groups()
-        return "\n".join([before, *tables[name].lines(), "", after])
+        return "\n".join([mark[1], *tables[mark[2]].lines(), "", mark["end"]])
 
+    endless = set(BEGIN.findall(text)) - {mark[2] for mark in MARKED.finditer(text)}
+    if endless:
+        raise ValueError(f"tables without an end: {', '.join(sorted(endless))}")
     return MARKED.sub(table, text)

@@ -64,6 +64,11 @@ def test_times_and_speed_ups_are_those_that_were_measured(measured):
     assert (fast[:5], slow[:6]) == (f"4.0{TIMES} ", f"0.25{TIMES} ")
 
 
+def test_a_row_of_a_workload_that_no_file_has_is_no_empty_row(measured):
+    with pytest.raises(KeyError, match="tow is in none of"):
+        list(SpeedUps((measured("run.json", SECONDS),), COLUMNS, [("two", "tow")]).lines())
+
+
 def test_the_last_file_counts(measured):
     slower = {"dense": 1.0, "fast": 0.5, "slow": 4.0}
     runs = (measured("run.json", SECONDS), measured("later.json", slower))
@@ -89,6 +94,12 @@ def test_what_stands_between_the_marks_is_replaced(measured):
     assert once.startswith("before\n<!-- table: mine -->\n")
     assert once.endswith("<!-- end -->\nafter\n")
     assert filled(once, {"mine": table}) == once
+
+
+def test_a_table_without_an_end_takes_nothing_of_what_follows_it():
+    text = "<!-- table: one -->\nprose\n<!-- table: two -->\n<!-- end -->\n"
+    with pytest.raises(ValueError, match="without an end: one"):
+        filled(text, {})
 
 
 def test_a_stale_document_is_named_and_written(measured, tmp_path, monkeypatch, capsys):
