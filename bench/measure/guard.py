@@ -192,9 +192,8 @@ class Guard:
         self._kept[name] = max(0, self._kept.get(name, 0) + taken)
         if self._kept[name] <= self._most_kept:
             return
-        kept = (
-            self._kept[name] - freed_bytes()
-        )  # in between, where the next large block did not fit
+        # What was freed may lie in between, where the next large block did not fit.
+        kept = self._kept[name] - freed_bytes()
         if kept > self._most_kept:
             raise KeptMemoryError(
                 f"{kept / 2**20:,.0f} MiB more than at first are kept after "
