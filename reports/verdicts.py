@@ -188,7 +188,7 @@ def _of_times(comparison: Comparison) -> list[str]:
         )
     if strays or of_ratios:
         found.append(
-            f"processes left out because they lie far off all others:  {strays:,} of times and "
+            f"processes left out because they lie far off all others: {strays:,} of times and "
             f"{of_ratios:,} of ratios; the run file holds their samples"
         )
     return found
