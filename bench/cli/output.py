@@ -1,6 +1,7 @@
 """Printing for people and for programs."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +14,11 @@ from rich.text import Text
 
 WIDTH_OF_A_PIPE = 1000
 MARGINS = 3
-NARROWEST = 8
-"""Columns of text: what surrounds a table's column, and the least that one whose text folds keeps."""
+"""Columns of text that surround a table's column."""
+PIECE = re.compile(r"[^ _-]*[_-]+ *|[^ _-]+ *| +")
+WORD = re.compile(r"[^ ]+ *| +")
+UNITS = re.compile(r"[^ _-]*[_-]+|[^ _-]+"), re.compile(r"[^ ]+"), re.compile(r".+", re.DOTALL)
+"""What a fold spares, from what is spared last: pieces of names, words, whole lines."""
 
 
 class _Console(Console):
@@ -38,33 +42,58 @@ def print_json(value: Any) -> None:  # noqa: ANN401
 def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Print rows as a table; markup in them is shown, not obeyed.
 
-    In a pipe every row is one line. In a terminal names and short columns are kept whole, as long as
-    there is room, and the text of the others folds.
+    In a pipe every row is one line. In a terminal text folds between words, as far as it must, and
+    within one only where not even words have room: then after hyphens and underscores, if it has any.
     """
     console = _Console()
     # FORCE_COLOR makes no terminal, and COLUMNS may be 0.
     if console.width < 1 or not (console.file.isatty() or "COLUMNS" in os.environ):
         console.width = WIDTH_OF_A_PIPE
-    cells = [[str(value) for value in row.values()] for row in rows]
     names = list(rows[0]) if rows else []
-    columns = [[name, *column] for name, *column in zip(names, *cells, strict=True)]
-    whole = _whole([max(map(len, column)) for column in columns], console.width - 1)
+    lines = [names, *([str(value) for value in row.values()] for row in rows)]
+    widths = _widths(list(zip(*lines, strict=True)), console.width - 1)
+    head, *body = [[*map(_folded, line, widths)] for line in lines]
     table = Table(box=box.SIMPLE_HEAD)
-    for number, name in enumerate(names):
-        table.add_column(name, overflow="fold", no_wrap=number in whole)
-    for row in cells:
-        table.add_row(*map(Text, row))
+    for name, width in zip(head, widths, strict=True):
+        table.add_column(name, width=width, overflow="fold")
+    for row in body:
+        table.add_row(*row)
     console.print(Text(title, style="table.title"))  # as a part of the table it would fold with it
     console.print(table)
 
 
-def _whole(widths: Sequence[int], room: int) -> set[int]:
-    """Which columns need not fold: the first, which names its row, then the narrowest."""
-    room -= sum(min(width, NARROWEST) + MARGINS for width in widths)
-    whole = set()
-    for number in sorted(range(len(widths)), key=lambda number: (number > 0, widths[number])):
-        more = max(0, widths[number] - NARROWEST)
-        if more <= room:
-            room -= more
-            whole.add(number)
-    return whole
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Share the room: lines stay whole if they can, or else words, or else the pieces of names.
+
+    What room is left goes to all columns alike, so that the widest give way first.
+    """
+    room -= MARGINS * len(columns)
+    least = [1 for _ in columns]
+    for unit in UNITS:
+        wanted = [
+            max(len(found) for text in column for found in unit.findall(text) or [" "])
+            for column in columns
+        ]
+        if sum(wanted) > room:
+            bound = 1
+            while sum(_raised(least, wanted, bound + 1)) <= room:
+                bound += 1
+            return _raised(least, wanted, bound)
+        least = wanted
+    return least
+
+
+def _raised(least: Sequence[int], most: Sequence[int], bound: int) -> list[int]:
+    return [max(low, min(high, bound)) for low, high in zip(least, most, strict=True)]
+
+
+def _folded(text: str, width: int) -> Text:
+    """Begin new lines after spaces, and within a word that is too long after hyphens and such."""
+    lines = [""]
+    for word in WORD.findall(text):
+        pieces = [word] if len(word.rstrip()) <= width else PIECE.findall(word)
+        for piece in pieces:
+            if len(f"{lines[-1]}{piece}".rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return Text("\n".join(line.rstrip() for line in lines if line))

@@ -39,6 +39,37 @@ def test_where_columns_are_counted_names_and_numbers_are_whole_and_words_fold(ca
     assert not any(WORDS in line for line in lines)
 
 
+CHOICES = [
+    {
+        "name": NAME,
+        "forward": "gather up to 50 % (2.9-84x), dense at 100 %",
+        "train_step": "gather (2.4-45x), whatever the density",
+    }
+]
+
+
+def folded(capsys):
+    lines = shown(capsys, CHOICES).splitlines()[4:]
+    return [re.split("   +", line.strip()) for line in lines if line.strip()]
+
+
+def test_columns_of_text_share_the_room_that_names_leave(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "92")
+    assert folded(capsys) == [
+        [NAME, "gather up to 50 %", "gather (2.4-45x),"],
+        ["(2.9-84x), dense at", "whatever the"],
+        ["100 %", "density"],
+    ]
+
+
+def test_names_fold_after_hyphens_where_else_words_would_be_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "64")
+    assert folded(capsys)[:2] == [
+        ["3d-submanifold-k3s1-c128-grid32-", "gather up", "gather"],
+        ["uniform-0.05", "to 50 %", "(2.4-45x),"],
+    ]
+
+
 @pytest.mark.parametrize("columns", [20, 40, 60, 100])
 def test_nothing_is_cut_off_however_few_columns_there_are(columns, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
