@@ -2,14 +2,24 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.phases import Phase
+from bench.results.schema import Status
 from bench.statistics.verdicts import Verdict
 from reports import words
 from reports.break_even import DENSITY
-from reports.speed import Comparison, Row, Setting, Table, between, leader, times_as_long
+from reports.speed import (
+    Comparison,
+    Row,
+    Setting,
+    Table,
+    between,
+    is_level,
+    leader,
+    times_as_long,
+)
 
 FEWEST = 2
 NEAR = 1.05
@@ -58,7 +68,7 @@ class Recommendation:
         positions: of the workloads, rising.
         tables: where the workloads stand among the comparison's tables.
         by_phase: spans, in the order of positions; of those only where two implementations or more
-            have times.
+            have times, not counting those that are wrong at any position.
     """
 
     name: str
@@ -82,7 +92,8 @@ def recommendations(comparison: Comparison, setting: Setting) -> list[Recommenda
         numbered.sort(key=lambda pair: pair[1].workload.position)
         numbers, tables = zip(*numbered, strict=True)
         by_phase = {
-            phase: _spans(_place(table, phase) for table in tables) for phase in comparison.headline
+            phase: _spans(_place(table, phase, _wrong(tables, phase)) for table in tables)
+            for phase in comparison.headline
         }
         if any(by_phase.values()):
             first = tables[0].workload
@@ -134,6 +145,8 @@ def caption(comparison: Comparison) -> str:
     if comparison.has_baseline:
         baseline = words.label(comparison.baseline)
         shown += f"; in brackets, how many times as fast as {baseline} the first named is"
+    if any(row.cell.status is Status.INCORRECT for row in comparison.rows):
+        shown += "; whoever is wrong somewhere in it is not named"
     return f"{shown}; {doubt} where that is not certain"
 
 
@@ -154,14 +167,29 @@ def _position(found: Recommendation) -> Callable[[float], str]:
     return words.plain_percent if found.axis == DENSITY else words.plain
 
 
-def _place(table: Table, phase: Phase) -> Place | None:
-    """Who may be used for one workload; None where fewer than two have times."""
-    rows = [row for row in table.rows if row.cell.phase is phase and row.seconds]
+def _wrong(tables: Iterable[Table], phase: Phase) -> set[str]:
+    """Who is wrong at one of these workloads, and so is not to be used for any of them."""
+    return {
+        row.cell.implementation
+        for table in tables
+        for row in table.rows
+        if row.cell.phase is phase and row.cell.status is Status.INCORRECT
+    }
+
+
+def _place(table: Table, phase: Phase, wrong: Container[str]) -> Place | None:
+    """Who may be used for one workload; None where fewer than two that are right have times."""
+    rows = [
+        row
+        for row in table.rows
+        if row.cell.phase is phase and row.seconds and row.cell.implementation not in wrong
+    ]
     if len(rows) < FEWEST:
         return None
     first = leader(rows)
     usable = tuple(row for row in rows if times_as_long(row, first) <= NEAR)
-    return Place(table.workload.position, usable, tuple(row for row in rows if row.fastest))
+    level = tuple(row for row in rows if row is first or is_level(row, first))
+    return Place(table.workload.position, usable, level)
 
 
 def _may_be_too_slow(place: Place, names: Sequence[str]) -> bool:

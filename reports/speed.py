@@ -176,7 +176,7 @@ def _mark_fastest(rows: list[Row]) -> list[Row]:
         return rows
     first = leader(timed)
     return [
-        replace(row, fastest=True) if row is first or _level(row, first) else row for row in rows
+        replace(row, fastest=True) if row is first or is_level(row, first) else row for row in rows
     ]
 
 
@@ -197,7 +197,8 @@ def times_as_long(row: Row, other: Row) -> float:
     return math.inf if compared is None else compared.interval.estimate
 
 
-def _level(row: Row, first: Row) -> bool:
+def is_level(row: Row, first: Row) -> bool:
+    """Whether a row cannot be told apart from the fastest."""
     if row.seconds is None or first.seconds is None or not row.seconds.is_known:
         return False
     if row.seconds.low > first.seconds.high:

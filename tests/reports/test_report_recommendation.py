@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.phases import Phase
-from bench.results.schema import Unit
+from bench.results.schema import Status, Unit
 from reports.exports import to_markdown
 from reports.page import render
 from reports.recommendation import caption, covered, recommendations, said
@@ -120,6 +120,24 @@ def test_no_choice_bridges_a_place_where_it_has_no_time():
 
     found = told(make_run(size_group(), ("dense", "gather"), times=times))
     assert found == {("strokes", "grid size 24-192"): "gather at 24 (2.0x), gather from 96 (2.0x)"}
+
+
+def test_who_is_wrong_at_one_place_of_a_group_is_recommended_at_none():
+    def times(name, record):
+        return DENSE_SECONDS * {"dense": 1, "gather": 0.5, "wrong": 0.25}[name]
+
+    run = make_run(size_group(), ("dense", "gather", "wrong"), times=times)
+    assert told(run) == {("strokes", "grid size 24-192"): "wrong (4.0x)"}
+    cells = tuple(
+        replace(each, status=Status.INCORRECT, reason="off by one", timing=None)
+        if each.implementation == "wrong" and each.phase is Phase.FORWARD
+        else each
+        for each in run.units[-1].cells
+    )
+    run = replace(run, units=(*run.units[:-1], replace(run.units[-1], cells=cells)))
+    assert told(run) == {("strokes", "grid size 24-192"): "gather (2.0x)"}
+    assert told(run, Phase.TRAIN_STEP) == {("strokes", "grid size 24-192"): "wrong (4.0x)"}
+    assert "whoever is wrong somewhere in it is not named" in caption(compare(run))
 
 
 def test_a_choice_is_in_doubt_where_another_cannot_be_told_apart():
