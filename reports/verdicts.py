@@ -270,11 +270,8 @@ def _wins(comparison: Comparison, setting: Setting, phase: Phase) -> str:
 def _as_fast(times: Interval, other: str) -> str:
     """Say by what factor somebody is faster than another."""
     digits = 2 if times.estimate >= WELL_AHEAD else 3
-    interval = (
-        f"{words.number(times.low, digits)}{words.DASH}{words.number(times.high, digits)}"
-        if times.is_known
-        else f"interval {words.UNKNOWN}"
-    )
+    prefix = "interval " if words.why_unknown(times) else ""
+    interval = f"{prefix}{words.ratio_range(times, digits)}"
     return f"{words.number(times.estimate, digits)} times as fast as {other} ({interval})"
 
 

@@ -101,7 +101,7 @@ def time_unit(value: float) -> tuple[float, str]:
 
 def seconds_range(interval: Interval) -> str:
     """The ends of an interval of a duration, in the unit of its estimate."""
-    if (why := _why_unknown(interval)) is not None:
+    if (why := why_unknown(interval)) is not None:
         return why
     factor, _ = time_unit(interval.estimate)
     return f"{number(interval.low / factor)}{DASH}{number(interval.high / factor)}"
@@ -112,14 +112,15 @@ def ratio(value: float) -> str:
     return f"{number(value)}{TIMES}"
 
 
-def ratio_range(interval: Interval) -> str:
+def ratio_range(interval: Interval, digits: int = 3) -> str:
     """The ends of an interval of a ratio."""
-    if (why := _why_unknown(interval)) is not None:
+    if (why := why_unknown(interval)) is not None:
         return why
-    return f"{number(interval.low)}{DASH}{number(interval.high)}"
+    return f"{number(interval.low, digits)}{DASH}{number(interval.high, digits)}"
 
 
-def _why_unknown(interval: Interval) -> str | None:
+def why_unknown(interval: Interval) -> str | None:
+    """Why the ends of an interval are not worth telling; None where they are."""
     if not interval.is_known:
         return UNKNOWN
     return TOO_WIDE if interval.high > WIDEST * interval.low else None

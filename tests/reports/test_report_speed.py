@@ -276,6 +276,14 @@ def test_who_is_fastest_with_a_single_round_has_no_interval():
     assert "cannot be told apart" in findings(compare(both), [], [])[0].sentences[0]
 
 
+def test_a_factor_whose_interval_is_too_wide_to_tell_anything_has_no_ends():
+    factors = {"dense": 1.0, "gather": 0.01, "twin": 0.01}
+    noise = Noise(processes=2, count=2)
+    run = make_run([workload("alone", 0.2)], tuple(factors), times=times_of(**factors), noise=noise)
+    text = findings(compare(run), [], [])[0].sentences[0]
+    assert text.endswith(" times as fast as dense (interval unknown: too noisy).")
+
+
 def test_two_that_are_level_share_the_first_place():
     factors = {"dense": 1.0, "gather": 0.5, "twin": 0.5}
     run = make_run(density_group(), tuple(factors), times=times_of(**factors), noise=QUIET)
