@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.commits import short
-from bench.comparison import CellChange, Changes, Family, abs_change
+from bench.comparison import ABSENT, CellChange, Changes, Family, abs_change
 from bench.phases import Phase
 from bench.results.schema import WRONG, Header
 from bench.statistics.verdicts import Verdict
@@ -113,14 +113,18 @@ def caveat(changes: Changes) -> str:
 
 def _plugins(base: Header, head: Header) -> str:
     """At which commits of their own repositories implementations were, if any have one."""
-    names: dict[tuple[str, str], list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name in base.commits | head.commits:
-        both = words.commit(base.commits.get(name, "")), words.commit(head.commits.get(name, ""))
-        names.setdefault(both, []).append(words.label(name))
-    return "".join(
-        f"{words.listed(own)}: {before} in the base, {after} in the head. "
-        for (before, after), own in names.items()
-    )
+        known = [
+            (words.commit(header.commits.get(name, "")), which)
+            for header, which in ((base, "the base"), (head, "the head"))
+            if any(record.name == name for record in header.implementations)
+        ]
+        if len({commit for commit, _ in known}) < len(known):
+            known = [(known[0][0], "both")]
+        text = ", ".join(f"{commit} in {which}" for commit, which in known)
+        names.setdefault(text, []).append(words.label(name))
+    return "".join(f"{words.listed(own)}: {text}. " for text, own in names.items())
 
 
 def doubts(changes: Changes) -> list[str]:
@@ -236,8 +240,15 @@ def to_markdown(changes: Changes) -> str:
 
 
 def _commonest_reason(changes: Changes) -> str:
-    reasons = [cell.reason for cell in changes.cells if cell.reason]
-    return max(reasons, key=reasons.count) if reasons else "the runs have no cells"
+    """Of the cells that both runs have."""
+    reasons = [
+        cell.reason
+        for cell in changes.cells
+        if cell.reason and ABSENT not in {cell.base_status, cell.head_status}
+    ]
+    if reasons:
+        return max(reasons, key=reasons.count)
+    return f"the runs have no cells{' in common' if changes.cells else ''}"
 
 
 def _family(family: Family) -> dict[str, str]:

@@ -84,6 +84,12 @@ def test_a_comparison_of_two_runs_tells_at_which_commits_plug_ins_were(run, tmp_
     told = caveat(compare_runs(base, head))
     assert f"gather and masked: {FIRST} in the base, {SECOND} in the head. " in told
     assert f"dense: no commit in the base, {SECOND} in the head. " in told
+    same = compare_runs(base, base)
+    assert f"gather and masked: {FIRST} in both. " in caveat(same)
+    records = tuple(each for each in base.header.implementations if each.name != "gather")
+    without = replace(base, header=replace(base.header, implementations=records))
+    told = caveat(compare_runs(base, without))
+    assert f"gather: {FIRST} in the base. masked: {FIRST} in both. " in told
     markdown = to_markdown(compare_runs(base, head))
     assert markdown.endswith("changes within 1 % get no verdict.\n")
     assert "in the base" not in caveat(compare_runs(run, run))

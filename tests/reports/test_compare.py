@@ -175,6 +175,16 @@ def test_nothing_can_be_compared_with_an_empty_run():
     changes = compare_runs(replace(made(), units=()), replace(made(), units=()))
     assert changes.exit_code == 3
     assert headline(changes) == "Nothing could be compared: the runs have no cells."
+    changes = compare_runs(made(names=("dense",)), made(names=("gather",)))
+    assert headline(changes) == "Nothing could be compared: the runs have no cells in common."
+
+
+def test_cells_that_only_one_run_has_are_no_reason_why_others_cannot_be_compared():
+    head = made(names=("dense", "gather", "masked", "other"))
+    machine = replace(head.header.machine, name="another")
+    head = replace(head, header=replace(head.header, machine=machine))
+    changes = compare_runs(made(names=("dense",)), head)
+    assert headline(changes).startswith("Nothing could be compared: measured on different machines")
 
 
 def test_a_comment_has_the_verdict_first_and_the_rest_folded():
