@@ -104,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
         checked_out(head, project, plugins=plugins, build=arguments.build) as after,
     ):
         plan = _plan(arguments)
+        if hint := same_on_both_sides(arguments.impl, arguments.repository):
+            say(hint)
         names = resources(plan.device)
         with exclusive(names, wait=arguments.wait, tell=say), shown() as tell:
             changes = compare_revisions(plan, before, after, tell)
@@ -118,6 +120,20 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.null and not arguments.json:
             print(_null_result(changes))  # noqa: T201
     return changes.exit_code
+
+
+def same_on_both_sides(implementations: str | None, repository: Path | None) -> str:
+    """Which plug-in files do not differ between the revisions, and what would have them; or nothing."""
+    from bench.cli.names import split  # noqa: PLC0415
+    from bench.plugins.files import names_file  # noqa: PLC0415
+
+    files = [name for name in split(implementations) or () if names_file(name)]
+    if repository is not None or not files:
+        return ""
+    return (
+        f"the revisions are those of sparsebench's own checkout; {', '.join(files)}: the same file on "
+        f"both sides. With --repository they are those of the repository that it lies in"
+    )
 
 
 def _targets(folder: Path) -> list[Path]:

@@ -8,12 +8,13 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from small_plan import WORKLOAD, plan
 
 from bench.ab import compare_revisions
-from bench.cli.ab import _null_result
+from bench.cli.ab import _null_result, same_on_both_sides
 from bench.cli.main import main
 from bench.commits import own_commit
 from bench.comparison import compare_runs
@@ -313,6 +314,14 @@ def test_what_was_measured_is_kept_and_compared_again_as_it_was(repository, tmp_
     assert main(["report", str(files[0]), "-o", str(tmp_path / "page.html")]) == 0
     assert main(["ab", "HEAD", *given, *measure, "-o", str(kept)]) == 2
     assert f"{files[0]} exists" in capsys.readouterr().err
+
+
+def test_plug_in_files_that_no_revision_changes_are_told():
+    told = same_on_both_sides("dense, my/kernel.py", None)
+    assert "; my/kernel.py: the same file on both sides. With --repository" in told
+    assert not same_on_both_sides("dense,my/kernel.py", Path())
+    assert not same_on_both_sides("dense,gather", None)
+    assert not same_on_both_sides(None, None)
 
 
 @pytest.mark.parametrize(
