@@ -16,7 +16,14 @@ from reports.speed import Setting, compare
 from reports.standing import standings
 from reports.words import TIMES
 from tests.reports.page_parser import PageParser
-from tests.reports.synthetic_runs import DENSE_SECONDS, HEADLINE, Noise, make_run, workload
+from tests.reports.synthetic_runs import (
+    DENSE_SECONDS,
+    HEADLINE,
+    PHASE_FACTOR,
+    Noise,
+    make_run,
+    workload,
+)
 
 SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005, length=6)
@@ -79,6 +86,20 @@ def test_the_table_has_each_workloads_first_calls_and_calls_after_them():
             assert relative == pytest.approx([1.25, 5.0], rel=0.01)
     assert first_calls(compare(run_of()), Setting("cpu", "float64")) == []
     assert first_calls(compare(without_first_calls()), SETTING) == []
+
+
+def test_each_phase_has_the_times_of_its_own():
+    for each in first_calls(compare(run_of()), SETTING):
+        expected = [DENSE_SECONDS * PHASE_FACTOR[each.phase] * factor for factor in (1, 1 / 8)]
+        for _, _, pairs in each.lines:
+            assert [after.estimate for _, after in pairs] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_workload_of_which_nobodys_first_calls_were_timed_has_no_line():
+    run = run_of()
+    units = (without_first_calls().units[0], run.units[1])
+    for each in first_calls(compare(replace(run, units=units)), SETTING):
+        assert [(number, name) for number, name, _ in each.lines] == [(1, "two")]
 
 
 def test_the_page_shows_them_beside_the_others():

@@ -359,6 +359,25 @@ def test_merging_leaves_a_workload_that_is_measured_again_where_it_was():
     assert [each.workload.name for each in merged.units] == ["w0", "w1"]
 
 
+def test_merging_leaves_it_there_too_where_fewer_implementations_are_measured_again():
+    fewer = replace(unit("w0"), cells=unit("w0").cells[:1])
+    merged = merge([run(unit("w0"), unit("w1")), run(fewer)])
+    assert [each.workload.name for each in merged.units] == ["w0", "w1"]
+
+
+def test_merging_keeps_a_workload_that_has_no_cells():
+    bare = replace(unit("w2"), cells=())
+    assert merge([run(), run(bare)]).units[2:] == (bare,)
+
+
+def test_merging_keeps_what_each_workload_was_measured_with():
+    first, second = run(unit("w0")), run(unit("w1"))
+    longer = replace(second.header.settings, seconds=9.0)
+    merged = merge([first, replace(second, header=replace(second.header, settings=longer))])
+    assert merged.header.settings == first.header.settings
+    assert [merged.settings_of(each) for each in merged.units] == [first.header.settings, longer]
+
+
 def test_merging_keeps_the_later_end_where_all_have_one():
     first, second = run(finished="2026-11-21"), run(finished="2026-11-22")
     assert merge([second, first]).finished == "2026-11-22"
