@@ -8,6 +8,7 @@ import pytest
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.phases import Phase
+from bench.results.schema import Rate
 from bench.results.store import write
 from reports.changes import doubts, to_markdown
 from reports.changes_page import render
@@ -94,6 +95,12 @@ def test_a_library_s_version_is_told_of_all_who_call_it_and_that_of_sources_is_n
     ]
 
 
+def test_a_version_that_is_a_date_is_told():
+    assert told_of_versions({"gather": "20260101.1"}, {"gather": "20261121.1"}) == [
+        "gather: 20260101.1 in the base, 20261121.1 in the head"
+    ]
+
+
 def test_a_version_that_the_machine_s_facts_tell_is_told_once():
     before = dict.fromkeys(("dense", "masked"), "2.13.0+cpu 82f6e0c0")
     after = dict.fromkeys(before, "2.12.1+cpu b6aae04e")
@@ -123,6 +130,20 @@ def test_rates_are_told_that_are_more_than_a_tenth_apart():
     ]
     assert told(base, at(53e9, 9.5e9)) == []
     assert told(base, with_machine(made(seed=2), rates=())) == []
+
+
+def test_rates_are_compared_with_those_of_the_same_type_on_the_same_device():
+    rates = [
+        Rate(device, dtype, speed, speed / 5)
+        for device, dtype, speed in (
+            ("cpu", "float32", 50e9),
+            ("cpu", "float64", 25e9),
+            ("cuda", "float32", 9e12),
+        )
+    ]
+    base = with_machine(made(), rates=tuple(rates))
+    for order in (rates, reversed(rates)):
+        assert told(base, with_machine(made(seed=2), rates=tuple(order))) == []
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ def test_the_band_holds_a_crossing_between_two_distant_workloads_where_the_curve
     assert 0.03 <= crossing.low < 0.15 < crossing.high <= 0.3
 
 
+def test_the_band_reaches_the_next_workload_where_the_curve_turned_just_before():
+    ratios = {0.01: 0.5, 0.03: 0.3, 0.3: 2.0, 0.9: 4.0}
+    records = [workload(f"at {place}", place, group="turned") for place in ratios]
+    (crossing,) = of_gather(curves(ratios.__getitem__, records=records)).crossings
+    assert crossing.low == pytest.approx(0.1, rel=0.02)
+    assert crossing.high == pytest.approx(0.3)
+
+
 def test_a_straight_curve_has_a_band_of_noise_alone():
     (crossing,) = of_gather(curves(lambda density: density / 0.3, noise=QUIET)).crossings
     assert crossing.high / crossing.low < 1.03
@@ -113,6 +121,15 @@ def test_a_band_stays_open_where_one_side_is_not_told_apart():
     said = outcome(found[0], of_gather(found), "dense")
     assert said.startswith("perhaps below")
     assert said.endswith("open)")
+
+
+def test_a_band_stays_open_below_where_that_side_is_not_told_apart():
+    noise = Noise(rounds=0.03, processes=0.005)
+    found = curves(lambda density: 0.5 if density > 0.015 else 1.005, noise=noise)
+    (crossing,) = of_gather(found).crossings
+    assert not crossing.faster_below
+    assert crossing.low is None
+    assert 0.01 < crossing.position < crossing.high <= 0.02
 
 
 @pytest.mark.parametrize(
@@ -183,6 +200,13 @@ def test_a_size_is_called_by_its_name():
     assert outcome(found[0], of_gather(found), "dense").endswith("at every measured batch size")
 
 
+def test_workloads_make_one_curve_in_whatever_order_they_were_measured():
+    records = density_group()
+    found = curves(lambda density: density / 0.3, records=[*records[::2], *records[1::2]])
+    assert [point.position for point in of_gather(found).points] == list(DENSITIES)
+    assert of_gather(found).crossings[0].position == pytest.approx(0.3, rel=0.02)
+
+
 def test_positions_without_a_time_are_left_out():
     def times(name, record):
         if name == "gather" and record.density in {0.2, 0.4}:
@@ -199,6 +223,7 @@ def test_one_position_makes_no_curve_and_is_named():
     comparison = compare(make_run(density_group()[:1]))
     assert groups(comparison, comparison.headline) == []
     assert lonely(comparison) == ["2d-submanifold-k3-c32-grid96-uniform"]
+    assert lonely(compare(make_run(density_group()[:2]))) == []
 
 
 def test_a_position_of_zero_has_no_place_on_a_logarithmic_axis():

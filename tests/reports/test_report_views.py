@@ -30,9 +30,9 @@ SETTING = Setting("cpu", "float32")
 QUIET = Noise(rounds=0.003, processes=0.0005, length=6)
 
 
-def grids_and_channels():
-    """gather crosses dense at 38 % on grid 96, at 19 % on grid 192, nowhere with 4 channels."""
-    places = ((96, 32), (192, 32), (96, 4))
+def grids_and_channels(others=4):
+    """gather crosses dense at 38 % on grid 96, at 19 % on grid 192, nowhere with other channels."""
+    places = ((96, 32), (192, 32), (96, others))
     records = [
         replace(record, grid_size=(grid, grid), channels=channels)
         for grid, channels in places
@@ -42,7 +42,7 @@ def grids_and_channels():
     def times(name, record):
         if name == "dense":
             return DENSE_SECONDS
-        if record.channels == 4:
+        if record.channels != 32:
             return DENSE_SECONDS * 2
         return DENSE_SECONDS * record.density / (0.38 * 96 / record.grid_size[0])
 
@@ -65,9 +65,73 @@ def test_groups_that_differ_in_grid_size_and_channels_only_make_a_map():
         (96, 32): "38\u00a0%",
         (192, 32): "19\u00a0%",
     }
+    assert list(said) == sorted(said)
+
+
+@pytest.mark.parametrize("others", [4, 64])
+def test_the_figure_of_a_map_holds_the_commonest_number_of_channels(others):
+    comparison = compare(grids_and_channels(others))
+    curves = break_even.groups(comparison, comparison.headline)
+    (found,) = break_even_map.maps(comparison, curves)
     figure = break_even_map.map_figure(found, comparison, "map")
     assert "forward, by grid size" in figure
     assert "forward, by channels" not in figure, "one place with a crossing makes no curve"
+
+
+def test_the_shade_of_a_place_is_the_stronger_the_more_densities_pay():
+    comparison = compare(grids_and_channels())
+    (found,) = break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
+    shades = [
+        break_even_map.shade(break_even_map.find(place, "gather", Phase.FORWARD))
+        for place in found.places
+    ]
+    assert shades == ["slower mid", "faster mid", "faster near"]
+
+
+def test_a_place_of_a_map_has_a_curve_of_every_phase():
+    comparison = compare(grids_and_channels())
+    (found,) = break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
+    for place in found.places:
+        for group in place.groups:
+            curve = break_even_map.find(place, "gather", group.phase)
+            assert any(curve is each for each in group.curves)
+
+
+def test_suites_and_element_types_have_maps_of_their_own():
+    run = grids_and_channels()
+    other = tuple(
+        replace(unit, workload=replace(unit.workload, suite="other")) for unit in run.units
+    )
+    double = tuple(
+        replace(unit, cells=tuple(replace(each, dtype="float64") for each in unit.cells))
+        for unit in run.units
+    )
+    for units in (run.units + other, run.units + double):
+        comparison = compare(replace(run, units=units))
+        found = break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
+        assert [len(each.places) for each in found] == [3, 3]
+        for each in found:
+            assert {len(place.groups) for place in each.places} == {len(HEADLINE)}
+
+
+def test_who_is_faster_above_a_density_is_said_to_be_and_has_no_place_in_the_figure():
+    records = [
+        replace(record, grid_size=(grid, grid))
+        for grid in (96, 192)
+        for record in density_group(f"2d-submanifold-k3s1-c32-grid{grid}-uniform")
+    ]
+    run = make_run(
+        records,
+        ("dense", "gather"),
+        times=lambda name, record: DENSE_SECONDS * (name == "dense" or 0.3 / record.density),
+        noise=QUIET,
+    )
+    comparison = compare(run)
+    (found,) = break_even_map.maps(comparison, break_even.groups(comparison, comparison.headline))
+    curve = break_even_map.find(found.places[0], "gather", Phase.FORWARD)
+    assert break_even_map.said(curve) == "above 30\u00a0%"
+    assert break_even_map.shade(curve) == ""
+    assert break_even_map.map_figure(found, comparison, "map") == ""
 
 
 def test_a_curve_that_crosses_twice_is_told_whole_and_has_no_place_in_the_figure():
