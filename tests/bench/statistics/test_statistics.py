@@ -11,6 +11,7 @@ from bench.statistics.intervals import (
     DEAD_BAND,
     Interval,
     geometric_mean,
+    other_seconds,
     ratio,
     seconds_of_rounds,
     seconds_per_call,
@@ -201,6 +202,21 @@ def test_processes_that_are_left_out_are_counted():
     stray = Samples(8, 1, ((9_000,), (9_001,)))
     assert stray_processes(Timing("made up", (*usual, stray))) == 1
     assert stray_processes(Timing("made up", tuple(usual))) == 0
+
+
+@pytest.mark.parametrize(("count", "strays"), [(7, 0), (8, 1)])
+def test_a_process_is_left_out_only_where_eight_or_more_tell_that_it_is_astray(count, strays):
+    usual = [Samples(number, 1, ((1_000,), (1_001 + number,))) for number in range(count - 1)]
+    stray = Samples(count, 1, ((9_000,), (9_001,)))
+    timing = Timing("made up", (*usual, stray))
+    assert stray_processes(timing) == strays
+    assert (seconds_per_call(timing).estimate < 1.1e-6) == bool(strays)
+
+
+@pytest.mark.parametrize("clock", ["wall_rounds", "device_rounds"])
+def test_the_other_clocks_time_is_that_of_one_call(clock):
+    samples = Samples(0, 4, ((8_000,),), **{clock: ((12_000,),)})
+    assert other_seconds(Timing("made up", (samples,))) == pytest.approx(3e-6)
 
 
 def shared_logarithm(*cells):

@@ -101,6 +101,16 @@ def test_a_change_within_the_dead_band_is_not_significant_however_sure():
     assert min(corrected(many)) == 1
 
 
+def test_a_ratio_without_any_spread_disturbs_the_judgement_of_no_other():
+    generator = np.random.default_rng(61)
+    noisy = [ratio(simulated(generator, shift=0.2), simulated(generator)) for _ in range(12)]
+    still = ratio(exact(nanoseconds=1_200_000), exact())
+    alone, together = corrected(noisy), corrected([*noisy, still])
+    assert max(alone) < 0.01
+    assert max(together[:-1]) < 0.01
+    assert together[-1] == pytest.approx(0)
+
+
 def test_what_is_detectable_is_found_four_times_out_of_five():
     generator = np.random.default_rng(59)
 
