@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from bench.phases import Phase
+from bench.results.schema import Status
 from bench.statistics.intervals import Interval, Ratio
 from bench.statistics.verdicts import Verdict
 from reports.speed import Comparison, Setting, Table
@@ -61,12 +62,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One implementation over the positions of a group."""
+    """One implementation over the positions of a group.
+
+    Attributes:
+        is_wrong: at some position its results were, so that its times say nothing in its favour.
+    """
 
     implementation: str
     points: tuple[Point, ...]
     outcome: Outcome
     crossings: tuple[Crossing, ...]
+    is_wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,16 +142,18 @@ def has_curve(members: list[Group], name: str) -> bool:
 def _group(comparison: Comparison, tables: list[Table], phase: Phase) -> Group:
     curves = []
     for name in comparison.implementations:
+        rows = [(table, row) for table in tables if (row := table.find(name, phase)) is not None]
         points = tuple(
             Point(table.workload.position, row.seconds, row.ratio, row.verdict)
-            for table in tables
-            if (row := table.find(name, phase)) is not None and row.seconds is not None
+            for table, row in rows
+            if row.seconds is not None
         )
         if points:
             compared = [point for point in points if point.ratio is not None]
             crossings = tuple(_crossings(compared))
             outcome = _outcome(compared, crossings)
-            curves.append(Curve(name, points, outcome, crossings))
+            is_wrong = any(row.cell.status is Status.INCORRECT for _, row in rows)
+            curves.append(Curve(name, points, outcome, crossings, is_wrong))
     workload, setting = tables[0].workload, tables[0].setting
     positions = {point.position for curve in curves for point in curve.points}
     return Group(

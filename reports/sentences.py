@@ -24,6 +24,8 @@ def measured_position(group: Group, value: float) -> str:
 
 def outcome(group: Group, curve: Curve, baseline: str) -> str:
     """What a curve shows, in the few words of a table."""
+    if curve.is_wrong:
+        return f"wrong at some {words.label(group.axis, 30)}"
     match curve.outcome:
         case Outcome.CROSSES:
             return "; ".join(_crossing(group, crossing) for crossing in curve.crossings)
@@ -45,7 +47,7 @@ def curves_caption(groups: list[Group], baseline: str) -> str:
             f"{words.label(curve.implementation, 30)} "
             + " and ".join(_place(group, crossing) for crossing in curve.crossings)
             for curve in group.curves
-            if curve.crossings
+            if curve.crossings and not curve.is_wrong
         ]
         parts.append(f"{group.phase}: {words.listed(found)}" if found else "")
     shown = [part for part in parts if part]
@@ -74,7 +76,10 @@ def break_even_sentences(groups: list[Group], baseline: str) -> list[str]:
 
 
 def _others(group: Group, baseline: str) -> list[Curve]:
-    return [curve for curve in group.curves if curve.implementation != baseline]
+    """Whose speed is worth a sentence."""
+    return [
+        curve for curve in group.curves if curve.implementation != baseline and not curve.is_wrong
+    ]
 
 
 def _group_sentence(group: Group, baseline: str) -> str:

@@ -225,6 +225,18 @@ def only_failures() -> Run:
     return make_run(density_group()[:2], times=lambda _name, _record: None)
 
 
+def wrong_at_last(run: Run, name: str, phase: Phase) -> Run:
+    """The same run, in which an implementation's result at the last workload was wrong."""
+    last = run.units[-1]
+    cells = tuple(
+        replace(each, status=Status.INCORRECT, reason="off by one", timing=None)
+        if (each.implementation, each.phase) == (name, phase)
+        else each
+        for each in last.cells
+    )
+    return replace(run, units=(*run.units[:-1], replace(last, cells=cells)))
+
+
 def renamed(run: Run, old: str, new: str) -> Run:
     """The same run with one implementation called otherwise."""
     units = tuple(

@@ -19,6 +19,7 @@ from tests.reports.synthetic_runs import (
     make_run,
     size_group,
     workload,
+    wrong_at_last,
 )
 
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
@@ -313,6 +314,25 @@ def test_many_crossings_are_summed_up_with_their_range():
     (sentence,) = break_even_sentences(found, "dense")
     text = sentence.replace("\u00a0", " ")
     assert "in the median of 8 crossings: from 10 % (group-0) to 45 % (group-7)" in text
+
+
+def test_no_sentence_praises_who_is_wrong_at_one_density():
+    factors = {"dense": 1, "gather": 0.5, "wrong": 0.25}
+    run = make_run(
+        density_group("layer"),
+        tuple(factors),
+        times=lambda name, _: DENSE_SECONDS * factors[name],
+        phases=(Phase.FORWARD,),
+        noise=QUIET,
+    )
+    found = groups(compare(wrong_at_last(run, "wrong", Phase.FORWARD)), (Phase.FORWARD,))
+    assert break_even_sentences(found, "dense") == [
+        "For layer: gather is faster than dense at every measured density."
+    ]
+    shown = {curve.implementation: outcome(found[0], curve, "dense") for curve in found[0].curves}
+    assert shown["wrong"] == "wrong at some density"
+    assert shown["gather"] == "no crossing: faster at every measured density"
+    assert "wrong" not in curves_caption(found, "dense")
 
 
 def test_the_caption_of_curves_states_what_they_show():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.phases import Phase
-from bench.results.schema import Status, Unit
+from bench.results.schema import Unit
 from reports.exports import to_markdown
 from reports.page import render
 from reports.recommendation import caption, covered, recommendations, said
@@ -20,6 +20,7 @@ from tests.reports.synthetic_runs import (
     make_run,
     size_group,
     workload,
+    wrong_at_last,
 )
 
 QUIET = Noise(rounds=0.003, processes=0.0005)
@@ -128,13 +129,7 @@ def test_who_is_wrong_at_one_place_of_a_group_is_recommended_at_none():
 
     run = make_run(size_group(), ("dense", "gather", "wrong"), times=times)
     assert told(run) == {("strokes", "grid size 24-192"): "wrong (4.0x)"}
-    cells = tuple(
-        replace(each, status=Status.INCORRECT, reason="off by one", timing=None)
-        if each.implementation == "wrong" and each.phase is Phase.FORWARD
-        else each
-        for each in run.units[-1].cells
-    )
-    run = replace(run, units=(*run.units[:-1], replace(run.units[-1], cells=cells)))
+    run = wrong_at_last(run, "wrong", Phase.FORWARD)
     assert told(run) == {("strokes", "grid size 24-192"): "gather (2.0x)"}
     assert told(run, Phase.TRAIN_STEP) == {("strokes", "grid size 24-192"): "wrong (4.0x)"}
     assert "whoever is wrong somewhere in it is not named" in caption(compare(run))
