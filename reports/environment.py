@@ -22,6 +22,7 @@ def new_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "commit": words.commit,
         "label": words.label,
         "counted": words.count,
         "listed": words.listed,

@@ -10,6 +10,7 @@ import pytest
 from bench.cli.main import main
 from bench.comparison import compare_runs
 from bench.results.store import write
+from reports import changes_page, words
 from reports.changes import caveat, to_markdown
 from reports.exports import to_csv
 from reports.method import method
@@ -90,6 +91,14 @@ def test_a_comparison_of_two_runs_tells_at_which_commits_plug_ins_were(run, tmp_
     without = replace(base, header=replace(base.header, implementations=records))
     told = caveat(compare_runs(base, without))
     assert f"gather: {FIRST} in the base. masked: {FIRST} in both. " in told
+    long = replace(head, header=replace(head.header, commit="0123456789abcdef" * 2 + "+dirty"))
+    page = changes_page.render(compare_runs(base, long))
+    assert f", 0123456789ab+dirty; both on {words.label(base.header.machine.name)}</p>" in page
+    machine = replace(long.header.machine, name="another")
+    elsewhere = replace(long, header=replace(long.header, machine=machine))
+    page = changes_page.render(compare_runs(base, elsewhere))
+    assert f", {words.label(base.header.machine.name)}; head " in page
+    assert ", 0123456789ab+dirty, another</p>" in page
     markdown = to_markdown(compare_runs(base, head))
     assert markdown.endswith("changes within 1 % get no verdict.\n")
     assert "in the base" not in caveat(compare_runs(run, run))
