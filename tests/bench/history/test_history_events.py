@@ -1,5 +1,7 @@
 """What steps, lost times and news make of series that are made up."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("duckdb")
@@ -94,6 +96,13 @@ def test_times_that_were_lost_last_are_told_first():
     assert [each.series.key.implementation for each in found] == ["b", "a"]
 
 
+def test_a_lost_time_is_told_by_how_the_cell_ended_last():
+    series = series_of(lost=(9, 10, 11))
+    series = replace(series, statuses=(*series.statuses[:-1], "incorrect"))
+    (found,) = breakages(history_of((series, ())))
+    assert (found.since.name, found.status) == ("run-09", "incorrect")
+
+
 def test_a_lost_time_is_known_of_the_same_cell_relative_to_the_same_only():
     lost = series_of(lost=(10, 11))
     earlier, now = history_of((lost, ())), breakages(history_of((lost, ())))
@@ -167,7 +176,8 @@ def test_a_step_the_other_way_is_news_however_uncertain_both_are():
 
 def test_a_known_step_is_the_nearest_one_and_is_one_step_only():
     assert is_news((step(6),), (step(5), step(6))) == [step(5)]
-    assert is_news((step(6), step(7)), (step(6), step(8))) == []
+    assert is_news((step(6),), (step(6), step(7))) == [step(7)]
+    assert is_news((step(6), step(7)), (step(6), step(9))) == []
 
 
 def test_a_step_relative_to_another_baseline_is_news():

@@ -62,6 +62,12 @@ def test_a_step_within_the_dead_band_is_none():
     assert found(series([1.0] * 200 + [1.008] * 200, noise=0.001)) == []
 
 
+@pytest.mark.parametrize("seed", [1355, 1416])
+def test_what_looks_like_a_step_where_blocks_meet_is_moved_to_where_its_sides_spread_least(seed):
+    (step,) = found(series([1.0] * 124 + [1.05] * 26, seed=seed))
+    assert step.at == 124
+
+
 @pytest.mark.parametrize("place", [0, 1, 13, 28, 29])
 def test_a_single_slow_run_is_no_step(place):
     times = series([1.0] * 30)
@@ -90,6 +96,11 @@ def test_two_runs_on_a_new_level_are_enough_where_it_is_clear():
 def test_nothing_is_said_of_few_runs_or_of_constant_ones():
     assert find_steps([1.0] * (FEWEST_RUNS - 2) + [9.0]) == []
     assert find_steps([1.0] * 50) == []
+
+
+def test_as_many_runs_as_are_needed_are_enough_for_a_clear_step():
+    (step,) = find_steps([1.0] * (FEWEST_RUNS - 2) + [2.0] * 2)
+    assert step.at == FEWEST_RUNS - 2
 
 
 def test_noise_alone_seldom_looks_like_a_step():

@@ -15,6 +15,8 @@ from tests.reports.synthetic_runs import cell, make_run, renamed, workload
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
 
+import fsspec
+
 from bench.cli.main import main
 from bench.errors import DataError, UserError
 from bench.history.archive import CELLS, Archive
@@ -242,6 +244,25 @@ def test_an_archive_may_be_a_bucket(tmp_path, monkeypatch):
         Archive(url).add(saved(nightly(number), tmp_path))
     assert len(read(Archive(url), {}).runs) == 5
     assert len(list((tmp_path / "cache").rglob("*.parquet"))) == 5
+
+
+def test_in_a_bucket_a_run_without_a_whole_summary_is_summed_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = f"/{tmp_path.name}-lacking"
+    archive = Archive(f"memory:/{root}")
+    for number in range(3):
+        archive.add(saved(nightly(number), tmp_path))
+    files = fsspec.filesystem("memory")
+    missing, damaged, _ = sorted(files.ls(f"{root}/{CELLS}", detail=False))
+    files.rm(missing)
+    files.pipe_file(damaged, b"PAR")
+    history = read(archive, {})
+    assert (len(history.runs), history.skipped) == (3, ())
+
+
+def test_what_another_writer_has_not_finished_is_passed_over(store):
+    (store / "runs" / ".20260101T000000-half.json.tmp").write_bytes(b"half")
+    assert read(Archive(str(store)), {}).skipped == ()
 
 
 def test_two_writers_at_once_both_survive(tmp_path):

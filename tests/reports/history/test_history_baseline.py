@@ -134,6 +134,13 @@ def test_where_nights_differ_a_slowdown_at_the_same_time_is_told_too(
     assert alerts(archived(dense=0.8, gather=gather, paces=paces), capsys)[0] == exit_code
 
 
+def test_where_nights_differ_a_slower_baseline_makes_nothing_else_faster(archived, capsys):
+    paces = np.exp(np.random.default_rng(111).normal(0, 0.03, NIGHTS))
+    _, printed = alerts(archived(dense=1.25, paces=paces), capsys)
+    assert "the ratios of 3 cells to it fell" in printed
+    assert "faster" not in printed
+
+
 def test_machines_whose_nights_differ_hide_no_slowdown(archived, capsys):
     paces = np.exp(np.random.default_rng(1).normal(0, 0.05, NIGHTS))
     assert alerts(archived(gather=1.05, paces=paces), capsys)[0] == 1

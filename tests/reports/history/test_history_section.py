@@ -54,9 +54,21 @@ def test_a_step_is_told_with_its_size_interval_commits_and_line(store):
         found = re.search(rf"slower by (\d+).%.\((\d+){DASH}(\d+).%\)", row[3])
         assert int(found[2]) <= 20 <= int(found[3])
         assert f"{commit(SLOW_FROM - 1)[:12]}..{commit(SLOW_FROM)[:12]}" in row[3]
+    assert run.header.machine.name not in text
+    assert "not listed here" not in text
     raw = str(section([run], Archive(str(store))))
     assert raw.count('<svg class="spark"') == len(RECORDS)
     assert "href" not in raw
+
+
+def test_events_that_are_not_listed_are_counted(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("reports.history.section.MOST_EVENTS", 1)
+    for number in range(LAST + 1, LAST + 7):
+        Archive(str(store)).add(saved(nightly(number), tmp_path))
+    text = shown(nightly(LAST + 6), store).text("history")
+    assert "2 cells faster since 2026-01-13 00:00" in text
+    assert "2 cells slower since" not in text
+    assert "1 earlier change not listed here" in text
 
 
 def test_only_cells_of_the_page_are_judged(store):
