@@ -1,5 +1,6 @@
 """What steps, lost times and news make of series that are made up."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from bench.history.events import (
 from bench.history.series import History, Key, RunPoint, Series, without
 from bench.history.steps import Step
 from bench.statistics.intervals import Interval
+from reports.history.sentences import ordered, step_words
 
 RUNS = 12
 
@@ -189,3 +191,19 @@ def test_the_last_runs_are_those_of_each_machine():
     runs = tuple(run_point(number, "often" if number % 4 else "seldom") for number in range(RUNS))
     names = recent(History(runs, (), (), ()), 2)
     assert names == {"run-04", "run-08", "run-10", "run-11"}
+
+
+def test_series_are_listed_by_their_largest_step_and_not_by_how_many_they_have():
+    history = history_of(
+        (series_of("twice"), (step(4, 1.1), step(8, 1.1))),
+        (series_of("never"), ()),
+        (series_of("once"), (step(6, 0.5),)),
+    )
+    told = [series.key.implementation for series, _ in ordered(history)]
+    assert told == ["once", "twice", "never"]
+
+
+@pytest.mark.parametrize("size", [1.2, 0.8])
+def test_a_step_s_interval_is_told_from_its_smaller_end_whichever_way(size):
+    low, high = re.search(r"\((\d+)\D(\d+)", step_words(step(6, size, width=1.05))).groups()
+    assert int(low) < 20 < int(high)

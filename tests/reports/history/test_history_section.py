@@ -119,6 +119,13 @@ def test_what_the_archive_lacks_is_said(store):
     assert "2 cells of this page are not in it." in text
 
 
+def test_of_several_runs_it_is_said_how_many_the_archive_lacks(store):
+    both = [nightly(LAST, factor=1.2), nightly(20)]
+    text = PageParser(str(section(both, Archive(str(store))))).text("history")
+    assert "1 run of this page is not in the archive." in text
+    assert "What this page shows is not in the archive." not in text
+
+
 def test_a_cell_that_lost_its_time_is_told(store, tmp_path):
     run = nightly(LAST + 1)
     units = tuple(
