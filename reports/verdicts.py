@@ -7,7 +7,7 @@ from statistics import median
 
 from bench.commits import DIRTY
 from bench.phases import Phase
-from bench.results.schema import OTHERS, Run
+from bench.results.schema import OTHERS, Run, Status
 from bench.statistics.intervals import DEAD_BAND, Interval, stray_processes
 from bench.statistics.verdicts import RESOLUTION, Verdict
 from reports import words
@@ -114,8 +114,8 @@ def _is_clear(interval: Interval) -> bool:
 
 
 def doubts(run: Run, comparison: Comparison) -> list[str]:
-    """Return everything that should make a reader careful, in words."""
-    return doubts_of_times(run, comparison) + _missing(run, comparison)
+    """Return everything that should make a reader careful, in words; wrong results first."""
+    return _wrong(run, comparison) + doubts_of_times(run, comparison) + _missing(run, comparison)
 
 
 def doubts_of_times(run: Run, comparison: Comparison) -> list[str]:
@@ -194,22 +194,32 @@ def _of_times(comparison: Comparison) -> list[str]:
     return found
 
 
+def _wrong(run: Run, comparison: Comparison) -> list[str]:
+    cells, names = _of_status(run, comparison, Status.INCORRECT)
+    return [f"wrong results, and so no times: {cells} ({names})"] if names else []
+
+
 def _missing(run: Run, comparison: Comparison) -> list[str]:
     """What is not in the picture: implementations that could not run, cells without a time."""
     found = []
     if absent := [words.label(name) for name, _ in unavailable(run)]:
         found.append(f"not available on this machine, and so not compared: {words.listed(absent)}")
     for status in ORDER:
-        counts = Counter(cell.implementation for cell in run.cells if cell.status is status)
-        if counts:
-            names = words.listed(
-                f"{words.label(name)} in {counts[name]:,}"
-                for name in comparison.implementations
-                if counts[name]
-            )
-            cells = words.count(counts.total(), "cell")
+        cells, names = _of_status(run, comparison, status)
+        if names and status is not Status.INCORRECT:
             found.append(f"not measured: {cells}, {str(status).replace('_', ' ')} ({names})")
     return found
+
+
+def _of_status(run: Run, comparison: Comparison, status: Status) -> tuple[str, str]:
+    """How many cells ended so, and in how many whose did."""
+    counts = Counter(cell.implementation for cell in run.cells if cell.status is status)
+    names = words.listed(
+        f"{words.label(name)} in {counts[name]:,}"
+        for name in comparison.implementations
+        if counts[name]
+    )
+    return words.count(counts.total(), "cell"), names
 
 
 def _fastest(comparison: Comparison, setting: Setting, phase: Phase, leader: Lead) -> list[str]:

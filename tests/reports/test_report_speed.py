@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bench.phases import Phase
-from bench.results.schema import GpuConditions, Samples, Timing
+from bench.results.schema import GpuConditions, Samples, Status, Timing
 from bench.statistics.intervals import Interval, Ratio, seconds_per_call
 from bench.statistics.verdicts import Verdict
 from reports.captions import overview, table
@@ -317,6 +317,22 @@ def test_doubts_of_the_machine_and_of_the_run_are_both_told():
     assert "frequency governor 'powersave'" in found
     quiet = make_run(density_group()[:1], noise=Noise(length=100))
     assert len(doubts(quiet, compare(quiet))) == 1
+
+
+def test_wrong_results_are_the_first_doubt():
+    run = make_run(density_group(), noise=Noise(length=5))
+    assert "wrong results" not in " ".join(doubts(run, compare(run)))
+    cells = tuple(
+        replace(cell, status=Status.INCORRECT, reason="off by one", timing=None)
+        if cell.implementation == "gather"
+        else cell
+        for cell in run.units[0].cells
+    )
+    wrong = replace(run, units=(replace(run.units[0], cells=cells), *run.units[1:]))
+    first, *others = doubts(wrong, compare(wrong))
+    count = sum(cell.implementation == "gather" for cell in cells)
+    assert first == f"wrong results, and so no times: {count} cells (gather in {count})"
+    assert not any("incorrect" in each for each in others)
 
 
 def test_what_kept_a_gpus_clock_down_is_doubted_with_how_often():
