@@ -90,7 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(records: list[dict[str, str]]) -> None:
     """A table of operators and types for each implementation, then what failed and why."""
     from bench.cli.output import print_table  # noqa: PLC0415
-    from reports.words import count  # noqa: PLC0415
 
     for implementation in dict.fromkeys(record["implementation"] for record in records):
         own = [record for record in records if record["implementation"] == implementation]
@@ -113,13 +112,24 @@ def _print(records: list[dict[str, str]]) -> None:
         )
         for reason in reasons:
             print(reason)  # noqa: T201
-        failures = [record for record in own if record["result"] == "failed"]
-        # The last is shown in any case: where the process ended, it says so.
-        for record in [*failures[: SHOWN_FAILURES - 1], *failures[SHOWN_FAILURES - 1 :][-1:]]:
-            print(f"FAILED {record['case']}: {record['reason']}")  # noqa: T201
-        if len(failures) > SHOWN_FAILURES:
-            more = count(len(failures) - SHOWN_FAILURES, "more failure")
-            print(f"... and {more}: --json lists all")  # noqa: T201
+        _print_failures([record for record in own if record["result"] == "failed"])
+
+
+def _print_failures(failures: list[dict[str, str]]) -> None:
+    """Print a case of each reason, and how many fail alike."""
+    from reports.words import count  # noqa: PLC0415
+
+    by_reason: dict[str, list[dict[str, str]]] = {}
+    for record in failures:
+        by_reason.setdefault(record["reason"], []).append(record)
+    alike = list(by_reason.values())
+    # The last is shown in any case: where the process ended, it says so.
+    shown = [*alike[: SHOWN_FAILURES - 1], *alike[SHOWN_FAILURES - 1 :][-1:]]
+    for first, *others in shown:
+        more = f" ({count(len(others), 'case')} more alike)" if others else ""
+        print(f"FAILED {first['case']}: {first['reason']}{more}")  # noqa: T201
+    if rest := len(failures) - sum(map(len, shown)):
+        print(f"... and {count(rest, 'more failure')}: --json lists all")  # noqa: T201
 
 
 def _count(cells: list[dict[str, str]]) -> str:

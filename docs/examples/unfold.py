@@ -9,8 +9,9 @@ from bench.implementation import Implementation
 class Unfold(Implementation):
     name = "unfold"
     def unsupported(self, operator, dtype, device):  # a reason in words, or None
-        rule = getattr(operator, "rule", None)
-        return None if rule == "full" and operator.window.dimensions == 2 else "2D full only"
+        rule = getattr(operator, "rule", None)  # batch norm and the like have none
+        fits = rule is None or (rule, operator.window.dimensions) == ("full", 2)
+        return None if fits else "2D full only"
     def encode(self, batch):  # sparse batch -> whatever this implementation computes on
         return batch.dense(), batch.mask()
     def decode(self, native):  # and back

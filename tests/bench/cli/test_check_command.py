@@ -43,6 +43,28 @@ def test_check_finds_every_kind_of_wrong_implementation(name, tmp_path, capsys):
     assert "FAILED" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("few_cases")
+def test_cases_that_fail_alike_are_told_together(tmp_path, capsys):
+    path = tmp_path / "raising.py"
+    path.write_text(
+        "from impls.dense import Dense\n"
+        "class Raising(Dense):\n"
+        "    name = 'raising'\n"
+        "    def convolution(self, operator, weight, bias):\n"
+        "        raise TypeError('off ' + operator.rule)\n"
+        "    def max_pooling(self, operator):\n"
+        "        raise TypeError('no pooling')\n"
+    )
+    assert main(["check", str(path), "--dtype", "float32", "--examples", "1"]) == 4
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")]
+    reasons = [line.split(": ", 1)[1] for line in failed]
+    alike = [reason for reason in reasons if reason.endswith(" more alike)")]
+    rules = ("off full", "off submanifold", "off sparsity_invariant", "no pooling")
+    assert all(sum(words in reason for reason in alike) == 1 for words in rules)
+    (drawn,) = set(reasons) - set(alike)
+    assert failed[reasons.index(drawn)].startswith("FAILED 1 examples")
+
+
 NETWORKS = ("deepcnet", "vgg-plain", "invariant-mnist")
 
 
