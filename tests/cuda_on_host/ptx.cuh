@@ -164,10 +164,10 @@ struct Element<float> {
     static float of(unsigned word, unsigned) { return __uint_as_float(word & TF32_BITS); }
 };
 
-template <class Value>
-UNSEEN float element(const std::uint64_t* registers, unsigned lane, unsigned part) {
-    return Element<Value>::of(cuda_on_host::value_of<unsigned>(registers, lane), part);
-}
+// What a lane's registers hold of both factors, by register and part.
+struct Factors {
+    float left[4][2], right[2][2];
+};
 
 // Tensor cores do not round their sums to nearest: they drop what does not fit.
 UNSEEN inline float toward_zero(double sum) {
@@ -179,25 +179,33 @@ UNSEEN inline float toward_zero(double sum) {
 template <class Value>
 UNSEEN void multiply_add(float (&sums)[4], const unsigned (&left)[4], unsigned right_first,
                   unsigned right_second, Value) {
-    std::uint64_t lefts[4][cuda_on_host::LANES], rights[2][cuda_on_host::LANES];
-    for (unsigned number = 0; number < 4; ++number) {
-        std::memcpy(lefts[number], cuda_on_host::exchange(left[number]), sizeof lefts[number]);
+    constexpr unsigned PARTS = Element<Value>::IN_REGISTER;
+    const unsigned right[2] = {right_first, right_second};
+    Factors mine;
+    for (unsigned part = 0; part < PARTS; ++part) {
+        for (unsigned number = 0; number < 4; ++number) {
+            mine.left[number][part] = Element<Value>::of(left[number], part);
+        }
+        for (unsigned number = 0; number < 2; ++number) {
+            mine.right[number][part] = Element<Value>::of(right[number], part);
+        }
     }
-    std::memcpy(rights[0], cuda_on_host::exchange(right_first), sizeof rights[0]);
-    std::memcpy(rights[1], cuda_on_host::exchange(right_second), sizeof rights[1]);
+    const std::uint64_t* lanes = cuda_on_host::exchange(static_cast<const Factors*>(&mine));
     const unsigned lane = threadIdx.x % cuda_on_host::LANES;
     for (unsigned number = 0; number < 4; ++number) {
         const unsigned row = lane / 4 + number / 2 * 8;
         const unsigned column = lane % 4 * 2 + number % 2;
-        constexpr unsigned PARTS = Element<Value>::IN_REGISTER;
         double sum = sums[number];
         for (unsigned depth = 0; depth < 8 * PARTS; ++depth) {
             const unsigned upper = depth / (4 * PARTS);
             const unsigned place = depth % (4 * PARTS) / PARTS;
             const unsigned part = depth % PARTS;
-            sum += static_cast<double>(element<Value>(lefts[row / 8 + 2 * upper], row % 8 * 4 + place, part)) *
-                   static_cast<double>(element<Value>(rights[upper], column * 4 + place, part));
+            const auto* lefts = cuda_on_host::value_of<const Factors*>(lanes, row % 8 * 4 + place);
+            const auto* rights = cuda_on_host::value_of<const Factors*>(lanes, column * 4 + place);
+            sum += static_cast<double>(lefts->left[row / 8 + 2 * upper][part]) *
+                   static_cast<double>(rights->right[upper][part]);
         }
         sums[number] = toward_zero(sum);
     }
+    __syncwarp();  // others read this lane's factors until here
 }
