@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOX := .venv/bin/tox
 
 # Commands in tox's one environment: another name there would make tox build it anew.
-EXEC = $(TOX) exec -q -e sparsebench --
+EXEC = $(TOX) exec -qq -e sparsebench --
 
 .PHONY: bench test slow ab gallery minkowski spconv environment clean
 
@@ -29,12 +29,13 @@ spconv: environment  ## install spconv, likewise; a wheel for GPUs that is there
 	$(EXEC) python -c 'import spconv' 2>/dev/null || $(EXEC) python -m pip install -q --no-build-isolation -e '.[spconv]'
 
 environment: $(TOX)  ## everything installed, nothing run
-	$(TOX) run -q --notest
+	$(TOX) run -qq --notest
 
 clean:  ## remove the environments and caches, never results
 	rm -rf .venv .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
 $(TOX):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sparsebench needs Python 3.11 or newer: make PYTHON=...")'
+	@echo 'Installing torch and what else is needed into .venv and .tox: some minutes, once.'
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check 'tox>=4.18'
