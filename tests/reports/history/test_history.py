@@ -190,6 +190,14 @@ def test_alerts_say_what_changed_lately_and_exit_by_it(store, capsys):
     assert f"(https://example.org/c/{commit(SLOW_FROM)})" in capsys.readouterr().out
 
 
+def test_an_alert_lists_the_most_changed_cells_and_counts_the_others(store, capsys, monkeypatch):
+    monkeypatch.setattr("reports.history.sentences.SHOWN", 1)
+    assert main(["history", "alerts", "--store", str(store)]) == 1
+    text = capsys.readouterr().out
+    assert len(re.findall(r"^  .* gather forward .*: ▲ slower by", text, re.MULTILINE)) == 1
+    assert text.endswith("\n  1 more\n")
+
+
 def test_too_few_runs_are_said_to_be_too_few(tmp_path, capsys):
     archive = Archive(str(tmp_path / "store"))
     archive.add(saved(nightly(0), tmp_path))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.reports.page_parser import PageParser
-from tests.reports.synthetic_runs import cell, renamed
+from tests.reports.synthetic_runs import cell, renamed, workload
 
 pytest.importorskip("duckdb")
 pytest.importorskip("ruptures")
@@ -69,6 +69,38 @@ def test_events_that_are_not_listed_are_counted(store, tmp_path, monkeypatch):
     assert "2 cells faster since 2026-01-13 00:00" in text
     assert "2 cells slower since" not in text
     assert "1 earlier change not listed here" in text
+
+
+def test_of_more_cells_than_are_shown_the_most_changed_are(store, monkeypatch):
+    run = nightly(LAST, factor=1.2)
+    page = shown(run, store)
+    assert "2 cells of 4 have a lasting change: here are all of them." in page.text("history")
+    most = max(
+        page.table("have a lasting change").rows[1:],
+        key=lambda row: float(re.search(r"slower by ([\d.]+)", row[3])[1]),
+    )
+    monkeypatch.setattr("reports.history.sentences.SHOWN", 1)
+    page = shown(run, store)
+    assert (
+        "2 cells of 4 have a lasting change: here are those that each of these changes hit hardest."
+    ) in page.text("history")
+    assert page.table("have a lasting change").rows[1:] == [most]
+
+
+def test_each_change_has_its_share_of_the_cells_shown(tmp_path, monkeypatch):
+    records = [workload(f"layer-{letter}", 0.1) for letter in "abc"]
+    archive = Archive(str(tmp_path / "store"))
+    for number in range(LAST + 7):
+        first, second = number >= SLOW_FROM, number > LAST
+        factors = (1.3 if second else 1.0, 1.4 if first else 1.0, 1.2 if first else 1.0)
+        nights = [nightly(number, factor=factor, records=records) for factor in factors]
+        units = tuple(night.units[place] for place, night in enumerate(nights))
+        archive.add(saved(replace(nights[0], units=units), tmp_path))
+    run = nightly(LAST + 6, records=records)
+    monkeypatch.setattr("reports.history.sentences.SHOWN", 2)
+    page = PageParser(str(section([run], archive)))
+    rows = page.table("3 cells of 6 have a lasting change").rows[1:]
+    assert [re.search("layer-.", row[0])[0] for row in rows] == ["layer-a", "layer-b"]
 
 
 def test_only_cells_of_the_page_are_judged(store):
